@@ -1,0 +1,98 @@
+/* The block layer as devices and tools see it.
+ *
+ * device -> block_submit -> request queue (queue.c: ordering, latency model or host threads) -> image vtable (raw.c, ...)
+ * -> host_file.c, the only file that touches the host. Sector: 512 bytes. Thread: machine thread; image functions may run
+ * on a worker under --timing=host, one request of an image at a time.
+ *
+ * A request: the device fills it and submits; it is in flight until complete is called on the machine thread, at a
+ * position, with the data of a read already in `data`. Writes take `data` at submit (the queue owns a copy until
+ * completion). Requests of a drive that overlap an earlier write (or a write that overlaps an earlier read) wait for it; a
+ * flush waits for all before it and holds back all after it.
+ *
+ * Timing (options):
+ *   model  a request comes due at a virtual time given by the latency model (seek, transfer, flush; `seed` varies latency
+ *          and order); the image work is done then, inline, and its outcome is an input (INPUT_IO_STATUS).
+ *   host   the image work is done by the executor (worker threads), whose completion is an input (INPUT_BLOCK_COMPLETION).
+ * An executor is chosen when the queue is made: block_executor_threads posts to the mailbox when the host is done;
+ * block_executor_deferred does the work inline, when the completion message is delivered. */
+#ifndef VMRR_BLOCK_BLOCK_H
+#define VMRR_BLOCK_BLOCK_H
+
+#include "core/machine.h"
+#include "core/status.h"
+#include "core/trace.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BLOCK_SECTOR_BYTES 512u
+#define BLOCK_REQUEST_SECTORS_MAX 65536u
+
+struct block_image;
+
+struct block_image_ops {
+    const char *format; /* "raw" */
+    enum status (*read)(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer);
+    enum status (*write)(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer, bool fua);
+    enum status (*flush)(struct block_image *image);
+    enum status (*discard)(struct block_image *image, uint64_t sector, uint32_t sectors);
+    void (*destroy)(struct block_image *image);
+};
+
+/* First member of every image implementation. */
+struct block_image {
+    const struct block_image_ops *ops;
+    uint64_t size_sectors;
+    bool read_only;
+    const char *name; /* for messages; borrowed or owned by the implementation */
+};
+
+void block_image_destroy(struct block_image *image); /* null allowed */
+
+/* raw.c: file or block device. Size rounded down to sectors, at least one. */
+struct block_image *block_raw_open(const char *path, bool read_only, struct error *error);
+/* overlay.c: writes stay in memory (sparse, 64 KiB chunks), reads fall through to base. Owns base; base may be null (all
+ * zero, size given). For -snapshot, for replays, for tests. */
+struct block_image *block_overlay_create(struct block_image *base, uint64_t size_sectors, struct error *error);
+
+enum block_timing { BLOCK_TIMING_MODEL, BLOCK_TIMING_HOST };
+
+struct block_executor; /* one a machine, shared by its queues */
+struct block_executor *block_executor_threads_create(struct input_mailbox *mailbox, unsigned threads);
+struct block_executor *block_executor_deferred_create(void);
+void block_executor_destroy(struct block_executor *executor); /* waits for work under way */
+
+struct block_queue_options {
+    uint32_t drive;                  /* index in the machine: in trace events and inputs */
+    enum block_timing timing;
+    uint64_t seed;                   /* model */
+    struct block_executor *executor; /* host: borrowed */
+};
+
+struct block_request {
+    enum trace_block_op op;
+    uint64_t sector;
+    uint32_t sectors;
+    bool fua;
+    void *data; /* read: filled before complete; write: copied at submit; sectors * 512 bytes; the device's */
+    void (*complete)(void *opaque, struct block_request *request, enum status status);
+    void *opaque;
+    uint32_t tag; /* set by block_submit: ordinal of the request in its drive */
+};
+
+/* A drive: image plus queue. It registers itself with the machine (receiver, device for its state: pending requests).
+ * Owns the image. */
+struct block_drive;
+struct block_drive *block_drive_create(struct machine *machine, const struct block_queue_options *options,
+                                       struct block_image *image, struct error *error);
+uint64_t block_drive_sectors(const struct block_drive *drive);
+bool block_drive_read_only(const struct block_drive *drive);
+uint32_t block_drive_index(const struct block_drive *drive);
+struct block_image *block_drive_image(struct block_drive *drive);
+
+/* Out of range or read-only writes complete with a status; they never fail here. The request must stay until complete. */
+void block_submit(struct block_drive *drive, struct block_request *request);
+/* A device reset: requests in flight finish on the image but their complete is never called. */
+void block_drive_abandon(struct block_drive *drive);
+
+#endif

@@ -1,0 +1,70 @@
+/* accel.h: all that anyone knows of a CPU backend.
+ *
+ * Thread: machine thread. run executes guest instructions until machine_position reaches stop_icount exactly, or until
+ * it has something for the run loop. It calls bus_*, machine_* and the cpu_link while it runs; the position that
+ * machine_position reports during such a call is the step being executed. It looks at machine_intr_pending before every
+ * step and delivers an interrupt at once when RFLAGS.IF and the shadows allow: when exactly is a function of the guest
+ * alone, never of caching. After an instruction that touched a device, run re-reads machine->stop_icount, since the
+ * device may have armed an earlier timer. */
+#ifndef VMRR_CORE_ACCEL_H
+#define VMRR_CORE_ACCEL_H
+
+#include "core/cpu_state.h"
+#include "core/position.h"
+#include "core/status.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+struct machine;
+struct accel;
+struct cpu_model; /* accel-neutral CPUID table, core/cpu_model.h */
+
+enum accel_exit {
+    ACCEL_EXIT_STEPS,    /* stop_icount reached */
+    ACCEL_EXIT_HALT,     /* HLT (or MWAIT); wakes by INTR with IF, NMI, INIT */
+    ACCEL_EXIT_SHUTDOWN, /* triple fault */
+    ACCEL_EXIT_REQUEST,  /* machine_request_stop or reset was called by a device */
+    ACCEL_EXIT_DEBUG,    /* breakpoint or watchpoint of core/debug.h */
+    ACCEL_EXIT_ERROR,    /* the host failed; machine_error has the text */
+};
+
+/* What was not done as a real CPU does it, named in the run's summary. */
+struct accel_unimplemented {
+    char name[48]; /* mnemonic by capstone, or bytes */
+    uint64_t count;
+    uint64_t first_icount;
+    uint64_t first_rip;
+};
+
+struct accel_statistics {
+    uint64_t blocks_decoded, blocks_dropped, tlb_fills, tlb_flushes, exceptions, interrupts, cache_flushes;
+};
+
+struct accel_ops {
+    const char *name; /* "interp", "kvm" */
+    enum accel_exit (*run)(struct accel *accel);
+    /* Steps executed so far, exact at any call from within run. */
+    uint64_t (*icount)(const struct accel *accel);
+    void (*reset)(struct accel *accel); /* CPU reset; icount goes on */
+    void (*get_state)(struct accel *accel, struct cpu_state *state);
+    void (*set_state)(struct accel *accel, const struct cpu_state *state);
+    void (*set_icount)(struct accel *accel, uint64_t icount); /* restoring a checkpoint */
+    /* From memory.c; may come from within run (a device write changed the map, DMA wrote code). */
+    void (*memory_map_changed)(struct accel *accel);
+    void (*memory_written)(struct accel *accel, uint64_t gpa, uint64_t size_bytes); /* page has MEMORY_PAGE_CODE */
+    void (*memory_protect_all)(struct accel *accel); /* drop writable translations: dirty flags are to be set anew */
+    void (*a20_changed)(struct accel *accel);
+    /* For debug.h: linear to physical with the CPU's present paging, no side effects; false if not mapped. */
+    bool (*translate)(struct accel *accel, uint64_t linear, uint64_t *gpa);
+    size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);
+    void (*statistics)(struct accel *accel, struct accel_statistics *statistics);
+    void (*destroy)(struct accel *accel);
+};
+
+struct accel {
+    const struct accel_ops *ops;
+    struct machine *machine;
+};
+
+#endif

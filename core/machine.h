@@ -1,0 +1,117 @@
+/* The machine: one guest PC. Owns CPU backend, memory, bus, devices, virtual clock; runs them on one thread.
+ *
+ * Run loop (machine_run), at each boundary: fire due timers; ask the input for messages at this position, once; compute
+ * the stop = min(next timer, input horizon, next slice, the caller's limit); run the accelerator to it, or, halted, skip
+ * virtual time to it. Slices are multiples of MACHINE_SLICE_STEPS of icount: there the digest is traced and host threads
+ * and the caller are looked at.
+ *
+ * Creation (tools/): machine_create -> machine_set_accel -> board_pc_create (devices/board_pc.h) -> loaders ->
+ * machine_reset -> machine_run. */
+#ifndef VMRR_CORE_MACHINE_H
+#define VMRR_CORE_MACHINE_H
+
+#include "core/accel.h"
+#include "core/bus.h"
+#include "core/cpu_model.h"
+#include "core/device.h"
+#include "core/input.h"
+#include "core/irq.h"
+#include "core/memory.h"
+#include "core/position.h"
+#include "core/trace.h"
+#include "core/vtime.h"
+
+#define MACHINE_SLICE_STEPS 65536u
+#define MACHINE_CHECKPOINT_STEPS_DEFAULT 250000000ull
+
+enum machine_stop {
+    MACHINE_STOP_NONE,
+    MACHINE_STOP_POWER_OFF,  /* ACPI S5 */
+    MACHINE_STOP_RESET,      /* reset with -no-reboot */
+    MACHINE_STOP_DEBUG_EXIT, /* isa-debug-exit; machine_exit_code */
+    MACHINE_STOP_SHUTDOWN,   /* triple fault with -no-reboot (else it resets) */
+    MACHINE_STOP_LIMIT,      /* the caller's icount limit */
+    MACHINE_STOP_HOST,       /* Ctrl-C or a full disk: machine_interrupt */
+    MACHINE_STOP_IDLE,       /* halted with interrupts off and nothing due, for ever */
+    MACHINE_STOP_DIVERGED,   /* a trace sink or input asked for it with machine_fail */
+    MACHINE_STOP_ERROR,
+    MACHINE_STOP_DEBUG,      /* core/debug.h */
+    MACHINE_STOP_COUNT
+};
+const char *machine_stop_name(enum machine_stop stop);
+
+struct machine_options {
+    uint64_t ram_bytes;              /* multiple of 1 MiB, 1 MiB .. MEMORY_RAM_MAX_BYTES */
+    struct cpu_model cpu;
+    struct input *input;             /* borrowed */
+    struct trace_sink trace;         /* borrowed */
+    uint64_t checkpoint_steps;       /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT */
+    bool no_reboot;
+    bool digests;                    /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
+};
+
+struct machine *machine_create(const struct machine_options *options, struct error *error);
+void machine_destroy(struct machine *machine); /* with accelerator and devices */
+
+void machine_set_accel(struct machine *machine, struct accel *accel); /* takes it over */
+void machine_add_device(struct machine *machine, struct device *device);
+void machine_set_cpu_link(struct machine *machine, struct cpu_link link);
+struct cpu_link machine_cpu_link(const struct machine *machine);
+
+struct memory *machine_memory(struct machine *machine);
+struct bus *machine_bus(struct machine *machine);
+struct accel *machine_accel(struct machine *machine);
+struct vtime_queue *machine_vtime(struct machine *machine);
+const struct cpu_model *machine_cpu_model(const struct machine *machine);
+struct device *machine_device_first(struct machine *machine);
+struct device *machine_device_find(struct machine *machine, const char *id); /* null: none */
+
+/* Exact at any call. */
+struct position machine_position(const struct machine *machine);
+uint64_t machine_tsc(const struct machine *machine); /* virtual time in TSC ticks, before the CPU's offset */
+/* For accel run: where to stop (may shrink during a device call), the INTR pin, and requests. */
+uint64_t machine_stop_icount(const struct machine *machine);
+bool machine_intr_pending(const struct machine *machine);
+bool machine_nmi_take(struct machine *machine);  /* an NMI has arrived: takes it */
+bool machine_request_pending(const struct machine *machine); /* stop, reset or INIT requested: leave run */
+/* One flag word that is nonzero if any of intr, nmi, request is pending: what a fast path tests. */
+const volatile uint32_t *machine_attention(const struct machine *machine);
+/* For the accelerator: an interrupt was accepted (traces TRACE_IRQ). */
+void machine_trace_irq(struct machine *machine, uint32_t vector);
+
+void machine_trace(struct machine *machine, const struct trace_event *event); /* fills the position */
+void machine_trace_block_data(struct machine *machine, uint32_t drive, uint64_t sector, const void *data,
+                              size_t size_bytes);
+uint64_t machine_pull(struct machine *machine, enum input_id id, uint64_t (*fetch)(void *opaque), void *opaque);
+/* Who receives DELIVER messages of a row: one receiver a (row, target), or target UINT32_MAX for all. */
+void machine_set_receiver(struct machine *machine, enum input_id id, uint32_t target,
+                          void (*receive)(void *opaque, const struct input_message *message), void *opaque);
+
+/* By devices. The run loop acts at the next boundary. */
+void machine_request_stop(struct machine *machine, enum machine_stop stop, int exit_code);
+void machine_request_reset(struct machine *machine);
+/* By trace sinks and inputs: the run can't go on (divergence, full disk). The first reason wins. */
+void machine_fail(struct machine *machine, enum machine_stop stop);
+
+void machine_reset(struct machine *machine); /* devices in creation order, then the CPU; RAM stays */
+/* Called at each reset after devices and CPU: a loader that sets registers for a boot without firmware. */
+void machine_set_boot_hook(struct machine *machine, void (*boot)(void *opaque, struct machine *machine), void *opaque);
+
+/* Runs until something stops it. limit: stop before this icount (POSITION_NEVER: no limit). May be called again after
+ * LIMIT, HOST and DEBUG. */
+enum machine_stop machine_run(struct machine *machine, uint64_t limit_icount);
+/* Ends the run: emits the final checkpoint and TRACE_END. Once. */
+void machine_finish(struct machine *machine, enum machine_stop stop);
+/* Any thread, async-signal-safe: makes machine_run return MACHINE_STOP_HOST at the next slice. */
+void machine_interrupt(struct machine *machine);
+int machine_exit_code(const struct machine *machine);
+/* Called at each slice with the position, for progress lines; host time may be looked at there. */
+void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, struct position position),
+                            void *opaque);
+
+/* Digests: CPU and devices (field lists, creation order), and everything with memory. */
+uint64_t machine_digest_state(struct machine *machine);
+uint64_t machine_digest_all(struct machine *machine);
+void machine_dump_state(struct machine *machine, FILE *out);
+
+#endif

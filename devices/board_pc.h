@@ -1,0 +1,55 @@
+/* The PC: i440FX + PIIX3/4, one table of chip, address, interrupt (board_pc.c). */
+#ifndef VMRR_DEVICES_BOARD_PC_H
+#define VMRR_DEVICES_BOARD_PC_H
+
+#include "core/machine.h"
+
+struct block_drive;
+struct char_backend;
+
+/* Where a UART's or debug port's bytes go: tools/ gives it. write runs on the machine thread and must not fail into the
+ * guest. Input does not come this way: it arrives as INPUT_SERIAL_BYTE. */
+struct char_sink {
+    void (*write)(void *opaque, const uint8_t *bytes, size_t size_bytes); /* null: discarded */
+    void *opaque;
+};
+
+#define BOARD_SERIALS 2
+#define BOARD_IDE_DRIVES 4
+#define BOARD_BLOB_NAME_BYTES 56
+
+/* A file for fw_cfg or a loader; bytes borrowed for the machine's life. */
+struct board_blob {
+    const uint8_t *bytes; /* null: none */
+    size_t size_bytes;
+};
+
+struct board_pc_options {
+    struct board_blob bios;    /* firmware image, mapped so that it ends at 4 GiB and 1 MiB; none: boot without firmware */
+    struct board_blob kernel;  /* bzImage or multiboot ELF or flat boot sector, see devices/loader_*.c */
+    struct board_blob initrd;  /* or multiboot modules: see modules */
+    struct board_blob modules[16];
+    const char *module_args[16];
+    unsigned module_count;
+    const char *append;        /* kernel command line; null: empty */
+    const char *boot_order;    /* QEMU's letters "cdn"; null: "c" */
+    bool boot_menu;
+    struct block_drive *ide[BOARD_IDE_DRIVES]; /* primary master, slave, secondary master, slave */
+    struct char_sink serial[BOARD_SERIALS];
+    struct char_sink debugcon; /* ports 0x402 and 0xe9 */
+    bool no_vga;
+};
+
+/* Builds all devices into the machine. */
+enum status board_pc_create(struct machine *machine, const struct board_pc_options *options, struct error *error) MUST_CHECK;
+
+/* The screen, for tools: text of the text mode as UTF-8 lines, or the pixels. */
+struct board_screen {
+    unsigned width, height; /* pixels, or columns and rows when text */
+    bool text;
+    uint32_t *pixels;       /* 0x00RRGGBB, owned by the caller: free() */
+    char *utf8;             /* owned by the caller: free() */
+};
+enum status board_pc_screen(struct machine *machine, struct board_screen *screen) MUST_CHECK;
+
+#endif

@@ -1,0 +1,107 @@
+/* Recording and replaying as tools/ sees it. The journal's format is replay/FORMAT.md.
+ *
+ * Record: replay_recorder_create over the live input; give its input and trace sink to machine_create, and put
+ * replay_recorder_image around each drive's image. Replay: replay_player_open, and its input, trace sink and images
+ * instead. Thread: machine thread, but for image functions (which may run on block workers). */
+#ifndef VMRR_REPLAY_REPLAY_H
+#define VMRR_REPLAY_REPLAY_H
+
+#include "block/block.h"
+#include "core/input.h"
+#include "core/machine.h"
+#include "core/status.h"
+#include "core/trace.h"
+
+/* ---- configuration, as it stands in the journal ---- */
+
+/* Everything needed to make the same machine again. Strings and blobs owned by the struct: journal_config_free. */
+struct journal_blob {
+    uint8_t *bytes;
+    uint64_t size_bytes;
+};
+struct journal_drive {
+    uint64_t size_sectors;
+    bool present, read_only;
+    char *path;   /* where it came from, for people */
+    char *format; /* "raw" */
+};
+#define JOURNAL_DRIVES 4
+#define JOURNAL_MODULES 16
+struct journal_config {
+    char *creator;      /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */
+    char *accel;        /* "interp" */
+    uint64_t ram_bytes;
+    struct cpu_model cpu;
+    uint64_t checkpoint_steps;
+    bool no_reboot;
+    bool no_vga;
+    bool boot_menu;
+    char *boot_order;
+    char *append;
+    uint32_t timing;    /* enum block_timing */
+    uint64_t seed;
+    struct journal_blob bios, kernel, initrd;
+    struct journal_blob module[JOURNAL_MODULES];
+    char *module_args[JOURNAL_MODULES];
+    uint32_t module_count;
+    struct journal_drive drive[JOURNAL_DRIVES];
+};
+void journal_config_free(struct journal_config *config);
+
+/* ---- recording ---- */
+
+struct replay_recorder;
+struct replay_recorder_options {
+    const char *path;                    /* must not exist, or is replaced: atomically never; opened with O_TRUNC */
+    const struct journal_config *config; /* written at once */
+    struct input *live;                  /* borrowed */
+    int zstd_level;                      /* 0: default 3 */
+    void (*out_of_space)(void *opaque);  /* called once when the disk is full: tools stop the machine */
+    void *opaque;
+};
+struct replay_recorder *replay_recorder_create(const struct replay_recorder_options *options, struct error *error);
+struct input *replay_recorder_input(struct replay_recorder *recorder);
+struct trace_sink replay_recorder_trace(struct replay_recorder *recorder);
+/* Needed before the first event so that a full disk can stop the run (machine_fail). */
+void replay_recorder_attach(struct replay_recorder *recorder, struct machine *machine);
+/* Wraps a drive's image: the first content of every sector read before it was written goes to the journal. Owns image. */
+struct block_image *replay_recorder_image(struct replay_recorder *recorder, uint32_t drive, struct block_image *image,
+                                          struct error *error);
+/* Flushes if the current frame is older than a second of host time. Called at slices, and before a wait. */
+void replay_recorder_tick(struct replay_recorder *recorder);
+/* Writes the last frame and the index. The status of the whole recording. */
+enum status replay_recorder_close(struct replay_recorder *recorder, struct error *error) MUST_CHECK;
+void replay_recorder_destroy(struct replay_recorder *recorder);
+
+/* ---- replaying ---- */
+
+struct replay_player;
+struct replay_divergence {
+    struct position position;
+    bool have_expected, have_actual;
+    struct trace_event expected, actual;
+    char text[256];               /* one line: what differs */
+    struct trace_event before[16]; /* the events before it, oldest first */
+    unsigned before_count;
+};
+struct replay_player_options {
+    const char *path;
+    bool follow; /* at the end of a journal that has no end mark: wait for more (it is still being recorded) */
+};
+struct replay_player *replay_player_open(const struct replay_player_options *options, struct error *error);
+const struct journal_config *replay_player_config(const struct replay_player *player);
+struct input *replay_player_input(struct replay_player *player);
+struct trace_sink replay_player_trace(struct replay_player *player);
+void replay_player_attach(struct replay_player *player, struct machine *machine);
+/* The drive as it was: reads give the recorded first content, writes stay in memory. */
+struct block_image *replay_player_image(struct replay_player *player, uint32_t drive, struct error *error);
+/* Where the journal ends: run with this as the limit. For a torn journal, the last whole frame's last position. */
+struct position replay_player_end(const struct replay_player *player);
+bool replay_player_torn(const struct replay_player *player, char *why, size_t why_size);
+enum machine_stop replay_player_stop(const struct replay_player *player); /* how the recorded run ended; NONE if torn */
+/* After the run: STATUS_OK (bit-exact to the end), STATUS_DIVERGED, or why it could not be read. */
+enum status replay_player_result(struct replay_player *player, struct error *error) MUST_CHECK;
+const struct replay_divergence *replay_player_divergence(const struct replay_player *player);
+void replay_player_destroy(struct replay_player *player);
+
+#endif
