@@ -46,10 +46,12 @@ struct input_ops {
     bool (*next)(struct input *input, struct position position, struct input_message *message);
     /* The first position at which next may have something: the run loop stops there. Live: never (it polls at slices). */
     struct position (*horizon)(struct input *input, struct position position);
-    /* The CPU is halted and nothing is due before deadline_ns (VTIME_NEVER: no timer at all): wait for a message as long
-     * as this implementation sees fit (live with a person at the console: host time; else not at all). Returns true when
-     * a message may be there. */
-    bool (*wait)(struct input *input, struct position position, uint64_t deadline_ns);
+    /* The CPU is halted and no timer is due before deadline_ns (VTIME_NEVER: none at all). Returns the virtual time to
+     * go on at, position.vtime_ns .. deadline_ns; the run loop skips to it (tracing TRACE_HALT when that is later) and asks
+     * next there. Live: at once deadline_ns; paced: as much as passed in host time until a message came or the deadline
+     * was reached. Journal-driven: the vtime of the next message if that is before deadline_ns, else deadline_ns.
+     * position.vtime_ns: interrupted, look around and ask again. VTIME_NEVER: nothing will ever come. */
+    uint64_t (*wait)(struct input *input, struct position position, uint64_t deadline_ns);
     void (*destroy)(struct input *input);
 };
 

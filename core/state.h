@@ -52,9 +52,9 @@ struct state_field {
 size_t state_size(const struct state_field *fields);
 /* Writes exactly state_size bytes to out. */
 void state_save(const struct state_field *fields, const void *object, uint8_t *out);
-/* Reads exactly state_size bytes; a bool other than 0 or 1 is STATUS_CORRUPT and changes nothing. */
+/* Reads exactly state_size bytes; any other size is STATUS_CORRUPT and changes nothing. */
 enum status state_load(const struct state_field *fields, void *object, const uint8_t *in, size_t size) MUST_CHECK;
-/* XXH3-64 of the saved bytes, chained: seed is the digest so far. */
+/* XXH3-64 over the saved bytes in runs, chained: seed is the digest so far. Equal on every host. */
 uint64_t state_digest(const struct state_field *fields, const void *object, uint64_t seed);
 /* One line a field, "prefix.name = value", hex; arrays of more than 64 elements as their digest. */
 void state_dump(const struct state_field *fields, const void *object, const char *prefix, FILE *out);

@@ -1,0 +1,197 @@
+/* The live input: the host's clock and entropy, the mailbox in which host threads leave messages, and pacing. The only
+ * file of core that asks the host for a value. */
+#include "core/input.h"
+
+#include "core/vtime.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+struct letter {
+    struct letter *next;
+    struct input_message message;
+};
+
+struct input_mailbox {
+    pthread_mutex_t lock;
+    struct letter *first, **last;
+    atomic_uint count;
+    sem_t bell; /* sem_post is async-signal-safe */
+};
+
+struct input_mailbox *input_mailbox_create(void)
+{
+    struct input_mailbox *mailbox = calloc(1, sizeof *mailbox);
+    CHECK(mailbox);
+    CHECK(!pthread_mutex_init(&mailbox->lock, NULL));
+    CHECK(!sem_init(&mailbox->bell, 0, 0));
+    mailbox->last = &mailbox->first;
+    return mailbox;
+}
+
+void input_mailbox_destroy(struct input_mailbox *mailbox)
+{
+    struct input_message message;
+    if (!mailbox)
+        return;
+    while (input_mailbox_take(mailbox, &message))
+        ;
+    pthread_mutex_destroy(&mailbox->lock);
+    sem_destroy(&mailbox->bell);
+    free(mailbox);
+}
+
+void input_mailbox_post(struct input_mailbox *mailbox, struct input_message message)
+{
+    struct letter *letter = malloc(sizeof *letter);
+    CHECK(letter);
+    *letter = (struct letter){NULL, message};
+    pthread_mutex_lock(&mailbox->lock);
+    *mailbox->last = letter;
+    mailbox->last = &letter->next;
+    atomic_fetch_add(&mailbox->count, 1);
+    pthread_mutex_unlock(&mailbox->lock);
+    sem_post(&mailbox->bell);
+}
+
+bool input_mailbox_take(struct input_mailbox *mailbox, struct input_message *message)
+{
+    if (input_mailbox_empty(mailbox))
+        return false;
+    pthread_mutex_lock(&mailbox->lock);
+    struct letter *letter = mailbox->first;
+    mailbox->first = letter->next;
+    if (!mailbox->first)
+        mailbox->last = &mailbox->first;
+    atomic_fetch_sub(&mailbox->count, 1);
+    pthread_mutex_unlock(&mailbox->lock);
+    *message = letter->message;
+    free(letter);
+    return true;
+}
+
+bool input_mailbox_empty(struct input_mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->count, memory_order_acquire) == 0;
+}
+
+static void timeout_at(struct timespec *at, uint64_t timeout_ns)
+{
+    clock_gettime(CLOCK_REALTIME, at);
+    at->tv_sec += (time_t)(timeout_ns / 1000000000u);
+    at->tv_nsec += (long)(timeout_ns % 1000000000u);
+    if (at->tv_nsec >= 1000000000) {
+        at->tv_sec++;
+        at->tv_nsec -= 1000000000;
+    }
+}
+
+bool input_mailbox_wait(struct input_mailbox *mailbox, uint64_t timeout_ns)
+{
+    struct timespec at;
+    bool forever = timeout_ns > 1000000000ull * 86400;
+    if (!forever)
+        timeout_at(&at, timeout_ns);
+    while (input_mailbox_empty(mailbox)) {
+        int result = forever ? sem_wait(&mailbox->bell) : sem_timedwait(&mailbox->bell, &at);
+        if (result && errno == EINTR)
+            return !input_mailbox_empty(mailbox);
+        if (result)
+            break;
+        if (input_mailbox_empty(mailbox))
+            return false; /* a wake, or a bell already answered */
+    }
+    return !input_mailbox_empty(mailbox);
+}
+
+void input_mailbox_wake(struct input_mailbox *mailbox)
+{
+    sem_post(&mailbox->bell);
+}
+
+struct input_live {
+    struct input input;
+    struct input_live_options options;
+};
+
+static uint64_t host_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t live_wall_clock(const struct input_live *live)
+{
+    if (live->options.wall_clock_seconds)
+        return live->options.wall_clock_seconds(live->options.opaque);
+    return (uint64_t)time(NULL);
+}
+
+static uint64_t live_entropy(void)
+{
+    uint64_t value;
+    CHECK(getrandom(&value, sizeof value, 0) == (ssize_t)sizeof value);
+    return value;
+}
+
+static uint64_t live_pull(struct input *input, enum input_id id, struct position position,
+                          uint64_t (*fetch)(void *opaque), void *opaque)
+{
+    (void)position;
+    if (fetch)
+        return fetch(opaque);
+    if (id == INPUT_WALL_CLOCK)
+        return live_wall_clock((struct input_live *)input);
+    CHECK(id == INPUT_ENTROPY);
+    return live_entropy();
+}
+
+static bool live_next(struct input *input, struct position position, struct input_message *message)
+{
+    (void)position;
+    struct input_mailbox *mailbox = ((struct input_live *)input)->options.mailbox;
+    return mailbox && input_mailbox_take(mailbox, message);
+}
+
+static struct position live_horizon(struct input *input, struct position position)
+{
+    (void)input;
+    (void)position;
+    return (struct position){POSITION_NEVER, VTIME_NEVER};
+}
+
+static uint64_t live_wait(struct input *input, struct position position, uint64_t deadline_ns)
+{
+    const struct input_live_options *options = &((struct input_live *)input)->options;
+    if (!options->pace || !options->mailbox)
+        return deadline_ns;
+    uint64_t due_in = deadline_ns == VTIME_NEVER ? UINT64_MAX : deadline_ns - position.vtime_ns;
+    uint64_t start = host_now_ns();
+    bool message = input_mailbox_wait(options->mailbox, due_in);
+    uint64_t elapsed = host_now_ns() - start;
+    if (elapsed >= due_in)
+        return deadline_ns;
+    return message ? position.vtime_ns + elapsed : position.vtime_ns;
+}
+
+static void live_destroy(struct input *input)
+{
+    free(input);
+}
+
+struct input *input_live_create(const struct input_live_options *options)
+{
+    static const struct input_ops ops = {.pull = live_pull, .next = live_next, .horizon = live_horizon,
+                                         .wait = live_wait, .destroy = live_destroy};
+    struct input_live *live = calloc(1, sizeof *live);
+    CHECK(live);
+    live->input.ops = &ops;
+    live->options = *options;
+    return &live->input;
+}

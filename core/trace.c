@@ -1,0 +1,22 @@
+/* Names of trace events. */
+#include "core/trace.h"
+
+const char *trace_kind_name(enum trace_kind kind)
+{
+    static const char *const names[TRACE_KIND_COUNT] = {
+        [TRACE_PIO_READ] = "pio-read",
+        [TRACE_PIO_WRITE] = "pio-write",
+        [TRACE_MMIO_READ] = "mmio-read",
+        [TRACE_MMIO_WRITE] = "mmio-write",
+        [TRACE_IRQ] = "irq",
+        [TRACE_HALT] = "halt",
+        [TRACE_BLOCK_REQUEST] = "block-request",
+        [TRACE_BLOCK_COMPLETION] = "block-completion",
+        [TRACE_HOST_WRITE] = "host-write",
+        [TRACE_DIGEST] = "digest",
+        [TRACE_CHECKPOINT] = "checkpoint",
+        [TRACE_RESET] = "reset",
+        [TRACE_END] = "end",
+    };
+    return kind < TRACE_KIND_COUNT && names[kind] ? names[kind] : "unknown";
+}
