@@ -1,0 +1,57 @@
+/* Looking at a stopped machine: see debug.h. */
+#include "core/debug.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+size_t debug_read_linear(struct machine *machine, uint64_t linear, void *buffer, size_t size_bytes)
+{
+    struct accel *accel = machine_accel(machine);
+    uint8_t *out = buffer;
+    size_t done = 0;
+    while (done < size_bytes) {
+        uint64_t gpa;
+        size_t part = MEMORY_PAGE_BYTES - ((linear + done) & (MEMORY_PAGE_BYTES - 1));
+        if (part > size_bytes - done)
+            part = size_bytes - done;
+        if (!accel->ops->translate(accel, linear + done, &gpa) || !memory_lookup(machine_memory(machine), gpa).host)
+            break;
+        memory_read(machine_memory(machine), gpa, out + done, part);
+        done += part;
+    }
+    return done;
+}
+
+uint64_t debug_code_address(struct machine *machine, unsigned *bits)
+{
+    struct cpu_state state;
+    struct accel *accel = machine_accel(machine);
+    accel->ops->get_state(accel, &state);
+    const struct cpu_segment *cs = &state.segment[CPU_CS];
+    bool protected_mode = (state.cr0 & 1) && !(state.rflags & 0x20000);
+    bool long_mode = protected_mode && (state.efer & 0x400) && (cs->attributes & 0x2000);
+    if (bits)
+        *bits = long_mode ? 64 : (cs->attributes & 0x4000) ? 32 : 16;
+    return long_mode ? state.rip : (uint32_t)(cs->base + state.rip);
+}
+
+void debug_print_registers(struct machine *machine, FILE *out)
+{
+    static const char *const gpr[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    static const char *const segment[8] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
+    struct cpu_state state;
+    struct accel *accel = machine_accel(machine);
+    accel->ops->get_state(accel, &state);
+    for (int n = 0; n < 16; n++)
+        fprintf(out, "%-3s %016" PRIx64 "%c", gpr[n], state.gpr[n], n % 4 == 3 ? '\n' : ' ');
+    fprintf(out, "rip %016" PRIx64 " rflags %08" PRIx64 " cr0 %08" PRIx64 " cr2 %016" PRIx64 " cr3 %09" PRIx64
+                 " cr4 %06" PRIx64 " efer %04" PRIx64 "%s\n",
+            state.rip, state.rflags, state.cr0, state.cr2, state.cr3, state.cr4, state.efer,
+            state.shutdown ? " shutdown" : state.halted ? " halted" : "");
+    for (int n = 0; n < 8; n++)
+        fprintf(out, "%-4s %04x base %016" PRIx64 " limit %08x attr %04x%c", segment[n], state.segment[n].selector,
+                state.segment[n].base, state.segment[n].limit, state.segment[n].attributes, n % 2 ? '\n' : ' ');
+    fprintf(out, "gdtr %016" PRIx64 "/%04x idtr %016" PRIx64 "/%04x\n", state.gdtr_base, state.gdtr_limit,
+            state.idtr_base, state.idtr_limit);
+}
