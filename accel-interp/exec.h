@@ -1,0 +1,146 @@
+/* What the exec_*.c files of the integer set share: register access by width, and the memory shapes.
+ *
+ * A memory instruction is three functions. `name_seg` takes any address (ea_general) and the slow path of mem.h; `name_m64`
+ * and `name_m32` do only the TLB hit and hand everything else to name_seg as a tail call, so that they need no stack
+ * frame. */
+#ifndef VMRR_ACCEL_INTERP_EXEC_H
+#define VMRR_ACCEL_INTERP_EXEC_H
+
+#include "accel-interp/flags.h"
+#include "accel-interp/forms.h"
+#include "accel-interp/mem.h"
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* An instruction function that only its own file names. */
+#define EXEC_STATIC(name) static const struct insn *name(struct interp *cpu, const struct insn *i)
+
+/* Register operands by width; 8-bit ones are byte offsets (interp.h). */
+static inline uint8_t reg_get8(const struct interp *cpu, unsigned n) { return ((const uint8_t *)cpu->r)[n]; }
+static inline uint16_t reg_get16(const struct interp *cpu, unsigned n) { return cpu->r[n].w; }
+static inline uint32_t reg_get32(const struct interp *cpu, unsigned n) { return cpu->r[n].d; }
+static inline uint64_t reg_get64(const struct interp *cpu, unsigned n) { return cpu->r[n].q; }
+static inline void reg_set8(struct interp *cpu, unsigned n, uint8_t v) { ((uint8_t *)cpu->r)[n] = v; }
+static inline void reg_set16(struct interp *cpu, unsigned n, uint16_t v) { cpu->r[n].w = v; }
+static inline void reg_set32(struct interp *cpu, unsigned n, uint32_t v) { cpu->r[n].q = v; }
+static inline void reg_set64(struct interp *cpu, unsigned n, uint64_t v) { cpu->r[n].q = v; }
+
+/* Byte offsets of the legacy 8-bit registers. */
+enum { REG_AL = 0, REG_AH = 1, REG_CL = 8, REG_CH = 9 };
+
+/* Host memory as guest values: no alignment, no aliasing rules. */
+#define HOST_ACCESSORS_(bits)                                                                                          \
+    static inline uint##bits##_t host_get##bits(const uint8_t *host)                                                   \
+    {                                                                                                                  \
+        uint##bits##_t value;                                                                                          \
+        memcpy(&value, host, sizeof value);                                                                            \
+        return value;                                                                                                  \
+    }                                                                                                                  \
+    static inline void host_set##bits(uint8_t *host, uint##bits##_t value) { memcpy(host, &value, sizeof value); }
+HOST_ACCESSORS_(8)
+HOST_ACCESSORS_(16)
+HOST_ACCESSORS_(32)
+HOST_ACCESSORS_(64)
+
+/* Instruction with a memory source: `use` is an expression statement over `src`. */
+#define EXEC_LOAD(name, bits, use)                                                                                     \
+    EXEC_STATIC(name##_seg)                                                                                            \
+    {                                                                                                                  \
+        uint##bits##_t src = ld##bits(cpu, i, ea_general(cpu, i, (bits) / 8, TLB_READ));                               \
+        use;                                                                                                           \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    EXEC_LOAD_FAST_(name, bits, use, 64)                                                                               \
+    EXEC_LOAD_FAST_(name, bits, use, 32)
+#define EXEC_LOAD_FAST_(name, bits, use, abits)                                                                        \
+    EXEC_STATIC(name##_m##abits)                                                                                       \
+    {                                                                                                                  \
+        const uint8_t *host = mem_hit(cpu, ea##abits(cpu, i), (bits) / 8, TLB_READ);                                   \
+        if (UNLIKELY(!host))                                                                                           \
+            return name##_seg(cpu, i);                                                                                 \
+        uint##bits##_t src = host_get##bits(host);                                                                     \
+        use;                                                                                                           \
+        NEXT;                                                                                                          \
+    }
+
+/* Memory destination, not read. */
+#define EXEC_STORE(name, bits, value)                                                                                  \
+    EXEC_STATIC(name##_seg)                                                                                            \
+    {                                                                                                                  \
+        uint64_t linear = ea_general(cpu, i, (bits) / 8, TLB_WRITE);                                                   \
+        st##bits(cpu, i, linear, (uint##bits##_t)(value));                                                             \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    EXEC_STORE_FAST_(name, bits, value, 64)                                                                            \
+    EXEC_STORE_FAST_(name, bits, value, 32)
+#define EXEC_STORE_FAST_(name, bits, value, abits)                                                                     \
+    EXEC_STATIC(name##_m##abits)                                                                                       \
+    {                                                                                                                  \
+        uint8_t *host = mem_hit(cpu, ea##abits(cpu, i), (bits) / 8, TLB_WRITE);                                        \
+        if (UNLIKELY(!host))                                                                                           \
+            return name##_seg(cpu, i);                                                                                 \
+        host_set##bits(host, (uint##bits##_t)(value));                                                                 \
+        NEXT;                                                                                                          \
+    }
+
+/* Memory destination, read and written: `result` is an expression over `dst`, evaluated once, flags included. `after` is
+ * a statement that runs once the write can't be abandoned any more.
+ *
+ * A store into a page of decoded code may abandon the instruction after `result` was computed (block_code_written): the slow
+ * function puts the flags back before it lets go by writing first and computing flags again would cost the fast path, so it
+ * saves them. */
+#define EXEC_MODIFY(name, bits, result, after)                                                                         \
+    EXEC_STATIC(name##_seg)                                                                                            \
+    {                                                                                                                  \
+        struct rmw m;                                                                                                  \
+        uint64_t linear = ea_general(cpu, i, (bits) / 8, TLB_WRITE);                                                   \
+        uint##bits##_t dst = rmw_ld##bits(cpu, i, linear, &m);                                                         \
+        uint64_t old_result = cpu->lf_result, old_aux = cpu->lf_aux;                                                   \
+        uint##bits##_t out_ = (uint##bits##_t)(result);                                                                \
+        uint64_t new_result = cpu->lf_result, new_aux = cpu->lf_aux;                                                   \
+        cpu->lf_result = old_result;                                                                                   \
+        cpu->lf_aux = old_aux;                                                                                         \
+        rmw_st##bits(cpu, i, &m, out_);                                                                                \
+        cpu->lf_result = new_result;                                                                                   \
+        cpu->lf_aux = new_aux;                                                                                         \
+        after;                                                                                                         \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    EXEC_MODIFY_FAST_(name, bits, result, after, 64)                                                                   \
+    EXEC_MODIFY_FAST_(name, bits, result, after, 32)
+#define EXEC_MODIFY_FAST_(name, bits, result, after, abits)                                                            \
+    EXEC_STATIC(name##_m##abits)                                                                                       \
+    {                                                                                                                  \
+        uint8_t *host = mem_hit(cpu, ea##abits(cpu, i), (bits) / 8, TLB_WRITE);                                        \
+        if (UNLIKELY(!host))                                                                                           \
+            return name##_seg(cpu, i);                                                                                 \
+        uint##bits##_t dst = host_get##bits(host);                                                                     \
+        host_set##bits(host, (uint##bits##_t)(result));                                                                \
+        after;                                                                                                         \
+        NEXT;                                                                                                          \
+    }
+
+#define EXEC_REG(name, ...)                                                                                            \
+    EXEC_STATIC(name##_reg)                                                                                            \
+    {                                                                                                                  \
+        __VA_ARGS__;                                                                                                   \
+        NEXT;                                                                                                          \
+    }
+
+/* Tables (forms.h) over the names made above: name8.. name64. */
+#define FORMS_ENTRY_(name) {name##_reg, name##_m64, name##_m32, name##_seg}
+#define FORMS_ENTRY_MEM_(name) {0, name##_m64, name##_m32, name##_seg}
+#define FORMS_SIZES(table, name)                                                                                       \
+    const struct insn_forms table = {                                                                                  \
+        {FORMS_ENTRY_(name##8), FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
+#define FORMS_SIZES_NOT8(table, name)                                                                                  \
+    const struct insn_forms table = {{{0}, FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
+#define FORMS_SIZES_REG(table, name)                                                                                   \
+    const struct insn_forms table = {{FORMS_ROW_(name##8_reg, name##8_reg), FORMS_ROW_(name##16_reg, name##16_reg),    \
+                                      FORMS_ROW_(name##32_reg, name##32_reg), FORMS_ROW_(name##64_reg, name##64_reg)}}
+
+#define EXEC_ALL_SIZES(M, ...) M(8, __VA_ARGS__) M(16, __VA_ARGS__) M(32, __VA_ARGS__) M(64, __VA_ARGS__)
+#define EXEC_SIZES_NOT8(M, ...) M(16, __VA_ARGS__) M(32, __VA_ARGS__) M(64, __VA_ARGS__)
+
+#endif
