@@ -115,6 +115,28 @@ struct tlb_set {
 #define MODE_LONG 0x40u      /* EFER.LMA */
 #define MODE_USER 0x80u      /* CPL 3: instructions may decode to privileged or user functions */
 
+/* The architectural TLB: translations as a real CPU would hold them, until the guest flushes them or another page takes
+ * their place. The views above, and the jump cache, hold only what is in here, so that dropping entries of theirs (dirty
+ * tracking, code pages, a digest) never walks the page tables anew and the guest's accessed and dirty bits depend on the
+ * guest alone. */
+struct mmu_entry {
+    uint64_t tag; /* linear page address | 1 */
+    uint64_t gpa; /* page, before A20 */
+    uint64_t generation;
+    uint8_t rights; /* MMU_* of mmu.h */
+    uint8_t shift;  /* log2 of the page's size */
+};
+#define MMU_DATA_ENTRIES 2048u
+#define MMU_CODE_ENTRIES 1024u
+#define MMU_FILLS_MAX 2048u
+struct mmu_cache {
+    struct mmu_entry data[MMU_DATA_ENTRIES], code[MMU_CODE_ENTRIES];
+    uint64_t generation, global_generation; /* an entry of another generation is empty */
+    uint64_t large[4], huge[4];             /* filters: a fragment of a large (1 GiB) page may be cached here */
+    uint16_t fill[MMU_FILLS_MAX];           /* non-global entries of the views since the last flush */
+    uint32_t fills;                         /* > MMU_FILLS_MAX: too many to list */
+};
+
 struct interp {
     struct accel accel; /* first */
 
@@ -152,11 +174,20 @@ struct interp {
     bool raise_has_error;
     uint32_t raise_error;
 
+    /* event delivery (exceptions.c) */
+    uint8_t delivering;     /* enum event_class of the exception being delivered, for double faults; 0: none */
+    uint8_t event_external; /* EXT bit of error codes raised meanwhile */
+    /* debug.c */
+    bool step_trap;         /* TF was set when the instruction began: #DB after it */
+    bool alignment_check;   /* CPL 3, RFLAGS.AC and CR0.AM: the user view stays empty */
+
     struct block_cache *cache;           /* block.c */
     struct decode_tables *tables;        /* decode.c: built from opcodes.def once per instance */
     struct unimplemented_log *unimplemented_log; /* interp.c */
     struct accel_statistics statistics;
     uint64_t rep_iterations;             /* statistics only */
+
+    struct mmu_cache mmu;                /* mmu.c */
 };
 
 static inline struct interp *interp_of(struct accel *accel) { return (struct interp *)accel; }
