@@ -24,7 +24,7 @@ enum accel_exit {
     ACCEL_EXIT_STEPS,    /* stop_icount reached */
     ACCEL_EXIT_HALT,     /* HLT (or MWAIT); wakes by INTR with IF, NMI, INIT */
     ACCEL_EXIT_SHUTDOWN, /* triple fault */
-    ACCEL_EXIT_REQUEST,  /* machine_request_stop or reset was called by a device */
+    ACCEL_EXIT_REQUEST,  /* machine_request_* was called by a device */
     ACCEL_EXIT_DEBUG,    /* breakpoint or watchpoint of core/debug.h */
     ACCEL_EXIT_ERROR,    /* the host failed; machine_error has the text */
 };

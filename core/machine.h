@@ -45,7 +45,7 @@ struct machine_options {
     struct cpu_model cpu;
     struct input *input;             /* borrowed */
     struct trace_sink trace;         /* borrowed */
-    uint64_t checkpoint_steps;       /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT */
+    uint64_t checkpoint_steps;       /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
     bool no_reboot;
     bool digests;                    /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
 };
@@ -97,9 +97,11 @@ void machine_reset(struct machine *machine); /* devices in creation order, then 
 /* Called at each reset after devices and CPU: a loader that sets registers for a boot without firmware. */
 void machine_set_boot_hook(struct machine *machine, void (*boot)(void *opaque, struct machine *machine), void *opaque);
 
-/* Runs until something stops it. limit: stop before this icount (POSITION_NEVER: no limit). May be called again after
- * LIMIT, HOST and DEBUG. */
-enum machine_stop machine_run(struct machine *machine, uint64_t limit_icount);
+/* Runs until something stops it. limit: stop when this position is reached, after the timers and messages due there and
+ * before its step (MACHINE_NO_LIMIT: none). May be called again after LIMIT, HOST and DEBUG: where a run was cut into
+ * calls can't be seen by the guest. */
+#define MACHINE_NO_LIMIT ((struct position){POSITION_NEVER, VTIME_NEVER})
+enum machine_stop machine_run(struct machine *machine, struct position limit);
 /* Ends the run: emits the final checkpoint and TRACE_END. Once. */
 void machine_finish(struct machine *machine, enum machine_stop stop);
 /* Any thread, async-signal-safe: makes machine_run return MACHINE_STOP_HOST at the next slice. */

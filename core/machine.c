@@ -1,0 +1,261 @@
+/* Making a machine, its parts, its wires and its digests. The run loop is machine_run.c. */
+#include "core/machine_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RAM_GRANULE_BYTES (1ull << 20)
+
+STATE_TABLE(machine_fields, struct machine, MACHINE_STATE);
+
+const char *machine_stop_name(enum machine_stop stop)
+{
+    static const char *const names[MACHINE_STOP_COUNT] = {
+        "running",   "power-off", "reset",   "debug-exit", "shutdown", "limit",
+        "interrupt", "idle",      "diverged", "error",     "debug",
+    };
+    return stop < MACHINE_STOP_COUNT ? names[stop] : "unknown";
+}
+
+struct machine *machine_create(const struct machine_options *options, struct error *error)
+{
+    if (options->ram_bytes < RAM_GRANULE_BYTES || options->ram_bytes > MEMORY_RAM_MAX_BYTES ||
+        options->ram_bytes % RAM_GRANULE_BYTES) {
+        error_set(error, "memory size of %" PRIu64 " bytes: expected 1 MiB to 8 GiB in whole MiB", options->ram_bytes);
+        return NULL;
+    }
+    struct machine *machine = calloc(1, sizeof *machine);
+    CHECK(machine && options->input);
+    machine->options = *options;
+    uint64_t steps = options->checkpoint_steps ? options->checkpoint_steps : MACHINE_CHECKPOINT_STEPS_DEFAULT;
+    machine->options.checkpoint_steps = (steps + MACHINE_SLICE_STEPS - 1) / MACHINE_SLICE_STEPS * MACHINE_SLICE_STEPS;
+    machine->next_digest = MACHINE_SLICE_STEPS;
+    machine->next_checkpoint = machine->options.checkpoint_steps;
+    machine->last_device = &machine->first_device;
+    machine->a20 = true;
+    machine->memory = memory_create(machine);
+    machine->bus = bus_create(machine);
+    machine->vtime = vtime_queue_create();
+    return machine;
+}
+
+void machine_destroy(struct machine *machine)
+{
+    if (!machine)
+        return;
+    while (machine->first_device) {
+        struct device *device = machine->first_device;
+        machine->first_device = device->next;
+        if (device->class->destroy)
+            device->class->destroy(device);
+        free(device);
+    }
+    if (machine->accel)
+        machine->accel->ops->destroy(machine->accel);
+    vtime_queue_destroy(machine->vtime);
+    bus_destroy(machine->bus);
+    memory_destroy(machine->memory);
+    free(machine);
+}
+
+void *device_alloc(const struct device_class *class, struct machine *machine, const char *id)
+{
+    struct device *device = calloc(1, class->size);
+    CHECK(device && class->size >= sizeof *device);
+    device->class = class;
+    device->id = id;
+    device->machine = machine;
+    return device;
+}
+
+void machine_set_accel(struct machine *machine, struct accel *accel)
+{
+    CHECK(!machine->accel);
+    machine->accel = accel;
+}
+
+void machine_add_device(struct machine *machine, struct device *device)
+{
+    CHECK(!machine_device_find(machine, device->id));
+    *machine->last_device = device;
+    machine->last_device = &device->next;
+}
+
+void machine_set_cpu_link(struct machine *machine, struct cpu_link link) { machine->cpu_link = link; }
+struct cpu_link machine_cpu_link(const struct machine *machine) { return machine->cpu_link; }
+struct memory *machine_memory(struct machine *machine) { return machine->memory; }
+struct bus *machine_bus(struct machine *machine) { return machine->bus; }
+struct accel *machine_accel(struct machine *machine) { return machine->accel; }
+struct vtime_queue *machine_vtime(struct machine *machine) { return machine->vtime; }
+const struct cpu_model *machine_cpu_model(const struct machine *machine) { return &machine->options.cpu; }
+struct device *machine_device_first(struct machine *machine) { return machine->first_device; }
+int machine_exit_code(const struct machine *machine) { return machine->exit_code; }
+
+struct device *machine_device_find(struct machine *machine, const char *id)
+{
+    for (struct device *device = machine->first_device; device; device = device->next) {
+        if (!strcmp(device->id, id))
+            return device;
+    }
+    return NULL;
+}
+
+void machine_set_boot_hook(struct machine *machine, void (*boot)(void *opaque, struct machine *machine), void *opaque)
+{
+    machine->boot = boot;
+    machine->boot_opaque = opaque;
+}
+
+void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, struct position position), void *opaque)
+{
+    machine->slice = hook;
+    machine->slice_opaque = opaque;
+}
+
+/* ---- position ---- */
+
+struct position machine_position(const struct machine *machine)
+{
+    uint64_t icount = machine->accel ? machine->accel->ops->icount(machine->accel) : 0;
+    return (struct position){icount, icount * VTIME_NS_PER_STEP + machine->skipped_ns};
+}
+
+uint64_t vtime_now_ns(const struct machine *machine)
+{
+    return machine_position(machine).vtime_ns;
+}
+
+uint64_t machine_tsc(const struct machine *machine)
+{
+    return machine_position(machine).vtime_ns; /* VTIME_TSC_HZ is 1 GHz */
+}
+
+/* ---- wires into the CPU ---- */
+
+const volatile uint32_t *machine_attention(const struct machine *machine) { return &machine->attention; }
+bool machine_intr_pending(const struct machine *machine) { return machine->attention & ATTENTION_INTR; }
+bool machine_request_pending(const struct machine *machine) { return machine->attention & ATTENTION_REQUEST; }
+void machine_request_attention(struct machine *machine) { machine->attention |= ATTENTION_REQUEST; }
+bool machine_a20(const struct machine *machine) { return machine->a20; }
+void machine_set_ferr_line(struct machine *machine, struct irq_line line) { machine->ferr_line = line; }
+
+void machine_set_intr(struct machine *machine, bool level)
+{
+    machine->attention = level ? machine->attention | ATTENTION_INTR : machine->attention & ~(uint32_t)ATTENTION_INTR;
+}
+
+void machine_raise_nmi(struct machine *machine)
+{
+    machine->attention |= ATTENTION_NMI;
+}
+
+bool machine_nmi_take(struct machine *machine)
+{
+    bool pending = machine->attention & ATTENTION_NMI;
+    machine->attention &= ~(uint32_t)ATTENTION_NMI;
+    return pending;
+}
+
+void machine_raise_smi(struct machine *machine)
+{
+    (void)machine; /* no SMM: the write that asked for it is in the trace */
+}
+
+void machine_raise_init(struct machine *machine)
+{
+    machine->init_requested = true;
+    machine_request_attention(machine);
+}
+
+void machine_set_ferr(struct machine *machine, bool level)
+{
+    machine->ferr = level;
+    irq_set(machine->ferr_line, level);
+}
+
+void machine_set_a20(struct machine *machine, bool enabled)
+{
+    if (machine->a20 == enabled)
+        return;
+    machine->a20 = enabled;
+    if (machine->accel)
+        machine->accel->ops->a20_changed(machine->accel);
+}
+
+/* ---- trace and inputs ---- */
+
+void machine_trace(struct machine *machine, const struct trace_event *event)
+{
+    struct trace_event *kept = &machine->last[machine->last_count++ % MACHINE_LAST_EVENTS];
+    *kept = *event;
+    kept->position = machine_position(machine);
+    if (machine->options.trace.ops)
+        machine->options.trace.ops->emit(machine->options.trace.opaque, kept);
+}
+
+void machine_trace_irq(struct machine *machine, uint32_t vector)
+{
+    machine_trace(machine, &(struct trace_event){.kind = TRACE_IRQ, .value = vector});
+}
+
+void machine_trace_block_data(struct machine *machine, uint32_t drive, uint64_t sector, const void *data,
+                              size_t size_bytes)
+{
+    const struct trace_sink *sink = &machine->options.trace;
+    if (sink->ops && sink->ops->block_data)
+        sink->ops->block_data(sink->opaque, drive, sector, data, size_bytes);
+}
+
+uint64_t machine_pull(struct machine *machine, enum input_id id, uint64_t (*fetch)(void *opaque), void *opaque)
+{
+    struct input *input = machine->options.input;
+    return input->ops->pull(input, id, machine_position(machine), fetch, opaque);
+}
+
+void machine_set_receiver(struct machine *machine, enum input_id id, uint32_t target,
+                          void (*receive)(void *opaque, const struct input_message *message), void *opaque)
+{
+    CHECK(machine->receiver_count < MACHINE_RECEIVERS_MAX && input_row(id) && input_row(id)->deliver);
+    machine->receivers[machine->receiver_count++] = (struct machine_receiver){id, target, receive, opaque};
+}
+
+/* ---- digests ---- */
+
+static uint64_t digest_devices(struct machine *machine, uint64_t digest)
+{
+    for (struct device *device = machine->first_device; device; device = device->next) {
+        if (device->class->fields)
+            digest = state_digest(device->class->fields, device, digest);
+    }
+    return digest;
+}
+
+uint64_t machine_digest_state(struct machine *machine)
+{
+    struct cpu_state state;
+    struct position position = machine_position(machine);
+    memset(&state, 0, sizeof state);
+    machine->accel->ops->get_state(machine->accel, &state);
+    uint64_t digest = state_digest(cpu_state_fields, &state, position.icount);
+    digest = state_digest(machine_fields, machine, digest);
+    return digest_devices(machine, digest);
+}
+
+uint64_t machine_digest_all(struct machine *machine)
+{
+    return machine_digest_state(machine) ^ memory_digest(machine->memory);
+}
+
+void machine_dump_state(struct machine *machine, FILE *out)
+{
+    struct cpu_state state;
+    memset(&state, 0, sizeof state);
+    machine->accel->ops->get_state(machine->accel, &state);
+    state_dump(cpu_state_fields, &state, "cpu", out);
+    state_dump(machine_fields, machine, "machine", out);
+    for (struct device *device = machine->first_device; device; device = device->next) {
+        if (device->class->fields)
+            state_dump(device->class->fields, device, device->id, out);
+    }
+}

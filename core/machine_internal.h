@@ -1,0 +1,63 @@
+/* The machine's own structure, for machine*.c. */
+#ifndef VMRR_CORE_MACHINE_INTERNAL_H
+#define VMRR_CORE_MACHINE_INTERNAL_H
+
+#include "core/machine.h"
+
+#include <stdatomic.h>
+
+#define MACHINE_RECEIVERS_MAX 32
+#define MACHINE_LAST_EVENTS 16
+
+enum machine_attention_bit { ATTENTION_INTR = 1, ATTENTION_NMI = 2, ATTENTION_REQUEST = 4 };
+
+struct machine_receiver {
+    enum input_id id;
+    uint32_t target;
+    void (*receive)(void *opaque, const struct input_message *message);
+    void *opaque;
+};
+
+/* What is guest-visible of the machine itself. */
+#define MACHINE_STATE(S, A, N, T)                                                                                      \
+    S(T, uint64_t, skipped_ns) /* virtual time = icount * VTIME_NS_PER_STEP + skipped_ns */                            \
+    S(T, uint32_t, attention)                                                                                          \
+    S(T, bool, a20)                                                                                                    \
+    S(T, bool, ferr)
+
+struct machine {
+    struct machine_options options;
+    STATE_MEMBERS(MACHINE_STATE)
+    struct memory *memory;
+    struct bus *bus;
+    struct vtime_queue *vtime;
+    struct accel *accel;
+    struct device *first_device, **last_device;
+    struct cpu_link cpu_link;
+    struct irq_line ferr_line;
+    struct machine_receiver receivers[MACHINE_RECEIVERS_MAX];
+    unsigned receiver_count;
+
+    /* run loop (machine_run.c) */
+    uint64_t stop_icount; /* of the present accelerator run, timers aside */
+    struct position polled;
+    bool polled_valid;
+    uint64_t next_digest, next_checkpoint; /* icount */
+    uint64_t digest_chain;
+    enum machine_stop requested_stop, failed;
+    bool reset_requested, init_requested, finished;
+    int exit_code;
+    atomic_bool interrupted;
+    void (*boot)(void *opaque, struct machine *machine);
+    void *boot_opaque;
+    void (*slice)(void *opaque, struct position position);
+    void *slice_opaque;
+
+    /* for CHECK: the last events, oldest overwritten */
+    struct trace_event last[MACHINE_LAST_EVENTS];
+    uint64_t last_count;
+};
+
+void machine_request_attention(struct machine *machine);
+
+#endif
