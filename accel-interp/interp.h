@@ -167,7 +167,15 @@ struct interp {
 
     uint64_t stop_icount; /* of the running call of run */
     struct tlb_set *views; /* TLB_VIEWS of them */
-    jmp_buf unwind;       /* interp_raise, interp_redo_single -> run loop (interp.c) */
+    jmp_buf unwind;       /* interp_raise, interp_redo_single -> run loop (interp.c): longjmp(unwind, UNWIND_*) */
+
+    /* the engine (interp.c, block.c). icount = icount_end - budget between blocks; inside one, less what the running block
+     * has not yet executed (current says how far it is). */
+    uint64_t icount_end;
+    struct block **jump_cache; /* by linear address of code */
+    uint64_t rip_limit;        /* not in 64-bit code: the last offset that CS and the code size allow */
+    uint32_t jump_key;         /* generation of translations and mode: blocks found under another one are looked up anew */
+    const volatile uint32_t *attention; /* machine_attention */
 
     /* exception being raised (exceptions.c) */
     uint8_t raise_vector;
@@ -189,6 +197,9 @@ struct interp {
 
     struct mmu_cache mmu;                /* mmu.c */
 };
+
+/* Values of longjmp to unwind. interp_raise* set current (null: cpu->rip faults) and raise_*. */
+enum { UNWIND_RAISE = 1, UNWIND_REDO = 2 };
 
 static inline struct interp *interp_of(struct accel *accel) { return (struct interp *)accel; }
 
