@@ -80,8 +80,9 @@ struct block_request {
     uint32_t tag; /* set by block_submit: ordinal of the request in its drive */
 };
 
-/* A drive: image plus queue. It registers itself with the machine (receiver, device for its state: pending requests).
- * Owns the image. */
+/* A drive: image plus queue. It registers itself with the machine (receiver, device "drive0" for its state: pending
+ * requests), which owns it from then on. Owns the image, also when it fails. The executor must live longer than the
+ * machine, the mailbox longer than the executor. */
 struct block_drive;
 struct block_drive *block_drive_create(struct machine *machine, const struct block_queue_options *options,
                                        struct block_image *image, struct error *error);
@@ -90,9 +91,24 @@ bool block_drive_read_only(const struct block_drive *drive);
 uint32_t block_drive_index(const struct block_drive *drive);
 struct block_image *block_drive_image(struct block_drive *drive);
 
-/* Out of range or read-only writes complete with a status; they never fail here. The request must stay until complete. */
+/* How many more requests the drive takes now. A device that can have more than BLOCK_PENDING_MAX in flight, abandoned ones
+ * included, asks before it submits. */
+#define BLOCK_PENDING_MAX 32u
+unsigned block_drive_room(const struct block_drive *drive);
+/* Out of range or read-only writes complete with a status; they never fail here. The request must stay until complete,
+ * which is never called from within block_submit. */
 void block_submit(struct block_drive *drive, struct block_request *request);
-/* A device reset: requests in flight finish on the image but their complete is never called. */
+/* A device reset: requests in flight finish on the image but their complete is never called. With timing=model they
+ * finish at once; with timing=host when the host is done. A reset of the machine does the same. */
 void block_drive_abandon(struct block_drive *drive);
+
+/* Restoring a machine. The drive's field list has the requests in flight with a hash of each write's data; the data
+ * themselves, like guest memory and images, are saved and loaded apart from the field lists: load the fields, then the
+ * payload, then post_load. load gives STATUS_CORRUPT if size or a hash does not fit the fields. */
+size_t block_drive_payload_bytes(const struct block_drive *drive);
+void block_drive_payload_save(const struct block_drive *drive, uint8_t *out);
+enum status block_drive_payload_load(struct block_drive *drive, const uint8_t *in, size_t size) MUST_CHECK;
+/* A device's post_load: the request in flight with request->tag is this one again. False: there is none. */
+bool block_reattach(struct block_drive *drive, struct block_request *request);
 
 #endif

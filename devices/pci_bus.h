@@ -1,7 +1,7 @@
 /* PCI bus 0 behind configuration mechanism #1 (PCI Local Bus 2.1, 3.7.4): ports 0xCF8 and 0xCFC.
  *
  * A chip with a PCI function embeds struct pci_function, names it in its field list
- *     N(T, struct pci_function, pci, 1, pci_function_fields)
+ *     N(T, struct pci_function, pci, 1, pci_function_fields)      (so that chip->pci is a pointer to it)
  * and in create calls pci_function_init, then pci_function_define_* for registers and pci_function_add_bar; in reset
  * pci_function_reset; in post_load pci_function_post_load. The wiring in the struct is not state.
  *

@@ -1,0 +1,218 @@
+/* Overlay: what was written lies in memory, in chunks of 64 KiB made at the first write; the rest is the base's, or zero.
+ * Each chunk knows which of its sectors it has, so a write never reads the base: a base need not be able to give sectors
+ * that nobody asks for. Chunks are found by a hash table with linear probing (load at most one half), so that the size of
+ * the disk costs nothing. */
+#include "block/block.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_SECTORS 128u
+#define CHUNK_BYTES (CHUNK_SECTORS * BLOCK_SECTOR_BYTES)
+#define TABLE_SLOTS_MIN 64u
+
+struct overlay_chunk {
+    uint64_t index; /* first sector / CHUNK_SECTORS */
+    uint64_t valid[CHUNK_SECTORS / 64];
+    uint8_t data[CHUNK_BYTES];
+};
+
+struct overlay_image {
+    struct block_image image;
+    struct block_image *base; /* null: zeros */
+    struct overlay_chunk **slot;
+    size_t slot_count, chunk_count; /* slot_count: a power of two */
+};
+
+static struct overlay_image *overlay_of(struct block_image *image)
+{
+    return (struct overlay_image *)(void *)image;
+}
+
+static size_t slot_of(struct overlay_chunk *const *slot, size_t slot_count, uint64_t index)
+{
+    size_t at = (size_t)((index * 0x9E3779B97F4A7C15ull) >> 32) & (slot_count - 1);
+    while (slot[at] && slot[at]->index != index)
+        at = (at + 1) & (slot_count - 1);
+    return at;
+}
+
+static bool table_grow(struct overlay_image *overlay)
+{
+    size_t count = overlay->slot_count * 2;
+    struct overlay_chunk **slot = calloc(count, sizeof(struct overlay_chunk *));
+    if (!slot)
+        return false;
+    for (size_t n = 0; n < overlay->slot_count; n++) {
+        if (overlay->slot[n])
+            slot[slot_of(slot, count, overlay->slot[n]->index)] = overlay->slot[n];
+    }
+    free(overlay->slot);
+    overlay->slot = slot;
+    overlay->slot_count = count;
+    return true;
+}
+
+static const struct overlay_chunk *chunk_find(const struct overlay_image *overlay, uint64_t index)
+{
+    return overlay->slot[slot_of(overlay->slot, overlay->slot_count, index)];
+}
+
+static struct overlay_chunk *chunk_make(struct overlay_image *overlay, uint64_t index)
+{
+    if (overlay->chunk_count * 2 >= overlay->slot_count && !table_grow(overlay))
+        return NULL;
+    struct overlay_chunk **slot = &overlay->slot[slot_of(overlay->slot, overlay->slot_count, index)];
+    if (!*slot) {
+        struct overlay_chunk *chunk = calloc(1, sizeof *chunk);
+        if (!chunk)
+            return NULL;
+        chunk->index = index;
+        *slot = chunk;
+        overlay->chunk_count++;
+    }
+    return *slot;
+}
+
+static bool chunk_has(const struct overlay_chunk *chunk, uint32_t sector)
+{
+    return chunk && (chunk->valid[sector / 64] >> (sector % 64) & 1);
+}
+
+/* Reads what the base has of a range; beyond its end lie zeros. */
+static enum status base_read(struct overlay_image *overlay, uint64_t sector, uint32_t sectors, uint8_t *out)
+{
+    uint64_t base_sectors = overlay->base ? overlay->base->size_sectors : 0;
+    uint32_t there = sector >= base_sectors              ? 0
+                     : base_sectors - sector < sectors   ? (uint32_t)(base_sectors - sector)
+                                                         : sectors;
+    memset(out + (size_t)there * BLOCK_SECTOR_BYTES, 0, (size_t)(sectors - there) * BLOCK_SECTOR_BYTES);
+    return there ? overlay->base->ops->read(overlay->base, sector, there, out) : STATUS_OK;
+}
+
+/* How many of the next sectors, at most max, have the same home (overlay or base); never past the end of a chunk that
+ * exists, but over any number of chunks that don't. */
+static uint32_t run_length(const struct overlay_image *overlay, uint64_t sector, uint32_t max, bool *mine)
+{
+    const struct overlay_chunk *chunk = chunk_find(overlay, sector / CHUNK_SECTORS);
+    uint32_t at = (uint32_t)(sector % CHUNK_SECTORS), run = 0;
+    *mine = chunk_has(chunk, at);
+    while (run < max) {
+        if (at == CHUNK_SECTORS) {
+            if (*mine)
+                break;
+            chunk = chunk_find(overlay, (sector + run) / CHUNK_SECTORS);
+            at = 0;
+        }
+        if (chunk_has(chunk, at) != *mine)
+            break;
+        at++;
+        run++;
+    }
+    return run;
+}
+
+static enum status overlay_read(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer)
+{
+    struct overlay_image *overlay = overlay_of(image);
+    uint8_t *out = buffer;
+    while (sectors) {
+        bool mine;
+        uint32_t run = run_length(overlay, sector, sectors, &mine);
+        size_t bytes = (size_t)run * BLOCK_SECTOR_BYTES;
+        if (mine) {
+            const struct overlay_chunk *chunk = chunk_find(overlay, sector / CHUNK_SECTORS);
+            memcpy(out, chunk->data + (sector % CHUNK_SECTORS) * BLOCK_SECTOR_BYTES, bytes);
+        } else {
+            enum status status = base_read(overlay, sector, run, out);
+            if (status)
+                return status;
+        }
+        out += bytes;
+        sector += run;
+        sectors -= run;
+    }
+    return STATUS_OK;
+}
+
+/* A null source: zeros. */
+static enum status overlay_store(struct overlay_image *overlay, uint64_t sector, uint32_t sectors, const uint8_t *in)
+{
+    while (sectors) {
+        struct overlay_chunk *chunk = chunk_make(overlay, sector / CHUNK_SECTORS);
+        if (!chunk)
+            return STATUS_NO_MEMORY;
+        uint32_t at = (uint32_t)(sector % CHUNK_SECTORS);
+        uint32_t part = CHUNK_SECTORS - at < sectors ? CHUNK_SECTORS - at : sectors;
+        size_t bytes = (size_t)part * BLOCK_SECTOR_BYTES;
+        uint8_t *to = chunk->data + (size_t)at * BLOCK_SECTOR_BYTES;
+        if (in) {
+            memcpy(to, in, bytes);
+            in += bytes;
+        } else {
+            memset(to, 0, bytes);
+        }
+        for (uint32_t n = at; n < at + part; n++)
+            chunk->valid[n / 64] |= 1ull << (n % 64);
+        sector += part;
+        sectors -= part;
+    }
+    return STATUS_OK;
+}
+
+static enum status overlay_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
+                                 bool fua)
+{
+    (void)fua;
+    return overlay_store(overlay_of(image), sector, sectors, buffer);
+}
+
+static enum status overlay_flush(struct block_image *image)
+{
+    (void)image;
+    return STATUS_OK;
+}
+
+static enum status overlay_discard(struct block_image *image, uint64_t sector, uint32_t sectors)
+{
+    return overlay_store(overlay_of(image), sector, sectors, NULL);
+}
+
+static void overlay_destroy(struct block_image *image)
+{
+    struct overlay_image *overlay = overlay_of(image);
+    for (size_t n = 0; n < overlay->slot_count; n++)
+        free(overlay->slot[n]);
+    free(overlay->slot);
+    block_image_destroy(overlay->base);
+    free(overlay);
+}
+
+static const struct block_image_ops overlay_ops = {
+    .format = "overlay",
+    .read = overlay_read,
+    .write = overlay_write,
+    .flush = overlay_flush,
+    .discard = overlay_discard,
+    .destroy = overlay_destroy,
+};
+
+struct block_image *block_overlay_create(struct block_image *base, uint64_t size_sectors, struct error *error)
+{
+    struct overlay_image *overlay = calloc(1, sizeof *overlay);
+    struct overlay_chunk **slot = calloc(TABLE_SLOTS_MIN, sizeof(struct overlay_chunk *));
+    if (base && !size_sectors)
+        size_sectors = base->size_sectors;
+    if (!overlay || !slot || !size_sectors) {
+        error_set(error, "%s: %s", base ? base->name : "overlay", size_sectors ? "out of memory" : "no sectors");
+        free(overlay);
+        free(slot);
+        block_image_destroy(base);
+        return NULL;
+    }
+    overlay->image = (struct block_image){&overlay_ops, size_sectors, false, base ? base->name : "overlay"};
+    overlay->base = base;
+    overlay->slot = slot;
+    overlay->slot_count = TABLE_SLOTS_MIN;
+    return &overlay->image;
+}
