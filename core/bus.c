@@ -155,14 +155,13 @@ static void write_to(const struct bus_mapping *mapping, uint64_t address, uint64
         mapping->ops->write(mapping->opaque, address + done - mapping->base, (value >> (8 * done)) & ones(step), step);
 }
 
-/* True when one mapping claims the whole access; else it is split into bytes, each to its own claimant. */
+/* True when the claimant of the first port has all of the access in its range: it gets it whole, even where another lies
+ * over a later port (CONFIG_ADDRESS at 0xCF8 is one dword, with the reset control register at 0xCF9 in it). Else the access
+ * is split into bytes, each to its own claimant. */
 static bool io_whole(const struct bus *bus, uint16_t port, unsigned size_bytes)
 {
-    for (unsigned n = 1; n < size_bytes; n++) {
-        if ((uint32_t)port + n >= IO_PORTS || bus->io[port + n] != bus->io[port])
-            return false;
-    }
-    return true;
+    const struct bus_mapping *mapping = bus->io[port];
+    return mapping && port - mapping->base + size_bytes <= mapping->size;
 }
 
 static struct bus_mapping *io_at(const struct bus *bus, uint32_t port)

@@ -23,7 +23,7 @@ struct bus_ops {
 };
 
 /* A mapping is owned by the bus; the handle serves to move or drop it (PCI BARs). Where mappings overlap the one
- * enabled last wins. */
+ * enabled last wins, the one at its first port for a port access that lies wholly in its range. */
 struct bus_mapping;
 
 struct bus *bus_create(struct machine *machine);
