@@ -85,11 +85,10 @@ HOST_ACCESSORS_(64)
     }
 
 /* Memory destination, read and written: `result` is an expression over `dst`, evaluated once, flags included. `after` is
- * a statement that runs once the write can't be abandoned any more.
+ * a statement for when the write can't be abandoned any more.
  *
- * A store into a page of decoded code may abandon the instruction after `result` was computed (block_code_written): the slow
- * function puts the flags back before it lets go by writing first and computing flags again would cost the fast path, so it
- * saves them. */
+ * A store into a page of decoded code may abandon the instruction after `result` was computed (block_code_written), so the
+ * slow function holds the new flags back until the write is done. */
 #define EXEC_MODIFY(name, bits, result, after)                                                                         \
     EXEC_STATIC(name##_seg)                                                                                            \
     {                                                                                                                  \
@@ -133,12 +132,12 @@ HOST_ACCESSORS_(64)
 #define FORMS_ENTRY_MEM_(name) {0, name##_m64, name##_m32, name##_seg}
 #define FORMS_SIZES(table, name)                                                                                       \
     const struct insn_forms table = {                                                                                  \
-        {FORMS_ENTRY_(name##8), FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
+        .fn = {FORMS_ENTRY_(name##8), FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
 #define FORMS_SIZES_NOT8(table, name)                                                                                  \
-    const struct insn_forms table = {{{0}, FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
+    const struct insn_forms table = {.fn = {{0}, FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
 #define FORMS_SIZES_REG(table, name)                                                                                   \
-    const struct insn_forms table = {{FORMS_ROW_(name##8_reg, name##8_reg), FORMS_ROW_(name##16_reg, name##16_reg),    \
-                                      FORMS_ROW_(name##32_reg, name##32_reg), FORMS_ROW_(name##64_reg, name##64_reg)}}
+    const struct insn_forms table = {                                                                                  \
+        .fn = {{name##8_reg}, {name##16_reg}, {name##32_reg}, {name##64_reg}}}
 
 #define EXEC_ALL_SIZES(M, ...) M(8, __VA_ARGS__) M(16, __VA_ARGS__) M(32, __VA_ARGS__) M(64, __VA_ARGS__)
 #define EXEC_SIZES_NOT8(M, ...) M(16, __VA_ARGS__) M(32, __VA_ARGS__) M(64, __VA_ARGS__)

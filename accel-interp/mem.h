@@ -27,8 +27,12 @@ void mem_write_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t li
 static inline uint8_t *mem_hit(struct interp *cpu, uint64_t linear, unsigned size_bytes, enum tlb_access access)
 {
     const struct tlb_entry *entry = &cpu->tlb->entry[access][TLB_INDEX(linear)];
-    if (__builtin_expect(entry->tag == TLB_PAGE(linear + size_bytes - 1), 1))
-        return (uint8_t *)(uintptr_t)(linear + entry->addend);
+    if (__builtin_expect(entry->tag == TLB_PAGE(linear + size_bytes - 1), 1)) {
+        uint8_t *host = (uint8_t *)(uintptr_t)(linear + entry->addend);
+        if (!host)
+            __builtin_unreachable(); /* spares the caller's test on this path */
+        return host;
+    }
     return NULL;
 }
 
