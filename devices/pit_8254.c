@@ -53,7 +53,8 @@ STATE_TABLE(pit_channel_fields, struct pit_channel, PIT_CHANNEL_STATE);
 
 #define PIT_STATE(S, A, N, T)                                                                                          \
     N(T, struct pit_channel, channel, 3, pit_channel_fields)                                                           \
-    S(T, uint8_t, port61)
+    S(T, uint8_t, port61)                                                                                              \
+    S(T, uint64_t, deadline_ns) /* of the timer */
 struct pit {
     struct device device;
     STATE_MEMBERS(PIT_STATE)
@@ -196,8 +197,8 @@ static void channel_write_count(struct pit_channel *channel, uint16_t value, uin
         return;
     if (mode_is_periodic(channel)) {
         if (channel->running && (int64_t)(tick - channel->load_tick) >= 0) {
-            channel->pending_tick = channel->mode == 3 ? channel_next_edge(channel, tick)
-                                                       : tick + channel->period - (tick - channel->load_tick) % channel->period;
+            uint64_t cycle_end = tick + channel->period - (tick - channel->load_tick) % channel->period;
+            channel->pending_tick = channel->mode == 3 ? channel_next_edge(channel, tick) : cycle_end;
             channel->pending = true;
         } else if (channel->gate) {
             channel_load(channel, tick);
@@ -319,7 +320,8 @@ static void pit_update_irq0(struct pit *pit, uint64_t tick)
     channel_sync(channel, tick);
     irq_set(pit->irq0, channel_out(channel, tick));
     uint64_t edge = channel_next_edge(channel, tick);
-    vtimer_arm(&pit->timer, edge == TICK_NEVER ? VTIME_NEVER : ticks_to_ns(edge, PIT_8254_HZ));
+    pit->deadline_ns = edge == TICK_NEVER ? VTIME_NEVER : ticks_to_ns(edge, PIT_8254_HZ);
+    vtimer_arm(&pit->timer, pit->deadline_ns);
 }
 
 static void pit_timer_fire(void *opaque)
@@ -407,6 +409,7 @@ static void pit_reset(struct device *device)
         pit->channel[i] =
             (struct pit_channel){.mode = 3, .access = ACCESS_BOTH, .gate = i != 2, .null_count = true, .period = 65536};
     pit->port61 = 0;
+    pit->deadline_ns = VTIME_NEVER;
     vtimer_disarm(&pit->timer);
     irq_set(pit->irq0, false);
 }
@@ -414,8 +417,7 @@ static void pit_reset(struct device *device)
 static void pit_post_load(struct device *device)
 {
     struct pit *pit = device_of(device, struct pit);
-    uint64_t edge = channel_next_edge(&pit->channel[0], pit_tick(pit));
-    vtimer_arm(&pit->timer, edge == TICK_NEVER ? VTIME_NEVER : ticks_to_ns(edge, PIT_8254_HZ));
+    vtimer_arm(&pit->timer, pit->deadline_ns);
 }
 
 static void pit_destroy(struct device *device)
