@@ -40,7 +40,7 @@ struct journal_config {
     char *append;
     uint32_t timing;    /* enum block_timing */
     uint64_t seed;
-    struct journal_blob bios, kernel, initrd;
+    struct journal_blob bios, vgabios, kernel, initrd;
     struct journal_blob module[JOURNAL_MODULES];
     char *module_args[JOURNAL_MODULES];
     uint32_t module_count;

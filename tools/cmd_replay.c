@@ -1,0 +1,76 @@
+/* vmrr replay: the run of a journal, once more, checked event by event. Exit 0: bit-exact; 3: divergence. */
+#include "core/debug.h"
+#include "tools/disassemble.h"
+#include "tools/session.h"
+#include "tools/tools.h"
+
+#include <inttypes.h>
+
+static void print_event(const char *what, const struct trace_event *event)
+{
+    fprintf(stderr, "  %-8s icount %" PRIu64 " vtime %" PRIu64 " %s address %" PRIx64 " size %" PRIu32
+                    " value %" PRIx64,
+            what, event->position.icount, event->position.vtime_ns, trace_kind_name(event->kind), event->address,
+            event->size_bytes, event->value);
+    if (event->kind == TRACE_BLOCK_REQUEST || event->kind == TRACE_BLOCK_COMPLETION || event->kind == TRACE_HOST_WRITE)
+        fprintf(stderr, " drive %" PRIu32 " tag %" PRIu32 " op %" PRIu32 " sectors %" PRIu32 " status %" PRId32,
+                event->drive, event->tag, event->op, event->sectors, event->status);
+    fputc('\n', stderr);
+}
+
+static void report_divergence(struct session *session)
+{
+    const struct replay_divergence *divergence = replay_player_divergence(session->player);
+    if (!divergence)
+        return;
+    fprintf(stderr, "replay: DIVERGED at icount %" PRIu64 " (virtual time %" PRIu64 " ns): %s\n",
+            divergence->position.icount, divergence->position.vtime_ns, divergence->text);
+    if (divergence->have_expected)
+        print_event("expected", &divergence->expected);
+    if (divergence->have_actual)
+        print_event("actual", &divergence->actual);
+    fprintf(stderr, "events before:\n");
+    for (unsigned n = 0; n < divergence->before_count; n++)
+        print_event("", &divergence->before[n]);
+    debug_print_registers(session->machine, stderr);
+    disassemble_around(session->machine, stderr);
+}
+
+static int judge(struct session *session, enum machine_stop stop)
+{
+    struct error error = {0};
+    char why[256];
+    enum status status = replay_player_result(session->player, &error);
+    if (status == STATUS_DIVERGED || stop == MACHINE_STOP_DIVERGED) {
+        report_divergence(session);
+        return EXIT_CODE_DIVERGED;
+    }
+    if (status) {
+        tool_error("%s: %s", session->options.input, error.text[0] ? error.text : status_name(status));
+        return EXIT_CODE_USAGE;
+    }
+    if (replay_player_torn(session->player, why, sizeof why))
+        fprintf(stderr, "replay: the journal is torn (%s): replayed as far as it goes\n", why);
+    if (stop == MACHINE_STOP_HOST) {
+        fprintf(stderr, "replay: interrupted; bit-exact so far\n");
+        return EXIT_CODE_FAILED;
+    }
+    if (session->options.limit_icount != POSITION_NEVER)
+        fprintf(stderr, "replay: bit-exact up to the position asked for\n");
+    else
+        fprintf(stderr, "replay: bit-exact\n");
+    return EXIT_CODE_OK;
+}
+
+int cmd_replay(int argc, char **argv)
+{
+    struct session session;
+    int code = session_open(&session, OPTIONS_REPLAY, argc, argv);
+    if (code < 0) {
+        enum machine_stop stop = session_run(&session);
+        session_report(&session, stop);
+        code = judge(&session, stop);
+    }
+    session_close(&session);
+    return code;
+}

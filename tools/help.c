@@ -1,0 +1,100 @@
+/* Texts of --help: the program's and each subcommand's. */
+#include "tools/help.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MACHINE_OPTIONS                                                                                                \
+    "Machine (QEMU's spelling; one dash or two):\n"                                                                   \
+    "  -m SIZE                  memory, MiB unless a unit is given (default 128M, at most 8G)\n"                       \
+    "  -cpu MODEL[,+F,-F]       vmrr (all that is implemented, the default) or v1, features added or left out\n"       \
+    "  -kernel FILE             bzImage, multiboot ELF, or a 512-byte boot sector\n"                                   \
+    "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \
+    "  -append TEXT             kernel command line\n"                                                                 \
+    "  -bios FILE               firmware (default Debian's SeaBIOS; none with -kernel unless given)\n"                 \
+    "  -drive file=F[,format=raw][,if=ide][,index=N][,readonly=on][,snapshot=on]\n"                                    \
+    "  -hda FILE .. -hdd FILE   the same in short\n"                                                                   \
+    "  -snapshot                no drive's file is written to\n"                                                       \
+    "  -boot order=cdn,menu=on  for the firmware\n"                                                                    \
+    "  -serial stdio|none|file:F  COM1, a second time COM2 (default: COM1 on standard output, and on a terminal\n"     \
+    "                           its input; Ctrl-A x ends, Ctrl-A c sends Ctrl-C, Ctrl-A p presses the power button)\n" \
+    "  -debugcon stdio|file:F   ports 0x402 and 0xe9\n"                                                                \
+    "  -vga std|none            display adapter\n"                                                                     \
+    "  -rtc base=utc|DATE       wall clock at start\n"                                                                 \
+    "  -no-reboot               a reset or a triple fault ends the run\n"                                              \
+    "  -S                       stop before the first instruction, until SIGCONT\n"                                    \
+    "  -nographic, -display none, -smp 1, -M pc, -nodefaults, -net none: as QEMU, already so\n"                        \
+    "Timing:\n"                                                                                                        \
+    "  --timing=model|host      disk completions by a latency model (the same start gives the same run) or as the\n"   \
+    "                           host finishes them\n"                                                                  \
+    "  --seed=N                 vary the model's latencies and order (0: none)\n"                                      \
+    "Run:\n"                                                                                                           \
+    "  --until=POSITION         stop at this many instructions\n"                                                      \
+    "  --checkpoint-every=N     instructions between digests of memory (default 250000000)\n"                          \
+    "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"                             \
+    "  --dump-state             at the end: registers and device state to standard error\n"                            \
+    "  -q, --quiet              no summary, no progress\n"
+
+static const char program_help[] =
+    "usage: vmrr COMMAND [options]\n"
+    "\n"
+    "A PC emulator that records a whole run and replays it bit-exactly.\n"
+    "\n"
+    "  run      run a guest, unrecorded\n"
+    "  record   run a guest and keep everything that it does at its edge in a journal\n"
+    "  replay   run a journal again, every access and digest checked\n"
+    "  info     what is in a journal: machine, guest, length, events, sizes, whole or torn\n"
+    "  dump     the journal's events, one a line, or as JSON\n"
+    "  verify   the checksum of every frame, without replaying\n"
+    "\n"
+    "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
+
+static const char run_help[] = "usage: vmrr run [options] [DISK]\n\nRuns the machine, unrecorded. Exit code 0: powered off, "
+                               "reset or stopped; the guest's own through\nisa-debug-exit; 1: it died; 2: wrong options.\n\n"
+                               MACHINE_OPTIONS;
+
+static const char record_help[] =
+    "usage: vmrr record -o FILE.vmrr [options] [DISK]\n\nRuns the machine and records it. Ctrl-C ends the recording "
+    "cleanly.\n\n  -o FILE                  the journal (an existing file is replaced)\n"
+    "  --zstd-level=N           1 to 19 (default 3)\n" MACHINE_OPTIONS;
+
+static const char replay_help[] =
+    "usage: vmrr replay [options] FILE.vmrr\n\n"
+    "Runs a journal again, bit-exactly; needs nothing else and writes nothing. Exit code 0: bit-exact; 3: diverged;\n"
+    "2: the file is not a journal that can be read.\n\n"
+    "  --until=POSITION         stop at this many instructions\n"
+    "  --follow                 the journal is still being recorded: wait for more at its end\n"
+    "  -serial none|stdio|file:F  where COM1's output goes (default standard output)\n"
+    "  -debugcon stdio|file:F   ports 0x402 and 0xe9\n"
+    "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"
+    "  --dump-state             at the end: registers and device state to standard error\n"
+    "  -S                       stop before the first instruction, until SIGCONT\n"
+    "  -q, --quiet              no summary, no progress\n";
+
+static const char info_help[] = "usage: vmrr info [--json] FILE.vmrr\n\nMachine, guest, length, events by kind, sizes, "
+                                "and whether the journal is whole or torn.\n";
+
+static const char dump_help[] =
+    "usage: vmrr dump [options] FILE.vmrr\n\nThe events, one a line: position, virtual time, kind, details.\n\n"
+    "  --from=POSITION          first position (icount)\n"
+    "  --to=POSITION            last position\n"
+    "  --kind=K,K,...           pio, mmio, irq, halt, block, input, digest, ... (default: all)\n"
+    "  --json                   one JSON object a line\n";
+
+static const char verify_help[] = "usage: vmrr verify FILE.vmrr\n\nChecks the checksum of every frame, without replaying. "
+                                  "Exit code 0: whole; 2: torn or damaged.\n";
+
+void help_print(const char *command)
+{
+    static const struct {
+        const char *command, *text;
+    } texts[] = {{"run", run_help},   {"record", record_help}, {"replay", replay_help},
+                 {"info", info_help}, {"dump", dump_help},     {"verify", verify_help}};
+    for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
+        if (!strcmp(command, texts[n].command)) {
+            fputs(texts[n].text, stdout);
+            return;
+        }
+    }
+    fputs(program_help, stdout);
+}

@@ -1,0 +1,495 @@
+/* Parsing of the machine's options: QEMU's spelling where QEMU has the option, one or two dashes alike, "--name value" and
+ * "--name=value" alike. One table; what QEMU has and we do not need is accepted when it changes nothing, refused with its
+ * reason when it would. */
+#include "tools/options.h"
+
+#include "tools/help.h"
+#include "tools/tools.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define RAM_DEFAULT_BYTES (128ull << 20)
+
+struct parser {
+    struct run_options *options;
+    enum options_use use;
+    const char *name; /* of the option being parsed */
+    int next_drive;
+    unsigned next_serial;
+};
+
+typedef int option_fn(struct parser *parser, const char *value);
+
+enum { FOR_RUN = 1, FOR_RECORD = 2, FOR_REPLAY = 4, FOR_MACHINE = FOR_RUN | FOR_RECORD, FOR_ALL = 7 };
+
+struct option_row {
+    const char *name;
+    bool has_value;
+    unsigned uses;
+    option_fn *parse;
+};
+
+static int bad(const struct parser *parser, const char *value, const char *expected)
+{
+    tool_error("-%s %s: expected %s", parser->name, value, expected);
+    return EXIT_CODE_USAGE;
+}
+
+static char *own(struct parser *parser, char *text)
+{
+    struct run_options *options = parser->options;
+    CHECK(text && options->owned_count < sizeof options->owned / sizeof options->owned[0]);
+    options->owned[options->owned_count++] = text;
+    return text;
+}
+
+/* ---- key=value lists, as in -drive: commas separate, two commas stand for one ---- */
+
+static char *next_item(char **rest)
+{
+    char *start = *rest, *out = start, *in = start;
+    if (!start || !*start)
+        return NULL;
+    while (*in) {
+        if (*in == ',' && in[1] == ',') {
+            in++;
+        } else if (*in == ',') {
+            in++;
+            goto done;
+        }
+        *out++ = *in++;
+    }
+done:
+    *rest = in;
+    if (out != in)
+        *out = 0;
+    return start;
+}
+
+static char *item_value(char *item)
+{
+    char *equals = strchr(item, '=');
+    if (equals)
+        *equals++ = 0;
+    return equals;
+}
+
+static bool is_on(const char *value)
+{
+    return value && (!strcmp(value, "on") || !strcmp(value, "yes") || !strcmp(value, "true"));
+}
+
+/* ---- the machine ---- */
+
+static int parse_memory(struct parser *parser, const char *value)
+{
+    if (!strncmp(value, "size=", 5))
+        value += 5;
+    if (parse_size(value, 1 << 20, &parser->options->ram_bytes) || parser->options->ram_bytes % (1 << 20) ||
+        parser->options->ram_bytes < 1 << 20 || parser->options->ram_bytes > MEMORY_RAM_MAX_BYTES)
+        return bad(parser, value, "a size in whole MiB from 1M to 8G");
+    return -1;
+}
+
+#define STRING_OPTION(function, field)                                                                                 \
+    static int function(struct parser *parser, const char *value)                                                     \
+    {                                                                                                                  \
+        parser->options->field = value;                                                                                \
+        return -1;                                                                                                     \
+    }
+STRING_OPTION(parse_kernel, kernel)
+STRING_OPTION(parse_initrd, initrd)
+STRING_OPTION(parse_append, append)
+STRING_OPTION(parse_bios, bios)
+STRING_OPTION(parse_vgabios, vgabios)
+STRING_OPTION(parse_cpu, cpu)
+STRING_OPTION(parse_output, output)
+STRING_OPTION(parse_screendump, screendump)
+
+#define FLAG_OPTION(function, field)                                                                                   \
+    static int function(struct parser *parser, const char *value)                                                     \
+    {                                                                                                                  \
+        (void)value;                                                                                                   \
+        parser->options->field = true;                                                                                 \
+        return -1;                                                                                                     \
+    }
+FLAG_OPTION(parse_no_reboot, no_reboot)
+FLAG_OPTION(parse_start_stopped, start_stopped)
+FLAG_OPTION(parse_snapshot, snapshot)
+FLAG_OPTION(parse_quiet, quiet)
+FLAG_OPTION(parse_follow, follow)
+FLAG_OPTION(parse_dump_state, dump_state)
+
+static int parse_accel(struct parser *parser, const char *value)
+{
+    if (!strcmp(value, "kvm"))
+        return bad(parser, value, "interp (the KVM accelerator is not in this version)");
+    if (strcmp(value, "interp") && strcmp(value, "tcg"))
+        return bad(parser, value, "interp");
+    parser->options->accel = "interp";
+    return -1;
+}
+
+static int parse_smp(struct parser *parser, const char *value)
+{
+    return strcmp(value, "1") && strcmp(value, "cpus=1") ? bad(parser, value, "1: the machine has one CPU") : -1;
+}
+
+static int parse_machine(struct parser *parser, const char *value)
+{
+    if (!strncmp(value, "type=", 5))
+        value += 5;
+    return strncmp(value, "pc", 2) ? bad(parser, value, "pc: i440FX and PIIX are the only board") : -1;
+}
+
+static int parse_vga(struct parser *parser, const char *value)
+{
+    if (!strcmp(value, "none"))
+        parser->options->no_vga = true;
+    else if (strcmp(value, "std"))
+        return bad(parser, value, "std or none");
+    return -1;
+}
+
+static int parse_none_only(struct parser *parser, const char *value)
+{
+    return strcmp(value, "none") ? bad(parser, value, "none: this machine has no such device") : -1;
+}
+
+static int parse_display(struct parser *parser, const char *value)
+{
+    return strcmp(value, "none") ? bad(parser, value, "none: the screen is read with -screendump") : -1;
+}
+
+static int parse_ignored(struct parser *parser, const char *value)
+{
+    (void)parser;
+    (void)value;
+    return -1;
+}
+
+static int parse_device(struct parser *parser, const char *value)
+{
+    if (!strcmp(value, "isa-debug-exit") || !strcmp(value, "isa-debug-exit,iobase=0xf4,iosize=0x04") ||
+        !strcmp(value, "isa-debug-exit,iobase=0xf4") || !strcmp(value, "isa-debugcon,iobase=0xe9"))
+        return -1;
+    return bad(parser, value, "isa-debug-exit at 0xf4 (built in); other devices are not in this version");
+}
+
+static int parse_boot(struct parser *parser, const char *value)
+{
+    char *text = own(parser, strdup(value)), *rest = text, *item;
+    while ((item = next_item(&rest))) {
+        char *setting = item_value(item);
+        const char *order = setting ? NULL : item;
+        if (setting && !strcmp(item, "order"))
+            order = setting;
+        else if (setting && !strcmp(item, "menu"))
+            parser->options->boot_menu = is_on(setting);
+        else if (setting && strcmp(item, "once") && strcmp(item, "strict"))
+            return bad(parser, item, "order=, menu=");
+        if (order && order[strspn(order, "acdn")])
+            return bad(parser, order, "letters of a, c, d, n");
+        if (order) {
+            free(parser->options->boot_order);
+            parser->options->boot_order = strdup(order);
+        }
+    }
+    return -1;
+}
+
+static int parse_rtc(struct parser *parser, const char *value)
+{
+    struct tm tm = {0};
+    const char *base = strncmp(value, "base=", 5) ? value : value + 5;
+    if (!strcmp(base, "utc"))
+        return -1;
+    char *end = strptime(base, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (!end) {
+        memset(&tm, 0, sizeof tm);
+        end = strptime(base, "%Y-%m-%d", &tm);
+    }
+    if (!end || *end)
+        return bad(parser, value, "base=utc, base=2026-01-31 or base=2026-01-31T12:00:00");
+    parser->options->has_rtc_base = true;
+    parser->options->rtc_base_seconds = (uint64_t)timegm(&tm);
+    return -1;
+}
+
+/* ---- drives ---- */
+
+static int add_drive(struct parser *parser, int index, struct drive_option drive)
+{
+    if (index < 0) {
+        while (parser->next_drive < JOURNAL_DRIVES && parser->options->drive[parser->next_drive].path)
+            parser->next_drive++;
+        index = parser->next_drive;
+    }
+    if (index >= JOURNAL_DRIVES) {
+        tool_error("-%s: at most %d IDE drives", parser->name, JOURNAL_DRIVES);
+        return EXIT_CODE_USAGE;
+    }
+    if (parser->options->drive[index].path) {
+        tool_error("-%s: IDE drive %d is given twice", parser->name, index);
+        return EXIT_CODE_USAGE;
+    }
+    parser->options->drive[index] = drive;
+    return -1;
+}
+
+static int parse_drive(struct parser *parser, const char *value)
+{
+    char *rest = own(parser, strdup(value)), *item;
+    struct drive_option drive = {0};
+    uint64_t index = UINT64_MAX;
+    while ((item = next_item(&rest))) {
+        char *setting = item_value(item);
+        if (!setting)
+            return bad(parser, item, "key=value");
+        if (!strcmp(item, "file")) {
+            drive.path = setting;
+        } else if (!strcmp(item, "format")) {
+            if (strcmp(setting, "raw"))
+                return bad(parser, setting, "format=raw (other formats are not in this version)");
+        } else if (!strcmp(item, "if")) {
+            if (strcmp(setting, "ide"))
+                return bad(parser, setting, "if=ide (other interfaces are not in this version)");
+        } else if (!strcmp(item, "index")) {
+            if (parse_u64(setting, &index) || index >= JOURNAL_DRIVES)
+                return bad(parser, setting, "index=0 to 3");
+        } else if (!strcmp(item, "media")) {
+            if (strcmp(setting, "disk"))
+                return bad(parser, setting, "media=disk (there is no CD-ROM in this version)");
+        } else if (!strcmp(item, "readonly") || !strcmp(item, "read-only")) {
+            drive.read_only = is_on(setting);
+        } else if (!strcmp(item, "snapshot")) {
+            drive.snapshot = is_on(setting);
+        } else if (strcmp(item, "id") && strcmp(item, "cache") && strcmp(item, "aio")) {
+            return bad(parser, item, "file, format, if, index, media, readonly, snapshot, id");
+        }
+    }
+    if (!drive.path || !*drive.path)
+        return bad(parser, value, "file=PATH");
+    return add_drive(parser, index == UINT64_MAX ? -1 : (int)index, drive);
+}
+
+static int parse_hd(struct parser *parser, const char *value)
+{
+    return add_drive(parser, parser->name[2] - 'a', (struct drive_option){.path = value});
+}
+
+/* ---- character devices ---- */
+
+static int parse_serial_value(struct parser *parser, const char *value, struct serial_option *serial)
+{
+    if (!strcmp(value, "stdio") || !strcmp(value, "mon:stdio"))
+        serial->kind = SERIAL_STDIO;
+    else if (!strcmp(value, "none") || !strcmp(value, "null"))
+        serial->kind = SERIAL_NONE;
+    else if (!strncmp(value, "file:", 5) && value[5])
+        *serial = (struct serial_option){SERIAL_FILE, value + 5};
+    else
+        return bad(parser, value, "stdio, none or file:PATH");
+    return -1;
+}
+
+static int parse_serial(struct parser *parser, const char *value)
+{
+    if (parser->next_serial == OPTION_SERIALS)
+        return bad(parser, value, "at most two serial ports");
+    return parse_serial_value(parser, value, &parser->options->serial[parser->next_serial++]);
+}
+
+static int parse_debugcon(struct parser *parser, const char *value)
+{
+    return parse_serial_value(parser, value, &parser->options->debugcon);
+}
+
+/* ---- timing and the run ---- */
+
+static int parse_timing(struct parser *parser, const char *value)
+{
+    if (!strcmp(value, "model"))
+        parser->options->timing = BLOCK_TIMING_MODEL;
+    else if (!strcmp(value, "host"))
+        parser->options->timing = BLOCK_TIMING_HOST;
+    else
+        return bad(parser, value, "model or host");
+    return -1;
+}
+
+static int parse_seed(struct parser *parser, const char *value)
+{
+    return parse_u64(value, &parser->options->seed) ? bad(parser, value, "a number") : -1;
+}
+
+static int parse_until(struct parser *parser, const char *value)
+{
+    return parse_size(value, 1, &parser->options->limit_icount) ? bad(parser, value, "a position (icount)") : -1;
+}
+
+static int parse_checkpoint(struct parser *parser, const char *value)
+{
+    if (parse_u64(value, &parser->options->checkpoint_steps) || parser->options->checkpoint_steps < 1000000)
+        return bad(parser, value, "instructions between checkpoints, at least 1000000");
+    return -1;
+}
+
+static int parse_zstd_level(struct parser *parser, const char *value)
+{
+    uint64_t level;
+    if (parse_u64(value, &level) || level < 1 || level > 19)
+        return bad(parser, value, "1 to 19");
+    parser->options->zstd_level = (int)level;
+    return -1;
+}
+
+static const struct option_row rows[] = {
+    {"m", true, FOR_MACHINE, parse_memory},
+    {"kernel", true, FOR_MACHINE, parse_kernel},
+    {"initrd", true, FOR_MACHINE, parse_initrd},
+    {"append", true, FOR_MACHINE, parse_append},
+    {"bios", true, FOR_MACHINE, parse_bios},
+    {"vgabios", true, FOR_MACHINE, parse_vgabios},
+    {"cpu", true, FOR_MACHINE, parse_cpu},
+    {"accel", true, FOR_MACHINE, parse_accel},
+    {"smp", true, FOR_MACHINE, parse_smp},
+    {"machine", true, FOR_MACHINE, parse_machine},
+    {"M", true, FOR_MACHINE, parse_machine},
+    {"vga", true, FOR_MACHINE, parse_vga},
+    {"net", true, FOR_MACHINE, parse_none_only},
+    {"nic", true, FOR_MACHINE, parse_none_only},
+    {"monitor", true, FOR_MACHINE, parse_none_only},
+    {"parallel", true, FOR_MACHINE, parse_none_only},
+    {"display", true, FOR_MACHINE, parse_display},
+    {"name", true, FOR_MACHINE, parse_ignored},
+    {"nodefaults", false, FOR_MACHINE, parse_ignored},
+    {"no-user-config", false, FOR_MACHINE, parse_ignored},
+    {"nographic", false, FOR_ALL, parse_ignored},
+    {"device", true, FOR_MACHINE, parse_device},
+    {"boot", true, FOR_MACHINE, parse_boot},
+    {"rtc", true, FOR_MACHINE, parse_rtc},
+    {"drive", true, FOR_MACHINE, parse_drive},
+    {"hda", true, FOR_MACHINE, parse_hd},
+    {"hdb", true, FOR_MACHINE, parse_hd},
+    {"hdc", true, FOR_MACHINE, parse_hd},
+    {"hdd", true, FOR_MACHINE, parse_hd},
+    {"snapshot", false, FOR_MACHINE, parse_snapshot},
+    {"serial", true, FOR_ALL, parse_serial},
+    {"debugcon", true, FOR_ALL, parse_debugcon},
+    {"no-reboot", false, FOR_MACHINE, parse_no_reboot},
+    {"S", false, FOR_ALL, parse_start_stopped},
+    {"timing", true, FOR_MACHINE, parse_timing},
+    {"seed", true, FOR_MACHINE, parse_seed},
+    {"until", true, FOR_ALL, parse_until},
+    {"checkpoint-every", true, FOR_MACHINE, parse_checkpoint},
+    {"o", true, FOR_RECORD, parse_output},
+    {"zstd-level", true, FOR_RECORD, parse_zstd_level},
+    {"screendump", true, FOR_ALL, parse_screendump},
+    {"dump-state", false, FOR_ALL, parse_dump_state},
+    {"follow", false, FOR_REPLAY, parse_follow},
+    {"quiet", false, FOR_ALL, parse_quiet},
+    {"q", false, FOR_ALL, parse_quiet},
+};
+
+static const struct option_row *find_row(const char *name, size_t length)
+{
+    for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++) {
+        if (strlen(rows[n].name) == length && !strncmp(rows[n].name, name, length))
+            return &rows[n];
+    }
+    return NULL;
+}
+
+static const char *const use_names[] = {"run", "record", "replay"};
+
+static int parse_one(struct parser *parser, int *index, int argc, char **argv)
+{
+    const char *text = argv[*index];
+    const char *name = text + 1 + (text[1] == '-');
+    const char *equals = text[1] == '-' ? strchr(name, '=') : NULL;
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    const struct option_row *row = find_row(name, length);
+    const char *value = equals ? equals + 1 : NULL;
+    if (!row || !(row->uses & (1u << parser->use))) {
+        tool_error("unknown option %s (see vmrr %s --help)", text, use_names[parser->use]);
+        return EXIT_CODE_USAGE;
+    }
+    if (row->has_value && !value) {
+        if (++*index == argc) {
+            tool_error("option %s needs a value", text);
+            return EXIT_CODE_USAGE;
+        }
+        value = argv[*index];
+    } else if (!row->has_value && value) {
+        tool_error("option %s takes no value", text);
+        return EXIT_CODE_USAGE;
+    }
+    parser->name = row->name;
+    return row->parse(parser, value);
+}
+
+static int parse_positional(struct parser *parser, const char *text)
+{
+    struct run_options *options = parser->options;
+    if (parser->use == OPTIONS_REPLAY && !options->input) {
+        options->input = text;
+        return -1;
+    }
+    if (parser->use != OPTIONS_REPLAY)
+        return add_drive(parser, 0, (struct drive_option){.path = text}); /* as QEMU: a disk image */
+    tool_error("unexpected argument %s", text);
+    return EXIT_CODE_USAGE;
+}
+
+static int check_complete(const struct run_options *options, enum options_use use)
+{
+    if (use == OPTIONS_REPLAY && !options->input) {
+        tool_error("replay what? Usage: vmrr replay FILE");
+        return EXIT_CODE_USAGE;
+    }
+    if (use == OPTIONS_RECORD && !options->output) {
+        tool_error("record where to? Give -o FILE.vmrr");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->initrd && !options->kernel) {
+        tool_error("-initrd needs -kernel");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->append && !options->kernel) {
+        tool_error("-append needs -kernel");
+        return EXIT_CODE_USAGE;
+    }
+    return -1;
+}
+
+int options_parse(struct run_options *options, enum options_use use, int argc, char **argv)
+{
+    struct parser parser = {.options = options, .use = use};
+    memset(options, 0, sizeof *options);
+    options->ram_bytes = RAM_DEFAULT_BYTES;
+    options->cpu = "vmrr";
+    options->accel = "interp";
+    options->limit_icount = POSITION_NEVER;
+    options->boot_order = strdup("c");
+    for (int n = 1; n < argc; n++) {
+        int code;
+        if (!strcmp(argv[n], "--help") || !strcmp(argv[n], "-help") || !strcmp(argv[n], "-h")) {
+            help_print(use_names[use]);
+            return EXIT_CODE_OK;
+        }
+        code = argv[n][0] == '-' && argv[n][1] ? parse_one(&parser, &n, argc, argv) : parse_positional(&parser, argv[n]);
+        if (code >= 0)
+            return code;
+    }
+    return check_complete(options, use);
+}
+
+void options_free(struct run_options *options)
+{
+    free(options->boot_order);
+    while (options->owned_count)
+        free(options->owned[--options->owned_count]);
+}

@@ -1,0 +1,58 @@
+/* The machine's options as QEMU spells them, shared by run, record and (a few) replay. */
+#ifndef VMRR_TOOLS_OPTIONS_H
+#define VMRR_TOOLS_OPTIONS_H
+
+#include "replay/replay.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum serial_kind { SERIAL_DEFAULT, SERIAL_STDIO, SERIAL_NONE, SERIAL_FILE };
+
+struct serial_option {
+    enum serial_kind kind;
+    const char *path; /* SERIAL_FILE */
+};
+
+struct drive_option {
+    const char *path; /* null: no drive */
+    bool read_only, snapshot;
+};
+
+#define OPTION_SERIALS 2
+
+/* Strings are borrowed from argv but for those that options_free frees. */
+struct run_options {
+    /* the machine */
+    uint64_t ram_bytes;
+    const char *kernel, *initrd, *append, *bios, *vgabios;
+    const char *cpu, *accel;
+    char *boot_order; /* owned */
+    bool boot_menu, no_reboot, no_vga, start_stopped, snapshot;
+    struct drive_option drive[JOURNAL_DRIVES];
+    struct serial_option serial[OPTION_SERIALS];
+    struct serial_option debugcon;
+    bool has_rtc_base;
+    uint64_t rtc_base_seconds;
+    /* timing */
+    uint32_t timing; /* enum block_timing */
+    uint64_t seed;
+    /* the run */
+    uint64_t limit_icount;   /* --until */
+    uint64_t checkpoint_steps;
+    const char *output;      /* -o */
+    const char *screendump;  /* written when the run ends */
+    const char *input;       /* replay: the journal */
+    bool quiet, follow, dump_state;
+    int zstd_level;
+    char *owned[32]; /* copies made while parsing */
+    unsigned owned_count;
+};
+
+enum options_use { OPTIONS_RUN, OPTIONS_RECORD, OPTIONS_REPLAY };
+
+/* argv[0] is the subcommand. Returns -1 to go on, else the exit code (0 after --help). Errors are printed. */
+int options_parse(struct run_options *options, enum options_use use, int argc, char **argv);
+void options_free(struct run_options *options);
+
+#endif

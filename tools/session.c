@@ -1,0 +1,383 @@
+/* Making a machine out of options or a journal, and running it. See session.h. */
+#include "tools/session.h"
+
+#include "accel-interp/accel_interp.h"
+#include "tools/files.h"
+#include "tools/screendump.h"
+#include "tools/tools.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRESS_NS 500000000ull
+#define EXECUTOR_THREADS 2
+
+/* The one process-wide thing: signals have no argument. Set only while session_run runs. */
+static struct machine *volatile signal_machine;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (signal_machine)
+        machine_interrupt(signal_machine);
+}
+
+static int fail(const struct error *error)
+{
+    tool_error("%s", error->text[0] ? error->text : "unknown error");
+    return EXIT_CODE_USAGE;
+}
+
+/* ---- inputs and sinks ---- */
+
+static uint64_t option_clock(void *opaque)
+{
+    return ((const struct run_options *)opaque)->rtc_base_seconds;
+}
+
+static void open_live(struct session *session)
+{
+    struct run_options *options = &session->options;
+    session->live = input_live_create(&(struct input_live_options){
+        .mailbox = session->mailbox,
+        .pace = session->interactive || options->timing == BLOCK_TIMING_HOST,
+        .wall_clock_seconds = options->has_rtc_base ? option_clock : NULL,
+        .opaque = options,
+    });
+}
+
+static void out_of_space(void *opaque)
+{
+    const struct session *session = opaque;
+    tool_error("%s: no space left on the device: stopping the guest; what is written stays replayable",
+               session->options.output);
+}
+
+static enum status open_recorder(struct session *session, struct error *error)
+{
+    struct replay_recorder_options options = {.path = session->options.output, .config = &session->config,
+                                              .live = session->live, .zstd_level = session->options.zstd_level,
+                                              .out_of_space = out_of_space, .opaque = session};
+    session->recorder = replay_recorder_create(&options, error);
+    return session->recorder ? STATUS_OK : STATUS_IO;
+}
+
+static enum status open_player(struct session *session, struct error *error)
+{
+    struct replay_player_options options = {.path = session->options.input, .follow = session->options.follow};
+    session->player = replay_player_open(&options, error);
+    if (!session->player)
+        return STATUS_CORRUPT;
+    session->machine_config = replay_player_config(session->player);
+    session->end = replay_player_end(session->player);
+    return STATUS_OK;
+}
+
+/* ---- machine ---- */
+
+static enum status create_machine(struct session *session, struct error *error)
+{
+    const struct journal_config *config = session->machine_config;
+    struct machine_options options = {.ram_bytes = config->ram_bytes, .cpu = config->cpu, .input = session->live,
+                                      .checkpoint_steps = config->checkpoint_steps, .no_reboot = config->no_reboot};
+    if (session->recorder) {
+        options.input = replay_recorder_input(session->recorder);
+        options.trace = replay_recorder_trace(session->recorder);
+        options.digests = true;
+    } else if (session->player) {
+        options.input = replay_player_input(session->player);
+        options.trace = replay_player_trace(session->player);
+        options.digests = true;
+    }
+    session->machine = machine_create(&options, error);
+    if (!session->machine)
+        return STATUS_INVALID;
+    struct interp_options interp = {0};
+    struct accel *accel = interp_create(session->machine, &interp, error);
+    if (!accel)
+        return STATUS_NO_MEMORY;
+    machine_set_accel(session->machine, accel);
+    if (session->recorder)
+        replay_recorder_attach(session->recorder, session->machine);
+    if (session->player)
+        replay_player_attach(session->player, session->machine);
+    return STATUS_OK;
+}
+
+static struct block_image *open_image(struct session *session, unsigned index, struct error *error)
+{
+    const struct drive_option *option = &session->options.drive[index];
+    if (session->player)
+        return replay_player_image(session->player, index, error);
+    bool throw_away = option->snapshot || session->options.snapshot;
+    struct block_image *image = block_raw_open(option->path, option->read_only || throw_away, error);
+    if (image && throw_away)
+        image = block_overlay_create(image, image->size_sectors, error);
+    return image;
+}
+
+/* The images of a recording are opened before the journal is made: their sizes are in its header. */
+static enum status open_images(struct session *session, struct block_image *images[JOURNAL_DRIVES], struct error *error)
+{
+    for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
+        if (!session->options.drive[n].path)
+            continue;
+        images[n] = open_image(session, n, error);
+        if (!images[n])
+            return STATUS_IO;
+        session->config.drive[n] = (struct journal_drive){
+            .size_sectors = images[n]->size_sectors, .present = true,
+            .read_only = session->options.drive[n].read_only,
+            .path = strdup(session->options.drive[n].path), .format = strdup(images[n]->ops->format)};
+    }
+    return STATUS_OK;
+}
+
+static enum status create_drives(struct session *session, struct block_image *images[JOURNAL_DRIVES],
+                                 struct error *error)
+{
+    const struct journal_config *config = session->machine_config;
+    for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
+        if (!config->drive[n].present)
+            continue;
+        struct block_image *image = images[n] ? images[n] : open_image(session, n, error);
+        images[n] = NULL;
+        if (image && session->recorder)
+            image = replay_recorder_image(session->recorder, n, image, error);
+        if (!image)
+            return STATUS_IO;
+        if (config->drive[n].read_only)
+            image->read_only = true;
+        struct block_queue_options options = {.drive = n, .timing = config->timing, .seed = config->seed,
+                                              .executor = session->executor};
+        session->drive[n] = block_drive_create(session->machine, &options, image, error);
+        if (!session->drive[n])
+            return STATUS_INVALID;
+    }
+    return STATUS_OK;
+}
+
+static struct board_blob blob_of(const struct journal_blob *blob)
+{
+    return (struct board_blob){blob->bytes, blob->size_bytes};
+}
+
+static enum status create_board(struct session *session, struct error *error)
+{
+    const struct journal_config *config = session->machine_config;
+    struct board_pc_options board = {
+        .bios = blob_of(&config->bios), .vgabios = blob_of(&config->vgabios), .kernel = blob_of(&config->kernel),
+        .initrd = blob_of(&config->initrd), .module_count = config->module_count, .append = config->append,
+        .boot_order = config->boot_order, .boot_menu = config->boot_menu, .no_vga = config->no_vga,
+        .debugcon = console_debugcon(session->console),
+    };
+    for (unsigned n = 0; n < config->module_count; n++) {
+        board.modules[n] = blob_of(&config->module[n]);
+        board.module_args[n] = config->module_args[n];
+    }
+    for (unsigned n = 0; n < JOURNAL_DRIVES; n++)
+        board.ide[n] = session->drive[n];
+    for (unsigned n = 0; n < BOARD_SERIALS; n++)
+        board.serial[n] = console_serial(session->console, n);
+    return board_pc_create(session->machine, &board, error);
+}
+
+static enum status build(struct session *session, enum options_use use, struct block_image *images[JOURNAL_DRIVES],
+                         struct error *error)
+{
+    enum status status = STATUS_OK;
+    session->mailbox = input_mailbox_create();
+    open_live(session);
+    if (use == OPTIONS_REPLAY) {
+        status = open_player(session, error);
+    } else {
+        session->machine_config = &session->config;
+        status = config_from_options(&session->config, &session->options, error);
+        if (!status)
+            status = open_images(session, images, error);
+    }
+    if (!status && use == OPTIONS_RECORD)
+        status = open_recorder(session, error);
+    if (status)
+        return status;
+    if (session->machine_config->timing == BLOCK_TIMING_HOST)
+        session->executor = use == OPTIONS_REPLAY ? block_executor_deferred_create()
+                                                  : block_executor_threads_create(session->mailbox, EXECUTOR_THREADS);
+    status = create_machine(session, error);
+    if (!status) {
+        session->console = console_open(&session->options, session->interactive, session->mailbox, error);
+        status = session->console ? STATUS_OK : STATUS_IO;
+    }
+    if (!status) {
+        console_attach(session->console, session->machine);
+        status = create_drives(session, images, error);
+    }
+    return status ? status : create_board(session, error);
+}
+
+int session_open(struct session *session, enum options_use use, int argc, char **argv)
+{
+    struct block_image *images[JOURNAL_DRIVES] = {0};
+    struct error error = {0};
+    memset(session, 0, sizeof *session);
+    int code = options_parse(&session->options, use, argc, argv);
+    if (code >= 0)
+        return code;
+    const struct run_options *options = &session->options;
+    bool stdio = options->serial[0].kind == SERIAL_DEFAULT ? isatty(STDIN_FILENO)
+                                                           : options->serial[0].kind == SERIAL_STDIO;
+    session->interactive = use != OPTIONS_REPLAY && stdio;
+    session->show_progress = isatty(STDERR_FILENO) && !options->quiet;
+    enum status status = build(session, use, images, &error);
+    for (unsigned n = 0; n < JOURNAL_DRIVES; n++)
+        block_image_destroy(images[n]);
+    if (status)
+        return fail(&error);
+    machine_reset(session->machine);
+    return -1;
+}
+
+/* ---- running ---- */
+
+static void show_progress(struct session *session, struct position position, uint64_t now_ns)
+{
+    char line[160], count[32];
+    double seconds = (double)(now_ns - session->start_ns) / 1e9;
+    double mips = seconds > 0 ? (double)position.icount / seconds / 1e6 : 0;
+    if (session->player && session->end.icount != POSITION_NEVER && session->end.icount) {
+        double part = (double)position.icount / (double)session->end.icount;
+        double left = part > 0 ? seconds * (1 - part) / part : 0;
+        snprintf(line, sizeof line, "replay %.1f %%  %s instructions  %.0f MIPS  %.0f s left", part * 100,
+                 format_count(position.icount, count, sizeof count), mips, left);
+    } else {
+        snprintf(line, sizeof line, "%s instructions  %.0f MIPS  virtual time %.3f s",
+                 format_count(position.icount, count, sizeof count), mips, (double)position.vtime_ns / 1e9);
+    }
+    console_status(session->console, line);
+}
+
+static void on_slice(void *opaque, struct position position)
+{
+    struct session *session = opaque;
+    if (session->recorder)
+        replay_recorder_tick(session->recorder);
+    console_flush(session->console);
+    if (!session->show_progress)
+        return;
+    uint64_t now_ns = host_clock_ns();
+    if (now_ns - session->progress_ns < PROGRESS_NS)
+        return;
+    session->progress_ns = now_ns;
+    show_progress(session, position, now_ns);
+}
+
+static void catch_signals(struct sigaction saved[3])
+{
+    static const int signals[3] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal};
+    for (int n = 0; n < 3; n++)
+        sigaction(signals[n], &action, &saved[n]);
+}
+
+static void restore_signals(const struct sigaction saved[3])
+{
+    static const int signals[3] = {SIGINT, SIGTERM, SIGHUP};
+    for (int n = 0; n < 3; n++)
+        sigaction(signals[n], &saved[n], NULL);
+}
+
+static struct position run_limit(const struct session *session)
+{
+    struct position limit = MACHINE_NO_LIMIT;
+    if (session->player)
+        limit = replay_player_end(session->player);
+    if (session->options.limit_icount < limit.icount)
+        limit = (struct position){session->options.limit_icount, 0};
+    return limit;
+}
+
+enum machine_stop session_run(struct session *session)
+{
+    struct sigaction saved[3];
+    if (session->options.start_stopped) {
+        tool_error("stopped before the first instruction; continue with `kill -CONT %d` or fg", (int)getpid());
+        raise(SIGSTOP);
+    }
+    signal_machine = session->machine;
+    catch_signals(saved);
+    machine_set_slice_hook(session->machine, on_slice, session);
+    session->start_ns = host_clock_ns();
+    enum machine_stop stop = machine_run(session->machine, run_limit(session));
+    session->progress_ns = host_clock_ns() - session->start_ns;
+    if (stop == MACHINE_STOP_LIMIT && session->player && session->options.limit_icount == POSITION_NEVER &&
+        replay_player_stop(session->player))
+        stop = replay_player_stop(session->player);
+    bool whole_replay = session->player && stop == replay_player_stop(session->player);
+    if (!session->player || whole_replay)
+        machine_finish(session->machine, stop);
+    session->digest = machine_digest_all(session->machine);
+    restore_signals(saved);
+    signal_machine = NULL;
+    console_flush(session->console);
+    console_status(session->console, NULL);
+    return stop;
+}
+
+int session_exit_code(const struct session *session, enum machine_stop stop)
+{
+    switch (stop) {
+    case MACHINE_STOP_POWER_OFF:
+    case MACHINE_STOP_RESET:
+    case MACHINE_STOP_LIMIT:
+    case MACHINE_STOP_HOST: return EXIT_CODE_OK;
+    case MACHINE_STOP_DEBUG_EXIT: return machine_exit_code(session->machine);
+    case MACHINE_STOP_DIVERGED: return EXIT_CODE_DIVERGED;
+    default: return EXIT_CODE_FAILED;
+    }
+}
+
+/* ---- the end ---- */
+
+static void report_unimplemented(struct session *session)
+{
+    struct accel_unimplemented list[16];
+    struct accel *accel = machine_accel(session->machine);
+    size_t count = accel->ops->unimplemented(accel, list, 16);
+    for (size_t n = 0; n < count; n++)
+        fprintf(stderr, "not implemented: %s, %" PRIu64 " times (#UD in the guest), first at icount %" PRIu64
+                        " rip %016" PRIx64 "\n",
+                list[n].name, list[n].count, list[n].first_icount, list[n].first_rip);
+}
+
+void session_report(struct session *session, enum machine_stop stop)
+{
+    char count[32];
+    struct position now = machine_position(session->machine);
+    double seconds = (double)session->progress_ns / 1e9;
+    if (!session->options.quiet) {
+        fprintf(stderr, "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
+                machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
+                seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0, session->digest);
+        report_unimplemented(session);
+    }
+    if (session->options.dump_state)
+        machine_dump_state(session->machine, stderr);
+    if (session->options.screendump)
+        screendump_write(session->machine, session->options.screendump);
+}
+
+void session_close(struct session *session)
+{
+    console_close(session->console);
+    machine_destroy(session->machine);
+    replay_recorder_destroy(session->recorder);
+    replay_player_destroy(session->player);
+    block_executor_destroy(session->executor);
+    input_destroy(session->live);
+    input_mailbox_destroy(session->mailbox);
+    journal_config_free(&session->config);
+    options_free(&session->options);
+}

@@ -1,0 +1,38 @@
+/* One machine, wired for live, recording or replaying: what run, record and replay share. */
+#ifndef VMRR_TOOLS_SESSION_H
+#define VMRR_TOOLS_SESSION_H
+
+#include "devices/board_pc.h"
+#include "replay/replay.h"
+#include "tools/console.h"
+#include "tools/options.h"
+
+struct session {
+    struct run_options options;
+    struct journal_config config;       /* run, record: made from the options; replay: borrowed from the player */
+    const struct journal_config *machine_config;
+    struct input_mailbox *mailbox;
+    struct input *live;
+    struct replay_recorder *recorder;
+    struct replay_player *player;
+    struct block_executor *executor;
+    struct console *console;
+    struct machine *machine;
+    struct block_drive *drive[JOURNAL_DRIVES];
+    uint64_t start_ns, progress_ns;
+    struct position start, end; /* end: for a replay's percentage */
+    bool show_progress, interactive;
+    uint64_t digest;
+};
+
+/* Reads files, makes machine, drives, board; errors are printed. Returns -1, or the exit code. */
+int session_open(struct session *session, enum options_use use, int argc, char **argv);
+/* Runs to the end, with progress and Ctrl-C; finishes the machine. */
+enum machine_stop session_run(struct session *session);
+/* The summary on standard error, screendump, state dump. */
+void session_report(struct session *session, enum machine_stop stop);
+void session_close(struct session *session);
+/* The exit code that a live run's end gives. */
+int session_exit_code(const struct session *session, enum machine_stop stop);
+
+#endif

@@ -1,0 +1,90 @@
+/* Small helpers of the command line: messages, numbers, the host's clock. */
+#include "tools/tools.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void tool_error(const char *format, ...)
+{
+    va_list arguments;
+    fputs("vmrr: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+static enum status parse_number(const char *text, uint64_t *value, const char **end)
+{
+    char *stop;
+    if (*text < '0' || *text > '9')
+        return STATUS_INVALID;
+    errno = 0;
+    *value = strtoull(text, &stop, 0);
+    *end = stop;
+    return errno ? STATUS_INVALID : STATUS_OK;
+}
+
+enum status parse_u64(const char *text, uint64_t *value)
+{
+    const char *end;
+    enum status status = parse_number(text, value, &end);
+    return status ? status : *end ? STATUS_INVALID : STATUS_OK;
+}
+
+enum status parse_size(const char *text, uint64_t default_unit, uint64_t *value)
+{
+    static const char units[] = "bkmgt";
+    const char *end;
+    enum status status = parse_number(text, value, &end);
+    uint64_t unit = default_unit;
+    if (status)
+        return status;
+    if (*end) {
+        const char *found = strchr(units, *end | 0x20);
+        if (!found || end[1])
+            return STATUS_INVALID;
+        unit = 1ull << (10 * (found - units));
+    }
+    if (*value > UINT64_MAX / unit)
+        return STATUS_INVALID;
+    *value *= unit;
+    return STATUS_OK;
+}
+
+const char *format_count(uint64_t value, char *buffer, size_t size)
+{
+    char digits[32];
+    int length = snprintf(digits, sizeof digits, "%" PRIu64, value);
+    size_t out = 0;
+    for (int n = 0; n < length && out + 2 < size; n++) {
+        if (n && (length - n) % 3 == 0)
+            buffer[out++] = ',';
+        buffer[out++] = digits[n];
+    }
+    buffer[out] = 0;
+    return buffer;
+}
+
+const char *format_bytes(uint64_t value, char *buffer, size_t size)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double scaled = (double)value;
+    unsigned unit = 0;
+    while (scaled >= 1024 && unit < 4) {
+        scaled /= 1024;
+        unit++;
+    }
+    snprintf(buffer, size, unit ? "%.1f %s" : "%.0f %s", scaled, units[unit]);
+    return buffer;
+}
+
+uint64_t host_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
