@@ -6,7 +6,7 @@
  * pci_function_reset; in post_load pci_function_post_load. The wiring in the struct is not state.
  *
  * Create the bus before any chip with ports among 0xCF8..0xCFF (the reset control register at 0xCF9 lies inside
- * CONFIG_ADDRESS, and the mapping made last wins).
+ * CONFIG_ADDRESS, and the mapping made last wins for bytes).
  *
  * Interrupts: pin INTA..INTD of a slot drives PIRQ (slot - 1 + pin - 1) & 3 (PIRQA is 0): a slot 1 INTA is PIRQA. The
  * ACPI _PRT must say the same. Thread: machine thread. */
@@ -92,8 +92,8 @@ struct pci_bus *pci_bus_create(struct machine *machine);
 /* Who gets the PIRQ levels: piix3_isa.c. */
 void pci_bus_set_router(struct pci_bus *bus, void (*set_pirq)(void *opaque, unsigned pirq, bool level), void *opaque);
 
-/* Plugs the function in; the place must be free. The command register gets I/O, memory, bus master and INTx disable as
- * its writable bits, minus those that its BARs don't need. */
+/* Plugs the function in; the place must be free. The command register has bus master and INTx disable as writable bits,
+ * and those for I/O and memory with a BAR that needs them; a function that is otherwise defines it anew. */
 void pci_function_init(struct pci_function *function, struct pci_bus *bus, unsigned slot, unsigned number,
                        const struct pci_identity *identity, const struct pci_function_ops *ops, void *opaque);
 /* size a power of two: at least 4 for I/O, 16 for memory, 2048 for ROM. */
