@@ -1,0 +1,22 @@
+/* First contents of sectors on their way into the journal: which sectors are known already, and what content was stored
+ * before. Any thread. */
+#ifndef VMRR_REPLAY_SECTOR_STORE_H
+#define VMRR_REPLAY_SECTOR_STORE_H
+
+#include "replay/journal_writer.h"
+
+struct sector_store;
+
+struct sector_store *sector_store_create(struct journal_writer *writer);
+void sector_store_destroy(struct sector_store *store);
+/* The drive must be added before it is used. False: out of memory. */
+bool sector_store_add_drive(struct sector_store *store, uint32_t drive, uint64_t size_sectors);
+/* data was read from the drive: notes the content of the sectors not known so far. */
+enum status sector_store_note_read(struct sector_store *store, uint32_t drive, uint64_t sector, uint32_t sectors,
+                                   const uint8_t *data) MUST_CHECK;
+/* What was there before is nobody's business any more. */
+void sector_store_note_write(struct sector_store *store, uint32_t drive, uint64_t sector, uint32_t sectors);
+/* Writes what was noted so far. */
+enum status sector_store_flush(struct sector_store *store) MUST_CHECK;
+
+#endif
