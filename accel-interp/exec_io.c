@@ -1,0 +1,179 @@
+/* IN OUT INS OUTS: port I/O, with the checks of IOPL and the TSS's bitmap (Intel SDM vol. 1, chapter 19).
+ *
+ * All end their block, so that a device is touched by the last instruction of a chain. OUTS and INS whose memory operand is
+ * not a TLB hit run alone, since that operand may be a device too; REP INS and OUTS are cut into slices like the other
+ * string instructions. Not modelled: INS to memory-mapped I/O reads the device's register before it writes it. */
+#include "accel-interp/exec.h"
+#include "accel-interp/segment.h"
+
+static bool io_bitmap_allows(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
+{
+    const struct seg *tss = &cpu->seg[CPU_TR];
+    unsigned type = tss->attributes & SEG_TYPE;
+
+    if ((type != SYS_TSS32 && type != SYS_TSS32_BUSY) || tss->limit < 0x67)
+        return false;
+    uint32_t map = (uint32_t)sys_read(cpu, i, tss->base + 0x66, 2);
+    if (map + port / 8 + 1 > tss->limit) /* two bytes are read always */
+        return false;
+    unsigned bits = (unsigned)sys_read(cpu, i, tss->base + map + port / 8, 2);
+    return !((bits >> (port & 7)) & ((1u << size_bytes) - 1));
+}
+
+static void io_check(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
+{
+    unsigned iopl = (cpu->sysflags & FLAG_IOPL) >> 12;
+
+    if (!(cpu->cr0 & CR0_PE) || (cpu->cpl <= iopl && !(cpu->sysflags & FLAG_VM)))
+        return;
+    if (!io_bitmap_allows(cpu, i, port, size_bytes))
+        RAISE_ERROR(EXC_GP, 0);
+}
+
+static uint64_t io_in(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
+{
+    io_check(cpu, i, port, size_bytes);
+    interp_sync_position(cpu, i);
+    return bus_io_read(machine_bus(cpu->accel.machine), (uint16_t)port, size_bytes);
+}
+
+static void io_out(struct interp *cpu, const struct insn *i, unsigned port, uint64_t value, unsigned size_bytes)
+{
+    io_check(cpu, i, port, size_bytes);
+    interp_sync_position(cpu, i);
+    bus_io_write(machine_bus(cpu->accel.machine), (uint16_t)port, value, size_bytes);
+}
+
+#define IO_FUNCTIONS(bits, unused)                                                                                     \
+    EXEC_STATIC(in_i##bits)                                                                                            \
+    {                                                                                                                  \
+        reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, (uint8_t)i->imm, (bits) / 8));                       \
+        return END_FALL();                                                                                             \
+    }                                                                                                                  \
+    EXEC_STATIC(in_d##bits)                                                                                            \
+    {                                                                                                                  \
+        reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, cpu->r[CPU_RDX].w, (bits) / 8));                     \
+        return END_FALL();                                                                                             \
+    }                                                                                                                  \
+    EXEC_STATIC(out_i##bits)                                                                                           \
+    {                                                                                                                  \
+        io_out(cpu, i, (uint8_t)i->imm, reg_get##bits(cpu, CPU_RAX), (bits) / 8);                                      \
+        return END_FALL();                                                                                             \
+    }                                                                                                                  \
+    EXEC_STATIC(out_d##bits)                                                                                           \
+    {                                                                                                                  \
+        io_out(cpu, i, cpu->r[CPU_RDX].w, reg_get##bits(cpu, CPU_RAX), (bits) / 8);                                    \
+        return END_FALL();                                                                                             \
+    }
+IO_FUNCTIONS(8, )
+IO_FUNCTIONS(16, )
+IO_FUNCTIONS(32, )
+#define IO_FORMS(name) const struct insn_forms forms_##name = {.fn = {{name##8}, {name##16}, {name##32}, {name##32}}}
+IO_FORMS(in_i);
+IO_FORMS(in_d);
+IO_FORMS(out_i);
+IO_FORMS(out_d);
+
+/* INS and OUTS. A REX.W is ignored: 32 bits at most. */
+static unsigned io_string_size(const struct insn *i)
+{
+    unsigned size_bytes = insn_osize_bytes(i);
+    return size_bytes > 4 ? 4 : size_bytes;
+}
+
+static uint64_t io_string_mask(const struct insn *i)
+{
+    return ea_mask(UINT64_MAX, insn_asize(i));
+}
+
+static void io_string_move(struct interp *cpu, const struct insn *i, unsigned reg, uint64_t delta)
+{
+    uint64_t mask = io_string_mask(i), moved = (cpu->r[reg].q + delta) & mask;
+
+    cpu->r[reg].q = mask == 0xFFFF ? (cpu->r[reg].q & ~mask) | moved : moved;
+}
+
+/* RAM that may be written without looking again, or null. Alone, anything writable: faults come before the port is read. */
+static uint8_t *io_destination(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
+{
+    uint8_t *host = mem_hit(cpu, linear, size_bytes, TLB_WRITE);
+
+    if (host)
+        return host;
+    if (!cpu->single)
+        interp_redo_single(cpu, i);
+    (void)rmw_read_slow(cpu, i, linear, size_bytes);
+    return NULL;
+}
+
+static void io_ins_one(struct interp *cpu, const struct insn *i, unsigned size_bytes)
+{
+    unsigned port = cpu->r[CPU_RDX].w;
+    uint64_t offset = cpu->r[CPU_RDI].q & io_string_mask(i);
+    uint64_t linear = seg_linear(cpu, i, CPU_ES, offset, size_bytes, TLB_WRITE);
+
+    io_check(cpu, i, port, size_bytes);
+    uint8_t *host = io_destination(cpu, i, linear, size_bytes);
+    interp_sync_position(cpu, i);
+    uint64_t value = bus_io_read(machine_bus(cpu->accel.machine), (uint16_t)port, size_bytes);
+    /* The device may have changed the memory map: look the address up again rather than trust host. */
+    if (host && mem_hit(cpu, linear, size_bytes, TLB_WRITE) == host)
+        memcpy(host, &value, size_bytes);
+    else
+        mem_write_slow(cpu, i, linear, value, size_bytes);
+}
+
+static void io_outs_one(struct interp *cpu, const struct insn *i, unsigned size_bytes)
+{
+    unsigned port = cpu->r[CPU_RDX].w;
+    uint64_t offset = cpu->r[CPU_RSI].q & io_string_mask(i), value = 0;
+    uint64_t linear = seg_linear(cpu, i, i->seg, offset, size_bytes, TLB_READ);
+
+    io_check(cpu, i, port, size_bytes);
+    const uint8_t *host = mem_hit(cpu, linear, size_bytes, TLB_READ);
+    if (host)
+        memcpy(&value, host, size_bytes);
+    else
+        value = mem_read_slow(cpu, i, linear, size_bytes);
+    interp_sync_position(cpu, i);
+    bus_io_write(machine_bus(cpu->accel.machine), (uint16_t)port, value, size_bytes);
+}
+
+static const struct insn *io_string(struct interp *cpu, const struct insn *i,
+                                    void one(struct interp *cpu, const struct insn *i, unsigned size_bytes),
+                                    unsigned pointer)
+{
+    unsigned size_bytes = io_string_size(i);
+    uint64_t delta = cpu->sysflags & FLAG_DF ? 0 - (uint64_t)size_bytes : size_bytes;
+
+    if (!(i->bits & (INSN_REP | INSN_REPNE))) {
+        one(cpu, i, size_bytes);
+        io_string_move(cpu, i, pointer, delta);
+        return END_FALL();
+    }
+    uint64_t count = cpu->r[CPU_RCX].q & io_string_mask(i);
+    if (count == 0)
+        return END_FALL();
+    do {
+        one(cpu, i, size_bytes);
+        io_string_move(cpu, i, pointer, delta);
+        io_string_move(cpu, i, CPU_RCX, UINT64_MAX);
+    } while (--count & (REP_SLICE_ITERATIONS - 1));
+    if (count == 0)
+        return END_FALL();
+    cpu->rip = interp_rip(cpu, i);
+    if ((cpu->mode & MODE_CODE_MASK) != MODE_CODE64)
+        cpu->rip = (uint32_t)cpu->rip;
+    return END_LEAVE();
+}
+
+EXEC_STATIC(ins_any)
+{
+    return io_string(cpu, i, io_ins_one, CPU_RDI);
+}
+EXEC_STATIC(outs_any)
+{
+    return io_string(cpu, i, io_outs_one, CPU_RSI);
+}
+FORMS_ANY(forms_ins, ins_any);
+FORMS_ANY(forms_outs, outs_any);

@@ -1,0 +1,236 @@
+/* PUSH and POP of registers, immediates and memory, PUSHA POPA, PUSHF POPF, ENTER, LEAVE. The common ones have functions for
+ * 64-bit code and for flat 32-bit code of their own; the others ask for the stack's width and segment. */
+#include "accel-interp/exec.h"
+#include "accel-interp/segment.h"
+
+/* The general stack: a pointer that wraps at the stack's width; nothing of the CPU changes before stack_set. */
+static uint64_t stack_offset(const struct interp *cpu, int64_t delta)
+{
+    uint64_t offset = cpu->r[CPU_RSP].q + (uint64_t)delta;
+
+    if ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64)
+        return offset;
+    return cpu->mode & MODE_STACK32 ? (uint32_t)offset : (uint16_t)offset;
+}
+
+static void stack_set(struct interp *cpu, uint64_t offset)
+{
+    if (cpu->mode & MODE_STACK32)
+        cpu->r[CPU_RSP].q = offset;
+    else
+        cpu->r[CPU_RSP].w = (uint16_t)offset;
+}
+
+#define STACK_GENERAL(bits, unused)                                                                                    \
+    /* Writes at RSP + delta; the caller moves RSP. */                                                                 \
+    static inline void stack_write##bits(struct interp *cpu, const struct insn *i, int64_t delta, uint##bits##_t v)    \
+    {                                                                                                                  \
+        st##bits(cpu, i, seg_linear(cpu, i, CPU_SS, stack_offset(cpu, delta), (bits) / 8, TLB_WRITE), v);              \
+    }                                                                                                                  \
+    static inline uint##bits##_t stack_read##bits(struct interp *cpu, const struct insn *i, int64_t delta)             \
+    {                                                                                                                  \
+        return ld##bits(cpu, i, seg_linear(cpu, i, CPU_SS, stack_offset(cpu, delta), (bits) / 8, TLB_READ));           \
+    }                                                                                                                  \
+    static inline void stack_push##bits(struct interp *cpu, const struct insn *i, uint##bits##_t v)                    \
+    {                                                                                                                  \
+        stack_write##bits(cpu, i, -((bits) / 8), v);                                                                   \
+        stack_set(cpu, stack_offset(cpu, -((bits) / 8)));                                                              \
+    }                                                                                                                  \
+    static inline uint##bits##_t stack_pop##bits(struct interp *cpu, const struct insn *i)                             \
+    {                                                                                                                  \
+        uint##bits##_t v = stack_read##bits(cpu, i, 0);                                                                \
+        stack_set(cpu, stack_offset(cpu, (bits) / 8));                                                                 \
+        return v;                                                                                                      \
+    }                                                                                                                  \
+    EXEC_REG(push_z##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->reg)))                                       \
+    EXEC_REG(push_i##bits, stack_push##bits(cpu, i, (uint##bits##_t)i->imm))                                           \
+    EXEC_REG(push_e##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->rm)))                                        \
+    EXEC_LOAD(push_e##bits, bits, stack_push##bits(cpu, i, src))                                                       \
+    EXEC_REG(pop_z##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->reg, v))                   \
+    EXEC_REG(pop_e##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->rm, v))                    \
+    /* The address is computed with RSP as it will be after the pop. */                                                \
+    EXEC_STATIC(pop_m##bits)                                                                                           \
+    {                                                                                                                  \
+        uint##bits##_t v = stack_read##bits(cpu, i, 0);                                                                \
+        uint64_t offset = ea_offset(cpu, i) + (i->base == CPU_RSP ? (bits) / 8 : 0);                                   \
+        st##bits(cpu, i, seg_linear(cpu, i, i->seg, ea_mask(offset, insn_asize(i)), (bits) / 8, TLB_WRITE), v);        \
+        stack_set(cpu, stack_offset(cpu, (bits) / 8));                                                                 \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    EXEC_STATIC(leave##bits##_reg)                                                                                     \
+    {                                                                                                                  \
+        int64_t delta = (int64_t)(cpu->r[CPU_RBP].q - cpu->r[CPU_RSP].q);                                              \
+        uint##bits##_t v = stack_read##bits(cpu, i, delta);                                                            \
+        stack_set(cpu, stack_offset(cpu, delta + (bits) / 8));                                                         \
+        reg_set##bits(cpu, CPU_RBP, v);                                                                                \
+        NEXT;                                                                                                          \
+    }
+EXEC_SIZES_NOT8(STACK_GENERAL, )
+
+/* The fast ones: `abits` of address, a TLB hit, or else the general function. */
+#define STACK_PUSH_FAST(name, bits, value)                                                                             \
+    EXEC_STATIC(name##bits##_fast)                                                                                     \
+    {                                                                                                                  \
+        uint64_t rsp = (uint##bits##_t)(cpu->r[CPU_RSP].q - (bits) / 8);                                               \
+        uint8_t *host = mem_hit(cpu, rsp, (bits) / 8, TLB_WRITE);                                                      \
+        if (UNLIKELY(!host))                                                                                           \
+            return name##bits##_reg(cpu, i);                                                                           \
+        host_set##bits(host, (uint##bits##_t)(value));                                                                 \
+        cpu->r[CPU_RSP].q = rsp;                                                                                       \
+        NEXT;                                                                                                          \
+    }
+#define STACK_POP_FAST(name, bits, from, to)                                                                           \
+    EXEC_STATIC(name##bits##_fast)                                                                                     \
+    {                                                                                                                  \
+        uint64_t rsp = (uint##bits##_t)cpu->r[from].q;                                                                 \
+        const uint8_t *host = mem_hit(cpu, rsp, (bits) / 8, TLB_READ);                                                 \
+        if (UNLIKELY(!host))                                                                                           \
+            return name##bits##_reg(cpu, i);                                                                           \
+        uint##bits##_t v = host_get##bits(host);                                                                       \
+        cpu->r[CPU_RSP].q = (uint##bits##_t)(rsp + (bits) / 8);                                                        \
+        reg_set##bits(cpu, to, v);                                                                                     \
+        NEXT;                                                                                                          \
+    }
+#define STACK_FAST(bits)                                                                                               \
+    STACK_PUSH_FAST(push_z, bits, reg_get##bits(cpu, i->reg))                                                          \
+    STACK_PUSH_FAST(push_i, bits, i->imm)                                                                              \
+    STACK_PUSH_FAST(push_e, bits, reg_get##bits(cpu, i->rm))                                                           \
+    STACK_POP_FAST(pop_z, bits, CPU_RSP, i->reg)                                                                       \
+    STACK_POP_FAST(pop_e, bits, CPU_RSP, i->rm)                                                                        \
+    STACK_POP_FAST(leave, bits, CPU_RBP, CPU_RBP)
+STACK_FAST(32)
+STACK_FAST(64)
+
+#define STACK_FORMS(name)                                                                                              \
+    static const struct insn_forms forms_##name##_code64 = {.fn = {{0}, {0}, {0}, {name##64_fast}}};                   \
+    static const struct insn_forms forms_##name##_flat32 = {.fn = {{0}, {0}, {name##32_fast}, {0}}};                   \
+    const struct insn_forms forms_##name = {.fn = {{0}, {name##16_reg}, {name##32_reg}, {name##64_reg}},               \
+                                            .code64 = &forms_##name##_code64,                                          \
+                                            .flat32 = &forms_##name##_flat32}
+STACK_FORMS(push_z);
+STACK_FORMS(push_i);
+STACK_FORMS(pop_z);
+STACK_FORMS(leave);
+static const struct insn_forms forms_push_e_code64 = {.fn = {{0}, {0}, {0}, {push_e64_fast}}};
+static const struct insn_forms forms_push_e_flat32 = {.fn = {{0}, {0}, {push_e32_fast}, {0}}};
+const struct insn_forms forms_push_e = {
+    .fn = {{0}, FORMS_ENTRY_(push_e16), FORMS_ENTRY_(push_e32), FORMS_ENTRY_(push_e64)},
+    .code64 = &forms_push_e_code64,
+    .flat32 = &forms_push_e_flat32};
+static const struct insn_forms forms_pop_e_code64 = {.fn = {{0}, {0}, {0}, {pop_e64_fast}}};
+static const struct insn_forms forms_pop_e_flat32 = {.fn = {{0}, {0}, {pop_e32_fast}, {0}}};
+const struct insn_forms forms_pop_e = {.fn = {{0},
+                                              FORMS_ROW_(pop_e16_reg, pop_m16),
+                                              FORMS_ROW_(pop_e32_reg, pop_m32),
+                                              FORMS_ROW_(pop_e64_reg, pop_m64)},
+                                       .code64 = &forms_pop_e_code64,
+                                       .flat32 = &forms_pop_e_flat32};
+
+/* PUSH Sreg: wider than 16 bits, Intel's processors move RSP by the operand size but write the selector alone. */
+#define PUSH_SREG(name, index)                                                                                         \
+    EXEC_STATIC(push_##name)                                                                                           \
+    {                                                                                                                  \
+        int64_t size_bytes = (int64_t)insn_osize_bytes(i);                                                             \
+        stack_write16(cpu, i, -size_bytes, cpu->seg[index].selector);                                                  \
+        stack_set(cpu, stack_offset(cpu, -size_bytes));                                                                \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    FORMS_ANY(forms_push_##name, push_##name)
+PUSH_SREG(es, CPU_ES);
+PUSH_SREG(cs, CPU_CS);
+PUSH_SREG(ss, CPU_SS);
+PUSH_SREG(ds, CPU_DS);
+PUSH_SREG(fs, CPU_FS);
+PUSH_SREG(gs, CPU_GS);
+
+/* PUSHA, POPA: RAX RCX RDX RBX RSP RBP RSI RDI from high to low. POPA skips RSP. */
+#define STACK_ALL(bits)                                                                                                \
+    EXEC_STATIC(pusha##bits)                                                                                           \
+    {                                                                                                                  \
+        for (unsigned n = 0; n < 8; n++)                                                                               \
+            stack_write##bits(cpu, i, -((bits) / 8) * (int64_t)(n + 1), reg_get##bits(cpu, n));                        \
+        stack_set(cpu, stack_offset(cpu, -(bits)));                                                                    \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
+    EXEC_STATIC(popa##bits)                                                                                            \
+    {                                                                                                                  \
+        uint##bits##_t value[8];                                                                                       \
+        for (unsigned n = 0; n < 8; n++)                                                                               \
+            value[n] = stack_read##bits(cpu, i, ((bits) / 8) * (int64_t)(7 - n));                                      \
+        stack_set(cpu, stack_offset(cpu, (bits)));                                                                     \
+        for (unsigned n = 0; n < 8; n++)                                                                               \
+            if (n != CPU_RSP)                                                                                          \
+                reg_set##bits(cpu, n, value[n]);                                                                       \
+        NEXT;                                                                                                          \
+    }
+STACK_ALL(16)
+STACK_ALL(32)
+const struct insn_forms forms_pusha = {.fn = {{0}, {pusha16}, {pusha32}, {0}}};
+const struct insn_forms forms_popa = {.fn = {{0}, {popa16}, {popa32}, {0}}};
+
+/* PUSHF, POPF. In virtual-8086 mode both need IOPL 3 (VME is not modelled). */
+static void require_vm86_iopl(struct interp *cpu, const struct insn *i)
+{
+    if ((cpu->sysflags & FLAG_VM) && (cpu->sysflags & FLAG_IOPL) != FLAG_IOPL)
+        RAISE_ERROR(EXC_GP, 0);
+}
+
+#define PUSHF_FUNCTION(bits, unused)                                                                                   \
+    EXEC_STATIC(pushf##bits)                                                                                           \
+    {                                                                                                                  \
+        require_vm86_iopl(cpu, i);                                                                                     \
+        stack_push##bits(cpu, i, (uint##bits##_t)(cpu_read_rflags(cpu) & ~(uint64_t)(FLAG_VM | FLAG_RF)));             \
+        NEXT;                                                                                                          \
+    }
+EXEC_SIZES_NOT8(PUSHF_FUNCTION, )
+const struct insn_forms forms_pushf = {.fn = {{0}, {pushf16}, {pushf32}, {pushf64}}};
+
+static void popf_write(struct interp *cpu, uint64_t value, bool upper_half)
+{
+    uint64_t old = cpu_read_rflags(cpu), may = FLAG_ARITH | FLAG_TF | FLAG_DF | FLAG_NT;
+
+    if (cpu->cpl == 0)
+        may |= FLAG_IOPL;
+    if (cpu->cpl <= (cpu->sysflags & FLAG_IOPL) >> 12)
+        may |= FLAG_IF;
+    if (upper_half) {
+        may |= FLAG_AC | FLAG_ID;
+        old &= ~(uint64_t)FLAG_RF;
+    }
+    cpu_write_rflags(cpu, (old & ~may) | (value & may));
+}
+#define POPF_FUNCTION(bits, unused)                                                                                    \
+    EXEC_STATIC(popf##bits)                                                                                            \
+    {                                                                                                                  \
+        require_vm86_iopl(cpu, i);                                                                                     \
+        uint##bits##_t value = stack_pop##bits(cpu, i);                                                                \
+        popf_write(cpu, value, (bits) > 16);                                                                           \
+        return END_FALL();                                                                                             \
+    }
+EXEC_SIZES_NOT8(POPF_FUNCTION, )
+const struct insn_forms forms_popf = {.fn = {{0}, {popf16}, {popf32}, {popf64}}};
+
+/* ENTER: imm is the frame's size, and the nesting level above it. The old frame pointers are read at RBP, downwards. */
+#define ENTER_FUNCTION(bits, unused)                                                                                   \
+    EXEC_STATIC(enter##bits)                                                                                           \
+    {                                                                                                                  \
+        unsigned allocate = i->imm & 0xFFFF, level = (i->imm >> 16) & 31;                                              \
+        int64_t delta = -((bits) / 8);                                                                                 \
+        uint64_t frame = stack_offset(cpu, delta);                                                                     \
+        stack_write##bits(cpu, i, delta, reg_get##bits(cpu, CPU_RBP));                                                 \
+        for (unsigned n = 1; n < level; n++) {                                                                         \
+            int64_t from = (int64_t)(cpu->r[CPU_RBP].q - cpu->r[CPU_RSP].q) - (int64_t)n * ((bits) / 8);               \
+            uint##bits##_t pointer = stack_read##bits(cpu, i, from);                                                   \
+            delta -= (bits) / 8;                                                                                       \
+            stack_write##bits(cpu, i, delta, pointer);                                                                 \
+        }                                                                                                              \
+        if (level) {                                                                                                   \
+            delta -= (bits) / 8;                                                                                       \
+            stack_write##bits(cpu, i, delta, (uint##bits##_t)frame);                                                   \
+        }                                                                                                              \
+        stack_set(cpu, stack_offset(cpu, delta - (int64_t)allocate));                                                  \
+        reg_set##bits(cpu, CPU_RBP, (uint##bits##_t)frame);                                                            \
+        NEXT;                                                                                                          \
+    }
+EXEC_SIZES_NOT8(ENTER_FUNCTION, )
+const struct insn_forms forms_enter = {.fn = {{0}, {enter16}, {enter32}, {enter64}}};
