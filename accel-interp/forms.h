@@ -29,7 +29,7 @@ struct insn_forms {
 
 #define FORMS_ROW_(r, m) {r, m, m, m}
 #define FORMS_RM(name, r, m)                                                                                           \
-    const struct insn_forms name = {{FORMS_ROW_(r, m), FORMS_ROW_(r, m), FORMS_ROW_(r, m), FORMS_ROW_(r, m)}}
+    const struct insn_forms name = {.fn = {FORMS_ROW_(r, m), FORMS_ROW_(r, m), FORMS_ROW_(r, m), FORMS_ROW_(r, m)}}
 #define FORMS_ANY(name, f) FORMS_RM(name, f, f)
 
 #endif

@@ -176,6 +176,7 @@ struct interp {
     uint64_t rip_limit;        /* not in 64-bit code: the last offset that CS and the code size allow */
     uint32_t jump_key;         /* generation of translations and mode: blocks found under another one are looked up anew */
     const volatile uint32_t *attention; /* machine_attention */
+    bool in_delivery;          /* the run loop called exception_deliver: a raise from there is no step */
 
     /* exception being raised (exceptions.c) */
     uint8_t raise_vector;

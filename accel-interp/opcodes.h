@@ -15,11 +15,13 @@
  *            immediates Ib (zero-extended byte), sIb (sign-extended to operand size), Iw, Iz (16/32, sign-extended to
  *            64), Iv (16/32/64), Jb, Jz, Ap (far pointer: imm = offset | selector << 32), Ob Ov (moffs: address in imm),
  *            Xb Xv Yb Yv (strings), "Iw,Ib" (ENTER: imm = Iw | Ib << 16).
+ *            "Zb" "Zv": the register in the opcode (OPREG); 8-bit when OP_B8. A R (register, whatever mod says: MOV CR) is never memory.
  *            The decoder takes from it: which immediate to fetch, whether reg and rm are 8-bit registers (b: byte offsets),
  *            and the tests take all of it.
  *   forms    the struct insn_forms (declared by the includer)
- *   feature  CPUID feature name that must be in the model (core/cpu_model.h), or BASE
- *   flags    B8      byte operation: operand size 0 whatever the prefixes
+ *   feature  CPUID feature name that must be in the model (core/cpu_model.h) as a string ("sse2"), or BASE (null)
+ *   flags    0, or OP_* below ORed:
+ *            B8      byte operation: operand size 0 whatever the prefixes
  *            D64     operand size defaults to 64 in 64-bit mode (PUSH, POP, ...); F64: always 64 there (near branches)
  *            I64     #UD in 64-bit mode; O64: only there
  *            LOCKOK  LOCK allowed with a memory destination; otherwise LOCK raises #UD
@@ -46,6 +48,8 @@ enum { PFX_ANY, PFX_NONE, PFX_66, PFX_F3, PFX_F2 };
 #define MODRM_D_MEM(n) (0x500u | (n))
 #define MODRM_D_REG(n) (0x600u | (n))
 #define MODRM_BYTE(b) (0x700u | (b))
+
+#define BASE NULL
 
 #define OP_B8 0x0001u
 #define OP_D64 0x0002u

@@ -1,0 +1,685 @@
+/* The block cache: see block.h for its invariants.
+ *
+ * Memory: one arena, taken from the bottom up; a dropped block's room is given to the next block of the same size, and
+ * when the arena is full everything is dropped. Pages with decoded code carry MEMORY_PAGE_CODE, so that writes to them
+ * come to block_code_written; a bitmap of 64-byte chunks that hold decoded bytes makes writes beside the code cheap.
+ * Not modelled: code executed out of MMIO (it reads as all ones, without touching the device). */
+#include "accel-interp/block.h"
+
+#include "accel-interp/decode.h"
+#include "accel-interp/mem.h"
+#include "accel-interp/mmu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_BYTES_DEFAULT (48ull << 20)
+#define CACHE_BYTES_MIN (64ull << 10)
+#define HASH_BITS 15u
+#define PAGE_HASH_BITS 12u
+#define SLOTS_MAX (BLOCK_STEPS_MAX + 3) /* fall-through, links, bytes of a crossing */
+#define CHUNK_SHIFT 6
+
+struct code_page {
+    uint8_t *flags;
+    struct code_page *next;
+    struct block *blocks;
+    uint64_t chunks; /* bit n: decoded bytes in [64n, 64n + 64) */
+};
+
+struct scratch {
+    struct block block;
+    struct insn insn[SLOTS_MAX];
+};
+enum { SCRATCH_DECODE, SCRATCH_TRUNCATED, SCRATCH_SINGLE, SCRATCH_COUNT };
+
+struct block_cache {
+    struct block *stub; /* what unlinked links lead to */
+    uint8_t *arena;
+    uint64_t arena_bytes, used_bytes;
+    struct block *unused[SLOTS_MAX + 1]; /* dropped, by slots; linked by hash_next */
+    struct block *hash[1u << HASH_BITS];
+    struct code_page *page_hash[1u << PAGE_HASH_BITS];
+    struct code_page *unused_pages;
+    struct block *scratch[SCRATCH_COUNT];
+    struct block_links *pending; /* the link that the next lookup fills in */
+    unsigned pending_slot;
+    uint64_t pending_rip;
+    uint32_t pending_key;
+    uint32_t generation;
+    unsigned block_steps;
+    uint8_t ones[MEMORY_PAGE_BYTES];
+};
+
+/* ---- making and emptying -------------------------------------------------------------------------------------- */
+
+static void clear_jump_cache(struct interp *cpu)
+{
+    for (unsigned n = 0; n < JUMP_CACHE_ENTRIES; n++)
+        cpu->jump_cache[n] = cpu->cache->stub;
+}
+
+static struct block *create_scratch(void)
+{
+    struct block *block = calloc(1, sizeof(struct scratch));
+
+    CHECK(block);
+    block->flags = BLOCK_SCRATCH;
+    block->slots = SLOTS_MAX;
+    return block;
+}
+
+void block_cache_create(struct interp *cpu, uint64_t cache_bytes, unsigned block_steps)
+{
+    struct block_cache *cache = calloc(1, sizeof *cache);
+
+    CHECK(cache);
+    cpu->cache = cache;
+    cache->arena_bytes = cache_bytes ? cache_bytes : CACHE_BYTES_DEFAULT;
+    if (cache->arena_bytes < CACHE_BYTES_MIN)
+        cache->arena_bytes = CACHE_BYTES_MIN;
+    cache->arena = aligned_alloc(64, (cache->arena_bytes + 63) & ~63ull);
+    cache->stub = create_scratch();
+    cache->stub->steps = BLOCK_STEPS_NEVER;
+    for (unsigned n = 0; n < SCRATCH_COUNT; n++)
+        cache->scratch[n] = create_scratch();
+    cpu->jump_cache = calloc(JUMP_CACHE_ENTRIES, sizeof(struct block *));
+    CHECK(cache->arena && cpu->jump_cache);
+    memset(cache->ones, 0xFF, sizeof cache->ones);
+    cache->block_steps = block_steps && block_steps < BLOCK_STEPS_MAX ? block_steps : BLOCK_STEPS_MAX;
+    cache->generation = 1;
+    clear_jump_cache(cpu);
+    block_update_mode(cpu);
+}
+
+static void free_pages(struct code_page *page)
+{
+    while (page) {
+        struct code_page *next = page->next;
+        free(page);
+        page = next;
+    }
+}
+
+void block_cache_destroy(struct interp *cpu)
+{
+    struct block_cache *cache = cpu->cache;
+
+    if (!cache)
+        return;
+    block_drop_all(cpu);
+    free_pages(cache->unused_pages);
+    for (unsigned n = 0; n < SCRATCH_COUNT; n++)
+        free(cache->scratch[n]);
+    free(cache->stub);
+    free(cache->arena);
+    free(cpu->jump_cache);
+    free(cache);
+    cpu->cache = NULL;
+}
+
+void block_update_mode(struct interp *cpu)
+{
+    cpu->jump_key = cpu->cache->generation << 8 | cpu->mode;
+    cpu->rip_limit = cpu->seg[CPU_CS].limit;
+}
+
+void block_forget_pending(struct interp *cpu) { cpu->cache->pending = NULL; }
+
+void block_drop_all(struct interp *cpu)
+{
+    struct block_cache *cache = cpu->cache;
+
+    for (unsigned n = 0; n < 1u << PAGE_HASH_BITS; n++) {
+        while (cache->page_hash[n]) {
+            struct code_page *page = cache->page_hash[n];
+            *page->flags &= (uint8_t)~MEMORY_PAGE_CODE;
+            cache->page_hash[n] = page->next;
+            page->next = cache->unused_pages;
+            cache->unused_pages = page;
+        }
+    }
+    memset(cache->hash, 0, sizeof cache->hash);
+    memset(cache->unused, 0, sizeof cache->unused);
+    cache->used_bytes = 0;
+    block_forget_pending(cpu);
+    clear_jump_cache(cpu);
+    cpu->statistics.cache_flushes++;
+}
+
+void block_jump_cache_flush(struct interp *cpu)
+{
+    struct block_cache *cache = cpu->cache;
+
+    if (++cache->generation == 1u << 24) {
+        block_drop_all(cpu); /* no block keeps a key of the first round */
+        cache->generation = 1;
+    }
+    block_update_mode(cpu);
+}
+
+/* ---- links ---------------------------------------------------------------------------------------------------- */
+
+static struct block_links *end_links(struct block *block)
+{
+    return (struct block_links *)&block->insn[block->slots - 1 - (block->flags & BLOCK_CROSS ? 1 : 0)];
+}
+
+static void init_links(const struct block_cache *cache, struct block_links *links)
+{
+    *links = (struct block_links){.to = {cache->stub, cache->stub}};
+}
+
+static struct block_links *incoming_links(uintptr_t incoming) { return (struct block_links *)(incoming & ~(uintptr_t)1); }
+
+static void link_to(struct block_links *links, unsigned slot, struct block *target)
+{
+    links->to[slot] = target;
+    links->next_incoming[slot] = target->incoming;
+    target->incoming = (uintptr_t)links | slot;
+}
+
+static void unlink_from(const struct block_cache *cache, struct block_links *links, unsigned slot)
+{
+    uintptr_t *where = &links->to[slot]->incoming;
+
+    if (links->to[slot] == cache->stub)
+        return;
+    while (*where != ((uintptr_t)links | slot))
+        where = &incoming_links(*where)->next_incoming[*where & 1];
+    *where = links->next_incoming[slot];
+    links->to[slot] = cache->stub;
+}
+
+static void fill_pending(struct interp *cpu, struct block *target)
+{
+    struct block_cache *cache = cpu->cache;
+    struct block_links *links = cache->pending;
+
+    if (links && cache->pending_rip == cpu->rip && cache->pending_key == cpu->jump_key) {
+        unlink_from(cache, links, cache->pending_slot);
+        link_to(links, cache->pending_slot, target);
+    }
+    cache->pending = NULL;
+}
+
+const struct insn *block_leave_to(struct interp *cpu, const struct insn *i, uint64_t rip, unsigned slot)
+{
+    struct block_cache *cache = cpu->cache;
+
+    if (!(block_of(i)->flags & BLOCK_SCRATCH)) {
+        cache->pending = block_links_of(i);
+        cache->pending_slot = slot;
+        cache->pending_rip = rip;
+        cache->pending_key = cpu->jump_key;
+    }
+    cpu->rip = rip;
+    return NULL;
+}
+
+/* ---- dropping ------------------------------------------------------------------------------------------------- */
+
+static unsigned hash_of(const uint8_t *page, unsigned page_offset, uint8_t mode)
+{
+    uint64_t key = (uint64_t)(uintptr_t)page * 0x9E3779B97F4A7C15ull + page_offset * 0x9E3779B1ull + mode;
+    return (unsigned)((key ^ key >> 29) & ((1u << HASH_BITS) - 1));
+}
+
+static struct code_page **page_place(struct block_cache *cache, const uint8_t *flags)
+{
+    uint64_t key = (uint64_t)(uintptr_t)flags;
+    struct code_page **place = &cache->page_hash[(key ^ key >> PAGE_HASH_BITS) & ((1u << PAGE_HASH_BITS) - 1)];
+
+    while (*place && (*place)->flags != flags)
+        place = &(*place)->next;
+    return place;
+}
+
+static uint64_t chunk_mask(unsigned first, unsigned last)
+{
+    unsigned low = first >> CHUNK_SHIFT, high = last >> CHUNK_SHIFT;
+    return (~0ull << low) & (~0ull >> (63 - high));
+}
+
+/* Bytes of the block in its (first) page. */
+static unsigned last_byte(const struct block *block)
+{
+    unsigned last = block->page_offset + block->bytes - 1u;
+    return last < MEMORY_PAGE_BYTES ? last : MEMORY_PAGE_BYTES - 1;
+}
+
+static bool overlaps(const struct block *block, unsigned first, unsigned last)
+{
+    return block->page_offset <= last && last_byte(block) >= first;
+}
+
+/* All but the page's list. */
+static void release_block(struct interp *cpu, struct block *block)
+{
+    struct block_cache *cache = cpu->cache;
+    struct block **place = &cache->hash[hash_of(block->page, block->page_offset, block->mode)];
+
+    while (*place != block)
+        place = &(*place)->hash_next;
+    *place = block->hash_next;
+    for (unsigned slot = 0; slot < 2; slot++)
+        unlink_from(cache, end_links(block), slot);
+    while (block->incoming) {
+        struct block_links *links = incoming_links(block->incoming);
+        unsigned slot = block->incoming & 1;
+        block->incoming = links->next_incoming[slot];
+        links->to[slot] = cache->stub;
+    }
+    block_forget_pending(cpu);
+    block->key = 0;
+    block->hash_next = cache->unused[block->slots];
+    cache->unused[block->slots] = block;
+    cpu->statistics.blocks_dropped++;
+}
+
+static void retire_page(struct block_cache *cache, struct code_page **place)
+{
+    struct code_page *page = *place;
+
+    *page->flags &= (uint8_t)~MEMORY_PAGE_CODE;
+    *place = page->next;
+    page->next = cache->unused_pages;
+    cache->unused_pages = page;
+}
+
+static void drop_overlapped(struct interp *cpu, struct code_page **place, unsigned first, unsigned last)
+{
+    struct code_page *page = *place;
+    uint64_t chunks = 0;
+
+    for (struct block **where = &page->blocks; *where;) {
+        struct block *block = *where;
+        if (overlaps(block, first, last)) {
+            *where = block->page_next;
+            release_block(cpu, block);
+        } else {
+            chunks |= chunk_mask(block->page_offset, last_byte(block));
+            where = &block->page_next;
+        }
+    }
+    page->chunks = chunks;
+    if (!page->blocks)
+        retire_page(cpu->cache, place);
+}
+
+static void drop_block(struct interp *cpu, struct block *block)
+{
+    struct code_page **place = page_place(cpu->cache, block->page);
+    struct block **where = &(*place)->blocks;
+
+    while (*where != block)
+        where = &(*where)->page_next;
+    *where = block->page_next;
+    release_block(cpu, block);
+    if (!(*place)->blocks)
+        retire_page(cpu->cache, place);
+}
+
+static void page_written(struct interp *cpu, const struct insn *i, const uint8_t *flags, unsigned first, unsigned last)
+{
+    struct code_page **place = page_place(cpu->cache, flags);
+
+    if (!*place || !((*place)->chunks & chunk_mask(first, last)))
+        return;
+    if (i && !cpu->single && block_of(i)->page == flags && overlaps(block_of(i), first, last))
+        interp_redo_single(cpu, i);
+    drop_overlapped(cpu, place, first, last);
+}
+
+void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, unsigned size_bytes)
+{
+    struct memory *memory = machine_memory(cpu->accel.machine);
+    uint64_t end = gpa + size_bytes;
+
+    while (gpa < end) {
+        struct memory_page page = memory_lookup(memory, gpa);
+        unsigned first = gpa & (MEMORY_PAGE_BYTES - 1);
+        uint64_t count = MEMORY_PAGE_BYTES - first < end - gpa ? MEMORY_PAGE_BYTES - first : end - gpa;
+        if (page.host && (*page.flags & MEMORY_PAGE_CODE))
+            page_written(cpu, i, page.flags, first, first + (unsigned)count - 1);
+        gpa += count;
+    }
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------------- */
+
+static const struct insn *exec_undefined(struct interp *cpu, const struct insn *i)
+{
+    if (i->imm)
+        RAISE(EXC_UD);
+    interp_unimplemented(cpu, i);
+}
+
+static const struct insn *exec_too_long(struct interp *cpu, const struct insn *i) { RAISE_ERROR(EXC_GP, 0); }
+
+/* Pseudo instructions, after the last step of a block without a branch. */
+static const struct insn *fall_page(struct interp *cpu, const struct insn *i)
+{
+    return block_chain_page(cpu, i, i->off, 1);
+}
+
+static const struct insn *fall_flat(struct interp *cpu, const struct insn *i)
+{
+    uint64_t rip = cpu->r[REG_RIP].q + i->off;
+    struct block *target = block_linked_flat(cpu, i, rip, 1);
+
+    return target ? block_enter(cpu, target, rip) : block_leave_to(cpu, i, rip, 1);
+}
+
+static const struct insn *fall_segmented(struct interp *cpu, const struct insn *i)
+{
+    uint64_t rip = cpu->r[REG_RIP].q + i->off;
+    struct block *target = block_linked_segmented(cpu, i, rip, 1);
+
+    return target ? block_enter(cpu, target, rip) : block_leave_to(cpu, i, rip, 1);
+}
+
+static const struct insn *fall_out(struct interp *cpu, const struct insn *i)
+{
+    cpu->rip = cpu->r[REG_RIP].q + i->off;
+    return NULL;
+}
+
+static void append_fall(struct block *block, insn_fn *fn)
+{
+    struct insn *i = &block->insn[block->steps];
+
+    memset(i, 0, sizeof *i);
+    i->fn = fn;
+    i->off = block->bytes;
+    i->index = (uint8_t)block->steps;
+}
+
+static insn_fn *fall_function(const struct interp *cpu, const struct block *block)
+{
+    if (!block_is_flat(cpu))
+        return fall_segmented;
+    return block->page_offset + block->bytes >= (int)MEMORY_PAGE_BYTES ? fall_flat : fall_page;
+}
+
+/* The end of a decoded block: the fall-through unless a branch ended it, and the links. */
+static void finish_block(struct interp *cpu, struct block *block, bool falls)
+{
+    if (falls) {
+        append_fall(block, fall_function(cpu, block));
+        block->flags |= BLOCK_FALLS;
+    }
+    block->slots = (uint16_t)(block->steps + (falls ? 2 : 1));
+    init_links(cpu->cache, (struct block_links *)&block->insn[block->slots - 1]);
+}
+
+/* Decodes a run into block. False: not one instruction without bytes after the available ones. */
+static bool decode_block(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available)
+{
+    unsigned offset = 0, steps = 0;
+    bool ended = false;
+
+    while (!ended && steps < cpu->cache->block_steps && offset < available) {
+        struct decoded decoded;
+        enum decode_status status = decode_insn(cpu->tables, cpu->mode, bytes + offset, available - offset, offset,
+                                                block->page_offset, &decoded);
+        if (status == DECODE_MORE)
+            break;
+        if (status == DECODE_UNDEFINED) {
+            decoded.insn.fn = exec_undefined;
+            decoded.insn.imm = decoded.reserved;
+        } else if (status == DECODE_TOO_LONG) {
+            decoded.insn.fn = exec_too_long;
+        }
+        ended = status != DECODE_OK || (decoded.row->flags & OP_END);
+        decoded.insn.index = (uint8_t)steps;
+        block->insn[steps++] = decoded.insn;
+        offset += decoded.insn.len;
+    }
+    block->steps = (int32_t)steps;
+    block->bytes = (uint16_t)offset;
+    block->mode = cpu->mode;
+    if (steps)
+        finish_block(cpu, block, !ended);
+    return steps > 0;
+}
+
+static uint64_t block_size(unsigned slots) { return sizeof(struct block) + slots * sizeof(struct insn); }
+
+static struct block *allocate(struct interp *cpu, unsigned slots)
+{
+    struct block_cache *cache = cpu->cache;
+    struct block *block = cache->unused[slots];
+
+    if (block) {
+        cache->unused[slots] = block->hash_next;
+        return block;
+    }
+    if (cache->used_bytes + block_size(slots) > cache->arena_bytes)
+        block_drop_all(cpu);
+    block = (struct block *)(cache->arena + cache->used_bytes);
+    cache->used_bytes += block_size(slots);
+    return block;
+}
+
+static struct code_page *page_of(struct interp *cpu, uint8_t *flags, uint64_t gpa)
+{
+    struct block_cache *cache = cpu->cache;
+    struct code_page **place = page_place(cache, flags);
+    struct code_page *page = *place;
+
+    if (page)
+        return page;
+    page = cache->unused_pages;
+    if (page)
+        cache->unused_pages = page->next;
+    else
+        page = malloc(sizeof *page);
+    CHECK(page);
+    *page = (struct code_page){.flags = flags};
+    *place = page;
+    *flags |= MEMORY_PAGE_CODE;
+    mmu_protect_page(cpu, gpa);
+    return page;
+}
+
+/* Moves what was decoded into scratch to the arena. */
+static struct block *keep(struct interp *cpu, const struct block *scratch, uint64_t gpa)
+{
+    struct block *block = allocate(cpu, scratch->slots);
+    struct code_page *page = page_of(cpu, scratch->page, gpa);
+    struct block **hash = &cpu->cache->hash[hash_of(scratch->page, scratch->page_offset, scratch->mode)];
+
+    memcpy(block, scratch, block_size(scratch->slots));
+    block->flags &= (uint8_t)~BLOCK_SCRATCH;
+    block->incoming = 0;
+    block->hash_next = *hash;
+    *hash = block;
+    block->page_next = page->blocks;
+    page->blocks = block;
+    page->chunks |= chunk_mask(block->page_offset, last_byte(block));
+    cpu->statistics.blocks_decoded++;
+    return block;
+}
+
+/* ---- an instruction that goes on in the next page ------------------------------------------------------------- */
+
+static uint8_t *crossing_bytes(struct block *block) { return (uint8_t *)&block->insn[block->slots - 1]; }
+
+static const uint8_t *fetch_page(struct interp *cpu, uint64_t linear)
+{
+    struct memory_page page;
+
+    mmu_fetch(cpu, linear, &page);
+    return page.host ? page.host : cpu->cache->ones;
+}
+
+static uint64_t code_linear(const struct interp *cpu, uint64_t rip)
+{
+    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? rip : block_linear(cpu, rip);
+}
+
+/* Entry of a BLOCK_CROSS block: its second page may be another one by now, or none. */
+static const struct insn *check_crossing(struct interp *cpu, const struct insn *i)
+{
+    struct block *block = block_of(i);
+    unsigned first = MEMORY_PAGE_BYTES - block->page_offset;
+    uint64_t next = code_linear(cpu, cpu->r[REG_RIP].q + first);
+    const uint8_t *bytes;
+
+    cpu->rip = cpu->r[REG_RIP].q;
+    cpu->current = NULL;
+    cpu->budget += 1; /* a fault of the fetch is outside of the chain */
+    bytes = fetch_page(cpu, next);
+    if (memcmp(bytes, crossing_bytes(block), block->bytes - first)) {
+        if (!(block->flags & BLOCK_SCRATCH))
+            drop_block(cpu, block);
+        return NULL;
+    }
+    cpu->budget -= 1;
+    return block->entry_fn(cpu, i);
+}
+
+static void decode_crossing(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available,
+                            uint64_t limit)
+{
+    uint8_t joined[2 * DECODE_BYTES_MAX];
+    unsigned total = available;
+
+    memcpy(joined, bytes, available);
+    if (limit > available) {
+        unsigned more = limit - available < DECODE_BYTES_MAX ? (unsigned)limit - available : DECODE_BYTES_MAX;
+        memcpy(joined + available, fetch_page(cpu, code_linear(cpu, cpu->rip + available)), more);
+        total += more;
+    }
+    unsigned steps = cpu->cache->block_steps;
+    cpu->cache->block_steps = 1;
+    bool whole = decode_block(cpu, block, joined, total);
+    cpu->cache->block_steps = steps;
+    if (!whole)
+        interp_raise_error(cpu, NULL, EXC_GP, 0); /* beyond the limit */
+    if (block->bytes <= available)
+        return;
+    block->flags |= BLOCK_CROSS;
+    block->slots++;
+    memcpy(crossing_bytes(block), joined + available, block->bytes - available);
+    block->entry_fn = block->insn[0].fn;
+    block->insn[0].fn = check_crossing;
+}
+
+/* ---- finding -------------------------------------------------------------------------------------------------- */
+
+static struct block *find(const struct block_cache *cache, const uint8_t *page, unsigned page_offset, uint8_t mode)
+{
+    struct block *block = cache->hash[hash_of(page, page_offset, mode)];
+
+    while (block && (block->page != page || block->page_offset != page_offset || block->mode != mode))
+        block = block->hash_next;
+    return block;
+}
+
+/* Bytes from rip to the limit of CS, 0 for none; not more than matters. */
+static uint64_t bytes_to_limit(const struct interp *cpu, uint64_t rip)
+{
+    if (block_is_flat(cpu))
+        return 2 * MEMORY_PAGE_BYTES;
+    return rip > cpu->rip_limit ? 0 : cpu->rip_limit - rip + 1;
+}
+
+static struct block *decode_at(struct interp *cpu, const struct memory_page *page, uint64_t linear, uint64_t limit)
+{
+    struct block *block = cpu->cache->scratch[SCRATCH_DECODE];
+    unsigned offset = linear & (MEMORY_PAGE_BYTES - 1);
+    unsigned available = MEMORY_PAGE_BYTES - offset;
+    const uint8_t *bytes = (page->host ? page->host : cpu->cache->ones) + offset;
+
+    if (available > limit)
+        available = (unsigned)limit;
+    block->flags = BLOCK_SCRATCH;
+    block->page = page->host ? page->flags : NULL;
+    block->page_offset = (uint16_t)offset;
+    if (!decode_block(cpu, block, bytes, available))
+        decode_crossing(cpu, block, bytes, available, limit);
+    return block;
+}
+
+static struct block *lookup_page(struct interp *cpu, uint64_t linear, uint64_t limit)
+{
+    struct memory_page page;
+    uint64_t gpa = mmu_fetch(cpu, linear, &page);
+    unsigned offset = linear & (MEMORY_PAGE_BYTES - 1);
+    struct block *block = page.host ? find(cpu->cache, page.flags, offset, cpu->mode) : NULL;
+
+    if (block && block->bytes <= limit)
+        return block;
+    struct block *decoded = decode_at(cpu, &page, linear, limit);
+    if (!page.host || block || limit < MEMORY_PAGE_BYTES)
+        return decoded;
+    return keep(cpu, decoded, gpa);
+}
+
+struct block *block_lookup(struct interp *cpu)
+{
+    uint64_t rip = cpu->rip = (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? cpu->rip : (uint32_t)cpu->rip;
+    uint64_t linear = code_linear(cpu, rip);
+    struct block **cached = &cpu->jump_cache[jump_cache_index(linear)];
+    uint64_t limit = bytes_to_limit(cpu, rip);
+    struct block *block = *cached;
+
+    if (block->linear != linear || block->key != cpu->jump_key || block->bytes > limit) {
+        if (limit == 0 || ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 && !mmu_canonical(rip)))
+            interp_raise_error(cpu, NULL, EXC_GP, 0);
+        block = lookup_page(cpu, linear, limit);
+        if (block->flags & BLOCK_SCRATCH)
+            return block;
+        block->linear = linear;
+        block->key = cpu->jump_key;
+        *cached = block;
+    }
+    fill_pending(cpu, block);
+    return block;
+}
+
+/* ---- parts of blocks ------------------------------------------------------------------------------------------ */
+
+static void copy_place(struct block *to, const struct block *from)
+{
+    to->page = from->page;
+    to->page_offset = from->page_offset;
+    to->mode = from->mode;
+    to->entry_fn = from->entry_fn;
+    to->flags = BLOCK_SCRATCH;
+}
+
+struct block *block_truncate(struct interp *cpu, const struct block *block, unsigned steps)
+{
+    struct block *copy = cpu->cache->scratch[SCRATCH_TRUNCATED];
+
+    CHECK((int)steps < block->steps);
+    copy_place(copy, block);
+    memcpy(copy->insn, block->insn, steps * sizeof(struct insn));
+    copy->steps = (int32_t)steps;
+    copy->bytes = block->insn[steps].off;
+    copy->flags |= BLOCK_FALLS;
+    append_fall(copy, fall_out);
+    return copy;
+}
+
+struct block *block_single(struct interp *cpu, const struct insn *i)
+{
+    const struct block *block = block_of(i);
+    struct block *copy = cpu->cache->scratch[SCRATCH_SINGLE];
+
+    copy_place(copy, block);
+    copy->insn[0] = *i;
+    copy->insn[0].index = 0;
+    if (block->flags & BLOCK_CROSS)
+        copy->insn[0].fn = block->entry_fn;
+    copy->steps = 1;
+    copy->bytes = (uint16_t)(i->off + i->len);
+    if (i->index == block->steps - 1 && !(block->flags & BLOCK_FALLS))
+        init_links(cpu->cache, (struct block_links *)&copy->insn[1]);
+    else
+        append_fall(copy, fall_out);
+    return copy;
+}

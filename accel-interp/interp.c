@@ -1,0 +1,431 @@
+/* The interpreter: making it, its accel operations, and the run loop.
+ *
+ * The run loop looks at what may happen between two steps (stop, requests, NMI, INTR, debug), finds the block at RIP and
+ * runs a chain of blocks from there. A chain ends at an instruction that says so, where the next block is not known, when
+ * the budget of steps is used up, or by longjmp: an exception, or an instruction that must run alone.
+ * Not modelled: SMM; INIT and SIPI (the machine resets the CPU); MWAIT's monitor (it is HLT). */
+#include "accel-interp/accel_interp.h"
+
+#include "accel-interp/block.h"
+#include "accel-interp/debug.h"
+#include "accel-interp/decode.h"
+#include "accel-interp/exceptions.h"
+#include "accel-interp/mmu.h"
+#include "accel-interp/segment.h"
+#include "accel-interp/unimplemented.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- position ------------------------------------------------------------------------------------------------- */
+
+static uint64_t interp_icount(const struct accel *accel)
+{
+    const struct interp *cpu = (const struct interp *)accel;
+    const struct insn *i = cpu->current;
+
+    return cpu->icount_end - (uint64_t)cpu->budget - (i ? (uint64_t)(block_steps_after(i) + 1) : 0);
+}
+
+static void set_budget(struct interp *cpu, uint64_t icount, uint64_t stop)
+{
+    uint64_t budget = stop > icount ? stop - icount : 0;
+
+    cpu->budget = budget < BLOCK_BUDGET_MAX ? (int64_t)budget : BLOCK_BUDGET_MAX;
+    cpu->icount_end = icount + (uint64_t)cpu->budget;
+}
+
+void interp_sync_position(struct interp *cpu, const struct insn *i) { cpu->current = i; }
+
+/* ---- ends of chains ------------------------------------------------------------------------------------------- */
+
+static void set_rip(struct interp *cpu, uint64_t rip)
+{
+    cpu->rip = (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? rip : (uint32_t)rip;
+}
+
+const struct insn *interp_end_fall(struct interp *cpu, const struct insn *i)
+{
+    cpu->budget += block_steps_after(i);
+    /* the mode may be another one by now, the next instruction is where the old one says */
+    cpu->rip = interp_rip_next(cpu, i);
+    if ((block_of(i)->mode & MODE_CODE_MASK) != MODE_CODE64)
+        cpu->rip = (uint32_t)cpu->rip;
+    return NULL;
+}
+
+const struct insn *interp_end_jump(struct interp *cpu, const struct insn *i, uint64_t rip)
+{
+    struct block *target;
+
+    cpu->budget += block_steps_after(i);
+    target = block_is_flat(cpu) ? block_cached_flat(cpu, rip) : block_cached_segmented(cpu, rip);
+    if (target)
+        return block_enter(cpu, target, rip);
+    set_rip(cpu, rip);
+    return NULL;
+}
+
+const struct insn *interp_end_leave(struct interp *cpu, const struct insn *i)
+{
+    cpu->budget += block_steps_after(i);
+    return NULL;
+}
+
+void interp_redo_single(struct interp *cpu, const struct insn *i)
+{
+    cpu->current = i;
+    longjmp(cpu->unwind, UNWIND_REDO);
+}
+
+void interp_unimplemented(struct interp *cpu, const struct insn *i)
+{
+    uint8_t bytes[DECODE_BYTES_MAX];
+    size_t count = 0;
+    unsigned code = cpu->mode & MODE_CODE_MASK;
+    uint64_t rip = interp_rip(cpu, i);
+    uint64_t linear = code == MODE_CODE64 ? rip : block_linear(cpu, rip), gpa;
+
+    interp_sync_position(cpu, i);
+    while (count < sizeof bytes && mmu_translate_debug(cpu, linear + count, &gpa))
+        memory_read(machine_memory(cpu->accel.machine), gpa, &bytes[count++], 1);
+    unimplemented_log_add(cpu->unimplemented_log, bytes, count,
+                          code == MODE_CODE64 ? 64 : code == MODE_CODE32 ? 32 : 16, interp_icount(&cpu->accel), rip);
+    RAISE(EXC_UD);
+}
+
+/* ---- running chains ------------------------------------------------------------------------------------------- */
+
+static void run_chain(struct interp *cpu, struct block *block)
+{
+    const struct insn *i = block_enter(cpu, block, cpu->rip);
+
+    while (i) /* trampoline builds; else the chain has ended already */
+        i = i->fn(cpu, i);
+}
+
+/* One step alone: what it chains to finds the budget empty. */
+static void run_alone(struct interp *cpu, struct block *block)
+{
+    set_budget(cpu, cpu->icount_end - (uint64_t)cpu->budget, cpu->icount_end - (uint64_t)cpu->budget + 1);
+    cpu->single = true;
+    run_chain(cpu, block);
+}
+
+static void step(struct interp *cpu)
+{
+    struct block *block;
+
+    if (debug_active(cpu))
+        debug_before_step(cpu);
+    block = block_lookup(cpu);
+    cpu->s.interrupt_shadow = cpu->s.mov_ss_shadow = false;
+    run_alone(cpu, block->steps > 1 ? block_truncate(cpu, block, 1) : block);
+    cpu->current = NULL;
+    if (debug_active(cpu) || cpu->step_trap)
+        debug_after_step(cpu);
+}
+
+static void run_blocks(struct interp *cpu)
+{
+    struct block *block = block_lookup(cpu);
+
+    cpu->s.interrupt_shadow = cpu->s.mov_ss_shadow = false;
+    if (block->steps > cpu->budget)
+        block = block_truncate(cpu, block, (unsigned)cpu->budget);
+    run_chain(cpu, block);
+}
+
+/* ---- between steps -------------------------------------------------------------------------------------------- */
+
+static void deliver(struct interp *cpu, uint8_t vector, enum exception_source source, bool has_error, uint32_t error)
+{
+    cpu->in_delivery = true;
+    exception_deliver(cpu, vector, source, has_error, error);
+    cpu->in_delivery = false;
+}
+
+static void accept_interrupt(struct interp *cpu)
+{
+    struct cpu_link link = machine_cpu_link(cpu->accel.machine);
+    int vector = link.ops ? link.ops->acknowledge(link.opaque) : -1;
+
+    if (vector < 0)
+        return;
+    machine_trace_irq(cpu->accel.machine, (uint32_t)vector);
+    cpu->statistics.interrupts++;
+    deliver(cpu, (uint8_t)vector, EXCEPTION_EXTERNAL, false, 0);
+}
+
+static void accept_events(struct interp *cpu)
+{
+    struct machine *machine = cpu->accel.machine;
+
+    if (machine_nmi_take(machine))
+        cpu->s.nmi_pending = true;
+    if (cpu->s.mov_ss_shadow)
+        return;
+    if (cpu->s.nmi_pending && !cpu->s.nmi_blocked) {
+        cpu->s.nmi_pending = false;
+        machine_trace_irq(machine, EXC_NMI);
+        cpu->statistics.interrupts++;
+        deliver(cpu, EXC_NMI, EXCEPTION_EXTERNAL, false, 0);
+    } else if ((cpu->sysflags & FLAG_IF) && !cpu->s.interrupt_shadow && machine_intr_pending(machine)) {
+        accept_interrupt(cpu);
+    }
+}
+
+/* What stands between the last step and the next. False: leave run for the reason in *exit. */
+static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
+{
+    struct machine *machine = cpu->accel.machine;
+    uint64_t icount = cpu->icount_end - (uint64_t)cpu->budget;
+
+    cpu->current = NULL;
+    cpu->single = cpu->stop_chain = false;
+    cpu->stop_icount = machine_stop_icount(machine);
+    set_budget(cpu, icount, cpu->stop_icount);
+    block_update_mode(cpu);
+    if (cpu->s.shutdown)
+        *exit = ACCEL_EXIT_SHUTDOWN;
+    else if (*cpu->attention && machine_request_pending(machine))
+        *exit = ACCEL_EXIT_REQUEST;
+    else if (cpu->budget == 0)
+        *exit = ACCEL_EXIT_STEPS;
+    else
+        return true;
+    return false;
+}
+
+/* An exception or an instruction that must run alone has ended the chain. */
+static void recover(struct interp *cpu, int why)
+{
+    const struct insn *i = cpu->current;
+
+    if (i) {
+        set_rip(cpu, interp_rip(cpu, i));
+        cpu->budget += block_steps_after(i) + (why == UNWIND_REDO);
+    } else if (!cpu->in_delivery) {
+        cpu->budget -= 1; /* a fetch or debug fault before the instruction's block */
+    }
+    cpu->current = NULL;
+    cpu->in_delivery = false;
+    if (why == UNWIND_REDO) {
+        run_alone(cpu, block_single(cpu, i));
+        return;
+    }
+    cpu->single = false;
+    cpu->statistics.exceptions++;
+    deliver(cpu, cpu->raise_vector, EXCEPTION_FAULT, cpu->raise_has_error, cpu->raise_error);
+}
+
+static enum accel_exit interp_run(struct accel *accel)
+{
+    struct interp *cpu = interp_of(accel);
+    enum accel_exit exit;
+    int why = setjmp(cpu->unwind);
+
+    if (why)
+        recover(cpu, why);
+    while (may_go_on(cpu, &exit)) {
+        if (cpu->s.nmi_pending || *cpu->attention) {
+            uint64_t rip = cpu->rip;
+            bool was_halted = cpu->s.halted;
+            accept_events(cpu);
+            if (cpu->rip != rip || was_halted != cpu->s.halted)
+                continue;
+        }
+        if (cpu->s.halted)
+            return ACCEL_EXIT_HALT;
+        if (debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention))
+            step(cpu);
+        else
+            run_blocks(cpu);
+    }
+    return exit;
+}
+
+/* ---- state ---------------------------------------------------------------------------------------------------- */
+
+static void interp_get_state(struct accel *accel, struct cpu_state *state)
+{
+    const struct interp *cpu = interp_of(accel);
+
+    *state = cpu->s;
+    for (unsigned n = 0; n < 16; n++)
+        state->gpr[n] = cpu->r[n].q;
+    for (unsigned n = 0; n < 8; n++) {
+        const struct seg *seg = &cpu->seg[n];
+        state->segment[n] = (struct cpu_segment){.selector = seg->selector, .attributes = seg->attributes,
+                                                 .limit = seg->limit, .base = seg->base};
+    }
+    state->rip = cpu->rip;
+    state->rflags = cpu_read_rflags(cpu);
+    state->gdtr_base = cpu->gdtr_base;
+    state->gdtr_limit = cpu->gdtr_limit;
+    state->idtr_base = cpu->idtr_base;
+    state->idtr_limit = cpu->idtr_limit;
+    state->cr0 = cpu->cr0;
+    state->cr2 = cpu->cr2;
+    state->cr3 = cpu->cr3;
+    state->cr4 = cpu->cr4;
+    state->xcr0 = cpu->xcr0;
+    state->efer = cpu->efer;
+    memcpy(state->dr, cpu->dr, sizeof state->dr);
+    memcpy(state->pdpte, cpu->pdpte, sizeof state->pdpte);
+}
+
+static void set_registers(struct interp *cpu, const struct cpu_state *state)
+{
+    for (unsigned n = 0; n < 16; n++)
+        cpu->r[n].q = state->gpr[n];
+    for (unsigned n = 0; n < 8; n++) {
+        const struct cpu_segment *seg = &state->segment[n];
+        cpu->seg[n] = (struct seg){.selector = seg->selector, .attributes = seg->attributes, .limit = seg->limit,
+                                   .base = seg->base};
+    }
+    cpu->gdtr_base = state->gdtr_base;
+    cpu->gdtr_limit = state->gdtr_limit;
+    cpu->idtr_base = state->idtr_base;
+    cpu->idtr_limit = state->idtr_limit;
+    cpu->cr0 = state->cr0;
+    cpu->cr2 = state->cr2;
+    cpu->cr3 = state->cr3;
+    cpu->cr4 = state->cr4;
+    cpu->xcr0 = state->xcr0;
+    cpu->efer = state->efer;
+    memcpy(cpu->dr, state->dr, sizeof cpu->dr);
+    memcpy(cpu->pdpte, state->pdpte, sizeof cpu->pdpte);
+    cpu->rip = state->rip;
+}
+
+static void interp_set_state(struct accel *accel, const struct cpu_state *state)
+{
+    struct interp *cpu = interp_of(accel);
+
+    cpu->s = *state;
+    set_registers(cpu, state);
+    cpu->step_trap = false;
+    cpu->delivering = cpu->event_external = 0;
+    seg_update_all(cpu);
+    cpu_write_rflags(cpu, state->rflags);
+    mmu_flush_all(cpu);
+    cpu_update_mode(cpu);
+    block_update_mode(cpu);
+}
+
+static void interp_set_icount(struct accel *accel, uint64_t icount)
+{
+    struct interp *cpu = interp_of(accel);
+
+    cpu->current = NULL;
+    set_budget(cpu, icount, icount);
+}
+
+static void interp_reset(struct accel *accel)
+{
+    struct cpu_state state;
+
+    cpu_state_reset(&state);
+    interp_set_state(accel, &state);
+}
+
+/* ---- what memory and the machine tell ------------------------------------------------------------------------- */
+
+static void interp_memory_map_changed(struct accel *accel)
+{
+    struct interp *cpu = interp_of(accel);
+
+    mmu_drop_views(cpu);
+    block_drop_all(cpu);
+    block_jump_cache_flush(cpu);
+}
+
+static void interp_memory_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
+{
+    while (size_bytes) {
+        unsigned part = size_bytes < 1u << 30 ? (unsigned)size_bytes : 1u << 30;
+        block_code_written(interp_of(accel), NULL, gpa, part);
+        gpa += part;
+        size_bytes -= part;
+    }
+}
+
+static void interp_memory_protect_all(struct accel *accel) { mmu_protect_all(interp_of(accel)); }
+
+static void interp_a20_changed(struct accel *accel)
+{
+    mmu_drop_views(interp_of(accel));
+    block_jump_cache_flush(interp_of(accel));
+}
+
+static bool interp_translate(struct accel *accel, uint64_t linear, uint64_t *gpa)
+{
+    return mmu_translate_debug(interp_of(accel), linear, gpa);
+}
+
+static size_t interp_list_unimplemented(struct accel *accel, struct accel_unimplemented *list, size_t max)
+{
+    return unimplemented_log_list(interp_of(accel)->unimplemented_log, list, max);
+}
+
+static void interp_statistics(struct accel *accel, struct accel_statistics *statistics)
+{
+    *statistics = interp_of(accel)->statistics;
+}
+
+/* ---- making it ------------------------------------------------------------------------------------------------ */
+
+static void interp_destroy(struct accel *accel)
+{
+    struct interp *cpu = interp_of(accel);
+
+    block_cache_destroy(cpu);
+    decode_tables_destroy(cpu->tables);
+    unimplemented_log_destroy(cpu->unimplemented_log);
+    free(cpu->views);
+    free(cpu);
+}
+
+static const struct accel_ops interp_ops = {
+    .name = "interp",
+    .run = interp_run,
+    .icount = interp_icount,
+    .reset = interp_reset,
+    .get_state = interp_get_state,
+    .set_state = interp_set_state,
+    .set_icount = interp_set_icount,
+    .memory_map_changed = interp_memory_map_changed,
+    .memory_written = interp_memory_written,
+    .memory_protect_all = interp_memory_protect_all,
+    .a20_changed = interp_a20_changed,
+    .translate = interp_translate,
+    .unimplemented = interp_list_unimplemented,
+    .statistics = interp_statistics,
+    .destroy = interp_destroy,
+};
+
+struct accel *interp_create(struct machine *machine, const struct interp_options *options, struct error *error)
+{
+    static const struct interp_options defaults;
+    struct interp *cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);
+    struct tlb_set *views = cpu ? aligned_alloc(64, TLB_VIEWS * sizeof *views) : NULL;
+
+    if (!views) {
+        free(cpu);
+        error_set(error, "no memory for the CPU");
+        return NULL;
+    }
+    if (!options)
+        options = &defaults;
+    memset(cpu, 0, sizeof *cpu);
+    cpu->accel = (struct accel){.ops = &interp_ops, .machine = machine};
+    cpu->views = cpu->tlb = views;
+    cpu->attention = machine_attention(machine);
+    cpu->tables = decode_tables_create(machine_cpu_model(machine));
+    cpu->unimplemented_log = unimplemented_log_create();
+    block_cache_create(cpu, options->cache_bytes, options->block_steps);
+    mmu_drop_views(cpu);
+    interp_reset(&cpu->accel);
+    return &cpu->accel;
+}
