@@ -52,7 +52,7 @@ void block_image_destroy(struct block_image *image); /* null allowed */
 /* raw.c: file or block device. Size rounded down to sectors, at least one. */
 struct block_image *block_raw_open(const char *path, bool read_only, struct error *error);
 /* overlay.c: writes stay in memory (sparse, 64 KiB chunks), reads fall through to base. Owns base; base may be null (all
- * zero, size given). For -snapshot, for replays, for tests. */
+ * zero, size given). For -snapshot, for journal-driven machines, for tests. */
 struct block_image *block_overlay_create(struct block_image *base, uint64_t size_sectors, struct error *error);
 
 enum block_timing { BLOCK_TIMING_MODEL, BLOCK_TIMING_HOST };
