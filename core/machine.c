@@ -84,6 +84,7 @@ void machine_add_device(struct machine *machine, struct device *device)
 
 void machine_set_cpu_link(struct machine *machine, struct cpu_link link) { machine->cpu_link = link; }
 struct cpu_link machine_cpu_link(const struct machine *machine) { return machine->cpu_link; }
+uint64_t machine_ram_bytes(const struct machine *machine) { return machine->options.ram_bytes; }
 struct memory *machine_memory(struct machine *machine) { return machine->memory; }
 struct bus *machine_bus(struct machine *machine) { return machine->bus; }
 struct accel *machine_accel(struct machine *machine) { return machine->accel; }

@@ -63,6 +63,7 @@ struct bus *machine_bus(struct machine *machine);
 struct accel *machine_accel(struct machine *machine);
 struct vtime_queue *machine_vtime(struct machine *machine);
 const struct cpu_model *machine_cpu_model(const struct machine *machine);
+uint64_t machine_ram_bytes(const struct machine *machine); /* of the options: the board makes it and maps it */
 struct device *machine_device_first(struct machine *machine);
 struct device *machine_device_find(struct machine *machine, const char *id); /* null: none */
 

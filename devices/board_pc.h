@@ -22,6 +22,7 @@ struct char_sink {
 struct board_blob {
     const uint8_t *bytes; /* null: none */
     size_t size_bytes;
+    const char *name;     /* for messages: the path it came from; null: its role ("kernel", ...) */
 };
 
 struct board_pc_options {
@@ -38,17 +39,20 @@ struct board_pc_options {
     struct char_sink serial[BOARD_SERIALS];
     struct char_sink debugcon; /* ports 0x402 and 0xe9 */
     bool no_vga;
+    struct board_blob vgabios; /* video BIOS for the VGA (SeaBIOS's vgabios-stdvga.bin); used with bios only */
 };
 
 /* Builds all devices into the machine. */
 enum status board_pc_create(struct machine *machine, const struct board_pc_options *options, struct error *error) MUST_CHECK;
 
-/* The screen, for tools: text of the text mode as UTF-8 lines, or the pixels. */
+/* The screen, for tools: the pixels, and of a text mode the text as UTF-8 lines (trailing blanks dropped). Looking does not
+ * change the machine. A text mode without a font (boot without firmware) has blank pixels: the text is still there. */
 struct board_screen {
     unsigned width, height; /* pixels, or columns and rows when text */
+    unsigned pixel_width, pixel_height;
     bool text;
-    uint32_t *pixels;       /* 0x00RRGGBB, owned by the caller: free() */
-    char *utf8;             /* owned by the caller: free() */
+    uint32_t *pixels;       /* pixel_width * pixel_height of 0x00RRGGBB, owned by the caller: free() */
+    char *utf8;             /* null unless text; owned by the caller: free() */
 };
 enum status board_pc_screen(struct machine *machine, struct board_screen *screen) MUST_CHECK;
 

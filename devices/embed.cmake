@@ -1,0 +1,6 @@
+file(READ ${BINARY} HEX_TEXT HEX)
+string(LENGTH "${HEX_TEXT}" HEX_LENGTH)
+math(EXPR SIZE "${HEX_LENGTH} / 2")
+string(REGEX REPLACE "(................................)" "\\1\n" HEX_TEXT "${HEX_TEXT}")
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," HEX_TEXT "${HEX_TEXT}")
+file(WRITE ${HEADER} "static const unsigned char ${SYMBOL}[] = {\n${HEX_TEXT}\n};\nenum { ${SYMBOL}_size = ${SIZE} };\n")
