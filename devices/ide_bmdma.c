@@ -1,0 +1,125 @@
+/* The bus master of one channel (PIIX3 datasheet; "Programming Interface for Bus Master IDE Controller", rev. 1.0).
+ * Data move at one position: for a write when command and bus master have both started, for a read when the drive has the
+ * data. An address that is not memory ends in a master abort: Error is set, Active cleared. A table shorter than the
+ * transfer: Active cleared, no interrupt; a longer one: Active stays set beside the interrupt.
+ * Not modelled: the 64 KiB wrap-around of a table or a region that crosses such a boundary, which the interface forbids:
+ * addresses go on linearly. */
+#include "devices/ide_internal.h"
+
+#define REG_COMMAND 0
+#define REG_STATUS 2
+#define REG_TABLE 4
+#define STATUS_CAPABLE_BITS 0x60u
+#define DESCRIPTOR_BYTES 8
+#define DESCRIPTOR_END 0x80000000u
+#define REGION_MAX_BYTES 0x10000u
+
+uint8_t ide_bm_read(struct ide_channel *channel, unsigned offset)
+{
+    switch (offset) {
+    case REG_COMMAND: return channel->bm_command;
+    case REG_STATUS: return channel->bm_status;
+    case REG_TABLE:
+    case REG_TABLE + 1:
+    case REG_TABLE + 2:
+    case REG_TABLE + 3: return (uint8_t)(channel->bm_table >> (8 * (offset - REG_TABLE)));
+    default: return 0xFF;
+    }
+}
+
+bool ide_bm_ready(const struct ide_channel *channel, bool to_memory)
+{
+    return (channel->bm_status & IDE_BM_STATUS_ACTIVE) &&
+           to_memory == (bool)(channel->bm_command & IDE_BM_COMMAND_TO_MEMORY);
+}
+
+/* Stopping in the middle loses what was on its way to memory; the drive goes on asking to transfer. */
+static void stop(struct ide_channel *channel)
+{
+    channel->bm_status &= (uint8_t)~IDE_BM_STATUS_ACTIVE;
+    if (channel->phase != IDE_DMA_IN || !channel->in_flight)
+        return;
+    ide_abandon(channel);
+    ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+    channel->dma_wait = true;
+}
+
+static void command_write(struct ide_channel *channel, uint8_t value)
+{
+    uint8_t before = channel->bm_command;
+    channel->bm_command = value & (IDE_BM_COMMAND_START | IDE_BM_COMMAND_TO_MEMORY);
+    if (!(value & IDE_BM_COMMAND_START)) {
+        if (before & IDE_BM_COMMAND_START)
+            stop(channel);
+        return;
+    }
+    if (before & IDE_BM_COMMAND_START)
+        return;
+    channel->bm_status |= IDE_BM_STATUS_ACTIVE;
+    if (channel->dma_wait && ide_bm_ready(channel, channel->phase == IDE_DMA_IN))
+        ide_dma_start(channel);
+}
+
+void ide_bm_write(struct ide_channel *channel, unsigned offset, uint8_t value)
+{
+    unsigned shift;
+    switch (offset) {
+    case REG_COMMAND: command_write(channel, value); break;
+    case REG_STATUS:
+        channel->bm_status &= (uint8_t)~(value & (IDE_BM_STATUS_ERROR | IDE_BM_STATUS_INTERRUPT));
+        channel->bm_status = (uint8_t)((channel->bm_status & ~STATUS_CAPABLE_BITS) | (value & STATUS_CAPABLE_BITS));
+        break;
+    case REG_TABLE:
+    case REG_TABLE + 1:
+    case REG_TABLE + 2:
+    case REG_TABLE + 3:
+        shift = 8 * (offset - REG_TABLE);
+        channel->bm_table = ((channel->bm_table & ~(0xFFu << shift)) | (uint32_t)value << shift) & ~3u;
+        break;
+    default: break;
+    }
+}
+
+static bool is_memory(struct memory *memory, uint64_t gpa, uint64_t size_bytes)
+{
+    for (uint64_t page = gpa & ~(uint64_t)(MEMORY_PAGE_BYTES - 1); page < gpa + size_bytes; page += MEMORY_PAGE_BYTES) {
+        if (!memory_lookup(memory, page).host)
+            return false;
+    }
+    return true;
+}
+
+static bool fail(struct ide_channel *channel, uint8_t error_bit)
+{
+    channel->bm_status = (uint8_t)((channel->bm_status & ~IDE_BM_STATUS_ACTIVE) | error_bit);
+    return false;
+}
+
+bool ide_bm_transfer(struct ide_channel *channel, uint8_t *data, uint64_t size_bytes, bool to_memory)
+{
+    struct memory *memory = machine_memory(channel->device_base.machine);
+    uint64_t table = channel->bm_table;
+    while (size_bytes) {
+        if (!is_memory(memory, table, DESCRIPTOR_BYTES))
+            return fail(channel, IDE_BM_STATUS_ERROR);
+        uint32_t base = memory_read_u32(memory, table) & ~1u;
+        uint32_t control = memory_read_u32(memory, table + 4);
+        uint32_t count = control & 0xFFFE;
+        uint64_t region = count ? count : REGION_MAX_BYTES;
+        uint64_t part = region < size_bytes ? region : size_bytes;
+        if (!is_memory(memory, base, part))
+            return fail(channel, IDE_BM_STATUS_ERROR);
+        if (to_memory)
+            memory_write(memory, base, data, part);
+        else
+            memory_read(memory, base, data, part);
+        data += part;
+        size_bytes -= part;
+        table += DESCRIPTOR_BYTES;
+        if ((control & DESCRIPTOR_END) && part == region)
+            channel->bm_status &= (uint8_t)~IDE_BM_STATUS_ACTIVE;
+        if ((control & DESCRIPTOR_END) && size_bytes)
+            return fail(channel, 0);
+    }
+    return true;
+}

@@ -1,0 +1,435 @@
+/* One ATA channel: command block and control block registers (ATA/ATAPI-6, clause 7), INTRQ, PIO data port, software and
+ * hardware reset (9.1, 9.2).
+ * Not modelled: ATAPI devices, overlapped and queued commands, CFA, the time a reset takes. A register write while BSY is
+ * set is taken (the command under way has its own copy); a command written then is ignored.
+ * Absent devices: with none on the channel DD7 is pulled down and the rest float (7Fh); a missing device 1 is answered for
+ * by device 0 (status 00h); a missing device 0 by nobody. */
+#include "devices/ide_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FLOATING 0x7Fu
+#define REG_DATA 0
+#define REG_ERROR 1 /* write: features */
+#define REG_COUNT 2
+#define REG_LBA_LOW 3
+#define REG_LBA_MID 4
+#define REG_LBA_HIGH 5
+#define REG_DEVICE 6
+#define REG_STATUS 7 /* write: command */
+#define DEVICE_FIXED_BITS 0xA0u
+#define DEFAULT_HEADS 16
+#define DEFAULT_TRACK_SECTORS 63
+#define MODE_PIO_4 4
+#define MODE_NO_DMA 0
+
+STATE_TABLE(ide_disk_fields, struct ide_disk, IDE_DISK_STATE);
+STATE_TABLE(ide_channel_fields, struct ide_channel, IDE_CHANNEL_STATE);
+
+static unsigned selected(const struct ide_channel *channel)
+{
+    return channel->device & IDE_DEVICE_DEV ? 1 : 0;
+}
+
+/* ---- INTRQ ---- */
+
+/* Driven by the selected device, and only when nIEN is clear. The bus master notes each rise. */
+void ide_update_line(struct ide_channel *channel)
+{
+    bool level = channel->disk[selected(channel)].interrupt && !(channel->control & IDE_CONTROL_NIEN);
+    if (level == channel->line)
+        return;
+    channel->line = level;
+    if (level)
+        channel->bm_status |= IDE_BM_STATUS_INTERRUPT;
+    irq_set(channel->irq, level);
+}
+
+static void raise_interrupt(struct ide_channel *channel)
+{
+    ide_active(channel)->interrupt = true;
+    ide_update_line(channel);
+}
+
+static void drop_interrupt(struct ide_channel *channel, unsigned disk)
+{
+    channel->disk[disk].interrupt = false;
+    ide_update_line(channel);
+}
+
+/* ---- the course of a command ---- */
+
+static void to_idle(struct ide_channel *channel)
+{
+    channel->phase = IDE_IDLE;
+    channel->dma_wait = false;
+    channel->fua = false;
+    channel->remaining = 0;
+    channel->pio_index = channel->pio_end = channel->pio_fill = 0;
+}
+
+void ide_finish(struct ide_channel *channel, uint8_t status, uint8_t error)
+{
+    to_idle(channel);
+    ide_active(channel)->status = status;
+    ide_active(channel)->error = error;
+    raise_interrupt(channel);
+}
+
+void ide_abort(struct ide_channel *channel)
+{
+    ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, IDE_ERROR_ABRT);
+}
+
+void ide_store_address(struct ide_channel *channel, uint64_t lba)
+{
+    struct ide_disk *disk = ide_active(channel);
+    unsigned head = (unsigned)(lba >> 24) & 15;
+    if (channel->addressing == IDE_ADDRESS_CHS) {
+        uint64_t track = lba / disk->track_sectors;
+        uint64_t cylinder = track / disk->heads;
+        head = (unsigned)(track % disk->heads);
+        lba = lba % disk->track_sectors + 1 + (cylinder << 8);
+    }
+    disk->lba_low[0] = (uint8_t)lba;
+    disk->lba_mid[0] = (uint8_t)(lba >> 8);
+    disk->lba_high[0] = (uint8_t)(lba >> 16);
+    if (channel->addressing != IDE_ADDRESS_LBA48) {
+        channel->device = (uint8_t)((channel->device & 0xF0) | head);
+        return;
+    }
+    disk->lba_low[1] = (uint8_t)(lba >> 24);
+    disk->lba_mid[1] = (uint8_t)(lba >> 32);
+    disk->lba_high[1] = (uint8_t)(lba >> 40);
+}
+
+uint8_t *ide_scratch(struct ide_channel *channel, size_t size_bytes)
+{
+    if (channel->scratch_bytes < size_bytes) {
+        free(channel->scratch);
+        channel->scratch = malloc(size_bytes);
+        CHECK(channel->scratch);
+        channel->scratch_bytes = size_bytes;
+    }
+    return channel->scratch;
+}
+
+static void request_complete(void *opaque, struct block_request *request, enum status status)
+{
+    struct ide_channel *channel = opaque;
+    (void)request;
+    channel->in_flight = false;
+    channel->request_op = 0;
+    channel->request_tag = channel->request_sectors = 0;
+    channel->request_sector = 0;
+    ide_request_done(channel, status);
+}
+
+void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lba, uint32_t sectors, void *data, bool fua)
+{
+    struct block_drive *drive = channel->drive[channel->active];
+    if (!block_drive_room(drive)) { /* requests abandoned by resets, which the host has not finished */
+        ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_DF | IDE_STATUS_ERR, IDE_ERROR_ABRT);
+        return;
+    }
+    ide_active(channel)->status = IDE_STATUS_BSY | IDE_STATUS_READY;
+    channel->request = (struct block_request){.op = op, .sector = lba, .sectors = sectors, .fua = fua, .data = data,
+                                              .complete = request_complete, .opaque = channel};
+    block_submit(drive, &channel->request);
+    channel->in_flight = true;
+    channel->request_op = (uint8_t)op;
+    channel->request_tag = channel->request.tag;
+    channel->request_sectors = sectors;
+    channel->request_sector = lba;
+}
+
+void ide_abandon(struct ide_channel *channel)
+{
+    if (!channel->in_flight)
+        return;
+    block_drive_abandon(channel->drive[channel->active]);
+    channel->in_flight = false;
+    channel->request_op = 0;
+    channel->request_tag = channel->request_sectors = 0;
+    channel->request_sector = 0;
+}
+
+/* ---- PIO data ---- */
+
+void ide_pio_show(struct ide_channel *channel, bool quiet)
+{
+    uint32_t end = channel->pio_index + channel->block_sectors * BLOCK_SECTOR_BYTES;
+    channel->pio_end = end < channel->pio_fill ? end : channel->pio_fill;
+    ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+    if (!quiet)
+        raise_interrupt(channel);
+}
+
+static uint64_t data_read(struct ide_channel *channel, unsigned size_bytes)
+{
+    uint32_t value = 0, index = channel->pio_index;
+    if (channel->phase != IDE_PIO_IN || index + size_bytes > channel->pio_end)
+        return UINT32_MAX;
+    memcpy(&value, channel->buffer + index, size_bytes);
+    channel->pio_index = index + size_bytes;
+    if (channel->pio_index == channel->pio_end)
+        ide_pio_block_done(channel);
+    return value;
+}
+
+static void data_write(struct ide_channel *channel, uint32_t value, unsigned size_bytes)
+{
+    uint32_t index = channel->pio_index;
+    if (channel->phase != IDE_PIO_OUT || index + size_bytes > channel->pio_end)
+        return;
+    memcpy(channel->buffer + index, &value, size_bytes);
+    channel->pio_index = index + size_bytes;
+    if (channel->pio_index == channel->pio_end)
+        ide_pio_block_done(channel);
+}
+
+/* ---- reset ---- */
+
+void ide_set_signature(struct ide_channel *channel)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        struct ide_disk *disk = &channel->disk[n];
+        bool present = channel->drive[n];
+        disk->status = present ? IDE_STATUS_READY : 0;
+        disk->error = IDE_DIAGNOSTIC_PASSED;
+        disk->feature[0] = disk->feature[1] = 0;
+        disk->count[0] = disk->lba_low[0] = 1;
+        disk->count[1] = disk->lba_low[1] = 0;
+        memset(disk->lba_mid, 0, sizeof disk->lba_mid);
+        memset(disk->lba_high, 0, sizeof disk->lba_high);
+        disk->interrupt = false;
+        disk->asleep = false;
+        disk->power = IDE_POWER_ACTIVE;
+    }
+    channel->device = 0;
+}
+
+/* Software reset keeps the modes that SET FEATURES and the like have set. */
+static void software_reset(struct ide_channel *channel)
+{
+    ide_abandon(channel);
+    to_idle(channel);
+    ide_set_signature(channel);
+    channel->active = 0;
+    ide_update_line(channel);
+}
+
+static void control_write(struct ide_channel *channel, uint8_t value)
+{
+    uint8_t before = channel->control;
+    channel->control = value & (IDE_CONTROL_HOB | IDE_CONTROL_SRST | IDE_CONTROL_NIEN);
+    if ((value & IDE_CONTROL_SRST) && !(before & IDE_CONTROL_SRST)) {
+        software_reset(channel);
+        for (unsigned n = 0; n < 2; n++)
+            channel->disk[n].status = channel->drive[n] ? IDE_STATUS_BSY : 0;
+    } else if (!(value & IDE_CONTROL_SRST) && (before & IDE_CONTROL_SRST)) {
+        ide_set_signature(channel);
+    }
+    ide_update_line(channel);
+}
+
+/* ---- registers ---- */
+
+/* Who answers a read; null: nobody. */
+static const struct ide_disk *responder(const struct ide_channel *channel)
+{
+    unsigned disk = selected(channel);
+    if (channel->drive[disk])
+        return &channel->disk[disk];
+    return disk == 1 && channel->drive[0] ? &channel->disk[0] : NULL;
+}
+
+static uint8_t status_read(const struct ide_channel *channel)
+{
+    if (channel->drive[selected(channel)])
+        return channel->disk[selected(channel)].status;
+    return responder(channel) ? 0 : FLOATING;
+}
+
+static uint8_t register_read(struct ide_channel *channel, unsigned reg)
+{
+    const struct ide_disk *disk = responder(channel);
+    unsigned depth = channel->control & IDE_CONTROL_HOB ? 1 : 0;
+    uint8_t status;
+    if (!disk)
+        return FLOATING;
+    switch (reg) {
+    case REG_ERROR: return disk->error;
+    case REG_COUNT: return disk->count[depth];
+    case REG_LBA_LOW: return disk->lba_low[depth];
+    case REG_LBA_MID: return disk->lba_mid[depth];
+    case REG_LBA_HIGH: return disk->lba_high[depth];
+    case REG_DEVICE: return channel->device | DEVICE_FIXED_BITS;
+    case REG_STATUS:
+        status = status_read(channel);
+        drop_interrupt(channel, selected(channel));
+        return status;
+    default: return FLOATING;
+    }
+}
+
+static void push(uint8_t reg[2], uint8_t value)
+{
+    reg[1] = reg[0];
+    reg[0] = value;
+}
+
+static void command_write(struct ide_channel *channel, uint8_t command)
+{
+    if ((channel->disk[0].status | channel->disk[1].status) & IDE_STATUS_BSY)
+        return;
+    drop_interrupt(channel, selected(channel));
+    to_idle(channel);
+    ide_execute(channel, command);
+}
+
+static void register_write(struct ide_channel *channel, unsigned reg, uint8_t value)
+{
+    if (!channel->drive[0] && !channel->drive[1])
+        return;
+    channel->control &= (uint8_t)~IDE_CONTROL_HOB;
+    for (unsigned n = 0; n < 2; n++) { /* both devices hear every write */
+        struct ide_disk *disk = &channel->disk[n];
+        switch (reg) {
+        case REG_ERROR: push(disk->feature, value); break;
+        case REG_COUNT: push(disk->count, value); break;
+        case REG_LBA_LOW: push(disk->lba_low, value); break;
+        case REG_LBA_MID: push(disk->lba_mid, value); break;
+        case REG_LBA_HIGH: push(disk->lba_high, value); break;
+        default: break;
+        }
+    }
+    if (reg == REG_DEVICE) {
+        channel->device = value;
+        ide_update_line(channel);
+    } else if (reg == REG_STATUS) {
+        command_write(channel, value);
+    }
+}
+
+static uint64_t command_block_read(void *opaque, uint64_t offset, unsigned size_bytes)
+{
+    uint64_t value = 0;
+    if (offset == REG_DATA)
+        return data_read(opaque, size_bytes);
+    for (unsigned n = 0; n < size_bytes; n++)
+        value |= (uint64_t)register_read(opaque, (unsigned)offset + n) << (8 * n);
+    return value;
+}
+
+static void command_block_write(void *opaque, uint64_t offset, uint64_t value, unsigned size_bytes)
+{
+    if (offset == REG_DATA) {
+        data_write(opaque, (uint32_t)value, size_bytes);
+        return;
+    }
+    for (unsigned n = 0; n < size_bytes; n++)
+        register_write(opaque, (unsigned)offset + n, (uint8_t)(value >> (8 * n)));
+}
+
+static uint64_t control_block_read(void *opaque, uint64_t offset, unsigned size_bytes)
+{
+    (void)offset, (void)size_bytes;
+    return status_read(opaque); /* alternate status: no effect on INTRQ */
+}
+
+static void control_block_write(void *opaque, uint64_t offset, uint64_t value, unsigned size_bytes)
+{
+    struct ide_channel *channel = opaque;
+    (void)offset, (void)size_bytes;
+    if (channel->drive[0] || channel->drive[1])
+        control_write(channel, (uint8_t)value);
+}
+
+/* ---- the device ---- */
+
+static struct ide_channel *channel_of(struct device *device)
+{
+    return device_of(device, struct ide_channel);
+}
+
+static void channel_reset(struct device *device)
+{
+    struct ide_channel *channel = channel_of(device);
+    channel->control = 0;
+    channel->bm_command = channel->bm_status = 0;
+    channel->bm_table = 0;
+    channel->addressing = IDE_ADDRESS_CHS;
+    channel->next_lba = 0;
+    channel->block_sectors = 0;
+    memset(channel->buffer, 0, sizeof channel->buffer);
+    for (unsigned n = 0; n < 2; n++) {
+        struct ide_disk *disk = &channel->disk[n];
+        disk->write_cache = disk->look_ahead = true;
+        disk->multiple = IDE_MULTIPLE_MAX;
+        disk->pio_mode = MODE_PIO_4;
+        disk->dma_mode = MODE_NO_DMA;
+        disk->heads = DEFAULT_HEADS;
+        disk->track_sectors = DEFAULT_TRACK_SECTORS;
+    }
+    software_reset(channel);
+}
+
+/* Makes loaded numbers safe to use as indexes, and finds the request in flight again. */
+static void channel_post_load(struct device *device)
+{
+    struct ide_channel *channel = channel_of(device);
+    bool sound = channel->phase < IDE_PHASES && channel->active < 2 && channel->pio_fill <= IDE_BUFFER_BYTES &&
+                 channel->pio_end <= channel->pio_fill && channel->pio_index <= channel->pio_end &&
+                 channel->request_sectors <= BLOCK_REQUEST_SECTORS_MAX && channel->block_sectors <= IDE_MULTIPLE_MAX &&
+                 channel->disk[0].track_sectors && channel->disk[1].track_sectors && channel->disk[0].heads &&
+                 channel->disk[1].heads && (!channel->in_flight || channel->drive[channel->active]);
+    if (!sound) {
+        channel->in_flight = false;
+        channel_reset(device);
+        return;
+    }
+    if (!channel->in_flight)
+        return;
+    void *data = channel->buffer;
+    if (channel->phase == IDE_DMA_IN || channel->phase == IDE_NO_DATA)
+        data = ide_scratch(channel, (size_t)channel->request_sectors * BLOCK_SECTOR_BYTES + 1);
+    else if (channel->request_sectors > IDE_MULTIPLE_MAX)
+        data = NULL; /* a write's data are the queue's */
+    channel->request = (struct block_request){.op = (enum trace_block_op)channel->request_op, .data = data,
+                                              .sector = channel->request_sector, .sectors = channel->request_sectors,
+                                              .complete = request_complete, .opaque = channel,
+                                              .tag = channel->request_tag};
+    channel->in_flight = block_reattach(channel->drive[channel->active], &channel->request);
+}
+
+static void channel_destroy(struct device *device)
+{
+    free(channel_of(device)->scratch);
+}
+
+static const struct device_class ide_channel_class = {
+    .name = "ide_channel",
+    .version = 1,
+    .size = sizeof(struct ide_channel),
+    .fields = ide_channel_fields,
+    .reset = channel_reset,
+    .post_load = channel_post_load,
+    .destroy = channel_destroy,
+};
+
+struct ide_channel *ide_channel_create(struct machine *machine, const char *id, struct block_drive *const drives[2],
+                                       uint16_t command_port, uint16_t control_port, struct irq_line irq)
+{
+    static const struct bus_ops command_ops = {command_block_read, command_block_write, 4};
+    static const struct bus_ops control_ops = {control_block_read, control_block_write, 1};
+    struct ide_channel *channel = device_alloc(&ide_channel_class, machine, id);
+    channel->drive[0] = drives[0];
+    channel->drive[1] = drives[1];
+    channel->irq = irq;
+    bus_map_io(machine_bus(machine), command_port, 8, &command_ops, channel, "ide-command");
+    bus_map_io(machine_bus(machine), control_port, 1, &control_ops, channel, "ide-control");
+    machine_add_device(machine, &channel->device_base);
+    return channel;
+}

@@ -1,0 +1,155 @@
+/* The parts of an IDE channel among themselves: ide_channel.c (task file, PIO, interrupt, reset), ide_commands.c (what each
+ * command does), ide_identify.c, ide_bmdma.c (bus master). Sections of ATA/ATAPI-6 (T13/1410D) unless said otherwise. */
+#ifndef VMRR_DEVICES_IDE_INTERNAL_H
+#define VMRR_DEVICES_IDE_INTERNAL_H
+
+#include "devices/ide.h"
+
+#define IDE_STATUS_BSY 0x80u
+#define IDE_STATUS_DRDY 0x40u
+#define IDE_STATUS_DF 0x20u
+#define IDE_STATUS_DSC 0x10u
+#define IDE_STATUS_DRQ 0x08u
+#define IDE_STATUS_ERR 0x01u
+#define IDE_STATUS_READY (IDE_STATUS_DRDY | IDE_STATUS_DSC)
+
+#define IDE_ERROR_UNC 0x40u
+#define IDE_ERROR_IDNF 0x10u
+#define IDE_ERROR_ABRT 0x04u
+#define IDE_DIAGNOSTIC_PASSED 0x01u
+
+#define IDE_DEVICE_LBA 0x40u
+#define IDE_DEVICE_DEV 0x10u
+#define IDE_CONTROL_HOB 0x80u
+#define IDE_CONTROL_SRST 0x04u
+#define IDE_CONTROL_NIEN 0x02u
+
+#define IDE_BM_COMMAND_START 0x01u
+#define IDE_BM_COMMAND_TO_MEMORY 0x08u
+#define IDE_BM_STATUS_ACTIVE 0x01u
+#define IDE_BM_STATUS_ERROR 0x02u
+#define IDE_BM_STATUS_INTERRUPT 0x04u
+
+#define IDE_MULTIPLE_MAX 16u
+#define IDE_BUFFER_BYTES (IDE_MULTIPLE_MAX * BLOCK_SECTOR_BYTES)
+#define IDE_TRIM_BLOCKS_MAX 8u /* of 512 bytes: IDENTIFY word 105 */
+#define IDE_POWER_ACTIVE 0xFFu
+#define IDE_POWER_STANDBY 0x00u
+
+/* What the command under way does; the status of the disk says how far it is. */
+enum ide_phase {
+    IDE_IDLE,
+    IDE_PIO_IN,
+    IDE_PIO_OUT,
+    IDE_DMA_IN,
+    IDE_DMA_OUT,
+    IDE_NO_DATA, /* flush, verify */
+    IDE_TRIM,    /* ranges in by DMA, then one discard after the other */
+    IDE_PHASES
+};
+
+/* How a command gives its address. */
+enum ide_addressing { IDE_ADDRESS_CHS, IDE_ADDRESS_LBA28, IDE_ADDRESS_LBA48 };
+
+/* A register that LBA48 commands read twice: [0] written last, [1] before. */
+#define IDE_DISK_STATE(S, A, N, T)   \
+    S(T, uint8_t, status)            \
+    S(T, uint8_t, error)             \
+    A(T, uint8_t, feature, 2)        \
+    A(T, uint8_t, count, 2)          \
+    A(T, uint8_t, lba_low, 2)        \
+    A(T, uint8_t, lba_mid, 2)        \
+    A(T, uint8_t, lba_high, 2)       \
+    S(T, bool, interrupt)            \
+    S(T, bool, write_cache)          \
+    S(T, bool, look_ahead)           \
+    S(T, bool, asleep)               \
+    S(T, uint8_t, power)             \
+    S(T, uint8_t, multiple)          \
+    S(T, uint8_t, pio_mode)          \
+    S(T, uint8_t, dma_mode)          \
+    S(T, uint8_t, heads)             \
+    S(T, uint8_t, track_sectors)
+
+struct ide_disk {
+    STATE_MEMBERS(IDE_DISK_STATE)
+};
+
+#define IDE_CHANNEL_STATE(S, A, N, T)                 \
+    N(T, struct ide_disk, disk, 2, ide_disk_fields)   \
+    S(T, uint8_t, device)                             \
+    S(T, uint8_t, control)                            \
+    S(T, bool, line)                                  \
+    S(T, uint8_t, active)                             \
+    S(T, uint8_t, phase)                              \
+    S(T, uint8_t, addressing)                         \
+    S(T, bool, fua)                                   \
+    S(T, bool, dma_wait)                              \
+    S(T, uint64_t, next_lba)                          \
+    S(T, uint32_t, remaining)                         \
+    S(T, uint32_t, block_sectors)                     \
+    S(T, uint32_t, pio_index)                         \
+    S(T, uint32_t, pio_end)                           \
+    S(T, uint32_t, pio_fill)                          \
+    S(T, bool, in_flight)                             \
+    S(T, uint8_t, request_op)                         \
+    S(T, uint32_t, request_tag)                       \
+    S(T, uint32_t, request_sectors)                   \
+    S(T, uint64_t, request_sector)                    \
+    S(T, uint8_t, bm_command)                         \
+    S(T, uint8_t, bm_status)                          \
+    S(T, uint32_t, bm_table)                          \
+    A(T, uint8_t, buffer, IDE_BUFFER_BYTES)
+
+struct ide_channel {
+    struct device device_base; /* named so that `device` is the register */
+    STATE_MEMBERS(IDE_CHANNEL_STATE)
+    struct block_drive *drive[2]; /* null: absent */
+    struct irq_line irq;
+    struct block_request request;
+    uint8_t *scratch; /* DMA data between memory and the queue; no state: filled and used at one position */
+    size_t scratch_bytes;
+};
+
+/* ide_channel.c */
+struct ide_channel *ide_channel_create(struct machine *machine, const char *id, struct block_drive *const drives[2],
+                                       uint16_t command_port, uint16_t control_port, struct irq_line irq);
+static inline struct ide_disk *ide_active(struct ide_channel *channel)
+{
+    return &channel->disk[channel->active];
+}
+void ide_update_line(struct ide_channel *channel);
+/* The command is over: sets status and error, raises INTRQ. */
+void ide_finish(struct ide_channel *channel, uint8_t status, uint8_t error);
+void ide_abort(struct ide_channel *channel);
+/* Puts an address into the task file as the command under way gave it. */
+void ide_store_address(struct ide_channel *channel, uint64_t lba);
+void ide_set_signature(struct ide_channel *channel);
+/* Shows the guest a DRQ block of the buffer: from pio_index, at most block_sectors; interrupt unless quiet. */
+void ide_pio_show(struct ide_channel *channel, bool quiet);
+/* Grows the scratch buffer. */
+uint8_t *ide_scratch(struct ide_channel *channel, size_t size_bytes);
+/* Hands a request for the active disk to its queue: BSY until ide_request_done. */
+void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lba, uint32_t sectors, void *data,
+                bool fua);
+/* Drops the request in flight: its outcome will not be seen. */
+void ide_abandon(struct ide_channel *channel);
+
+/* ide_commands.c */
+void ide_execute(struct ide_channel *channel, uint8_t command);
+void ide_request_done(struct ide_channel *channel, enum status status);
+void ide_pio_block_done(struct ide_channel *channel); /* the guest has moved all of a DRQ block */
+void ide_dma_start(struct ide_channel *channel);      /* the bus master is ready and the command waits for it */
+
+/* ide_identify.c */
+void ide_identify(const struct ide_channel *channel, unsigned disk, uint8_t data[BLOCK_SECTOR_BYTES]);
+
+/* ide_bmdma.c */
+uint8_t ide_bm_read(struct ide_channel *channel, unsigned offset);
+void ide_bm_write(struct ide_channel *channel, unsigned offset, uint8_t value);
+bool ide_bm_ready(const struct ide_channel *channel, bool to_memory);
+/* Moves size bytes between the scratch and guest memory as the descriptors say. False: it can't be completed; the bus
+ * master has stopped and shows why. */
+bool ide_bm_transfer(struct ide_channel *channel, uint8_t *data, uint64_t size_bytes, bool to_memory);
+
+#endif
