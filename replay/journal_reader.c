@@ -255,7 +255,7 @@ static bool index_frames(struct journal_reader *reader, uint64_t offset, uint64_
     while (right && offset < end_offset && count < 64) {
         uint8_t header[JOURNAL_FRAME_HEADER_BYTES];
         const char *fault;
-        frames[count].offset = offset;
+        frames[count] = (struct journal_frame){.offset = offset};
         right = read_at(reader, offset, header, sizeof header) &&
                 journal_frame_header_read(header, &frames[count], &fault) &&
                 frames[count].kind == JOURNAL_FRAME_INDEX &&

@@ -81,8 +81,10 @@ struct replay_divergence {
     bool have_expected, have_actual;
     struct trace_event expected, actual;
     char text[256];               /* one line: what differs */
-    struct trace_event before[16]; /* the events before it, oldest first */
+    struct trace_event before[16]; /* the events before it, oldest first; kind 0 for an input */
     unsigned before_count;
+    /* The same as lines of text, inputs too: what the journal has and what the replay did. */
+    char expected_text[160], actual_text[160], before_text[16][160];
 };
 struct replay_player_options {
     const char *path;
@@ -93,13 +95,18 @@ const struct journal_config *replay_player_config(const struct replay_player *pl
 struct input *replay_player_input(struct replay_player *player);
 struct trace_sink replay_player_trace(struct replay_player *player);
 void replay_player_attach(struct replay_player *player, struct machine *machine);
-/* The drive as it was: reads give the recorded first content, writes stay in memory. */
+/* The drive as it was: reads give the recorded first content, writes stay in memory. Machine thread only: not for an
+ * executor with workers. */
 struct block_image *replay_player_image(struct replay_player *player, uint32_t drive, struct error *error);
-/* Where the journal ends: run with this as the limit. For a torn journal, the last whole frame's last position. */
+/* Where the journal ends: run with this as the limit. For a torn journal, the last whole frame's last position. While a
+ * followed journal is still being recorded: never; the machine is then interrupted when its end is reached. */
 struct position replay_player_end(const struct replay_player *player);
+/* Ends waiting for more of a followed journal: the machine stops. Async-signal-safe, any thread. */
+void replay_player_cancel(struct replay_player *player);
 bool replay_player_torn(const struct replay_player *player, char *why, size_t why_size);
 enum machine_stop replay_player_stop(const struct replay_player *player); /* how the recorded run ended; NONE if torn */
-/* After the run: STATUS_OK (bit-exact to the end), STATUS_DIVERGED, or why it could not be read. */
+/* After the run, when it was not broken off: STATUS_OK (bit-exact to the end, or to where a torn journal ends),
+ * STATUS_DIVERGED, or why it could not be read. */
 enum status replay_player_result(struct replay_player *player, struct error *error) MUST_CHECK;
 const struct replay_divergence *replay_player_divergence(const struct replay_player *player);
 void replay_player_destroy(struct replay_player *player);

@@ -1,0 +1,105 @@
+/* A drive as the journal knows it: the first content of the sectors that were read. What the journal does not have yet
+ * reads as zeros: a guest that asks for it has left the journal, which its trace events say. */
+#include "replay/player.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct journal_image {
+    struct block_image image;
+    struct replay_player *player;
+    uint32_t drive;
+    char name[32];
+};
+
+static struct journal_image *image_of(struct block_image *image)
+{
+    return (struct journal_image *)(void *)image;
+}
+
+/* The content lies in the file before the event that comes next after the read: when it is not known yet, taking in that
+ * event takes in the content too. */
+static uint32_t known_run(struct journal_image *self, uint64_t sector, uint32_t sectors, bool *known)
+{
+    uint32_t run = sector_index_run(self->player->sectors, self->drive, sector, sectors, known);
+    if (*known)
+        return run;
+    (void)player_head(self->player);
+    return sector_index_run(self->player->sectors, self->drive, sector, sectors, known);
+}
+
+static enum status journal_read(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer)
+{
+    struct journal_image *self = image_of(image);
+    uint8_t *out = buffer;
+    while (sectors) {
+        bool known;
+        uint32_t run = known_run(self, sector, sectors, &known);
+        size_t bytes = (size_t)run * BLOCK_SECTOR_BYTES;
+        if (known) {
+            enum status status =
+                sector_index_read(self->player->sectors, self->drive, sector, run, out, &self->player->error);
+            if (status) {
+                player_fail(self->player, status);
+                return status;
+            }
+        } else {
+            memset(out, 0, bytes);
+        }
+        out += bytes;
+        sector += run;
+        sectors -= run;
+    }
+    return STATUS_OK;
+}
+
+/* Lies under an overlay, which keeps all writes. */
+static enum status journal_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
+                                 bool fua)
+{
+    (void)image;
+    (void)sector;
+    (void)sectors;
+    (void)buffer;
+    (void)fua;
+    return STATUS_READ_ONLY;
+}
+
+static enum status journal_flush(struct block_image *image)
+{
+    (void)image;
+    return STATUS_OK;
+}
+
+static void journal_destroy(struct block_image *image)
+{
+    free(image_of(image));
+}
+
+static const struct block_image_ops journal_ops = {
+    .format = "journal",
+    .read = journal_read,
+    .write = journal_write,
+    .flush = journal_flush,
+    .destroy = journal_destroy,
+};
+
+struct block_image *replay_player_image(struct replay_player *player, uint32_t drive, struct error *error)
+{
+    const struct journal_config *config = &player->config.config;
+    if (drive >= JOURNAL_DRIVES || !config->drive[drive].present) {
+        error_set(error, "%s: drive %u: not in the journal", journal_reader_path(player->reader), drive);
+        return NULL;
+    }
+    struct journal_image *self = calloc(1, sizeof *self);
+    CHECK(self);
+    uint64_t sectors = config->drive[drive].size_sectors;
+    snprintf(self->name, sizeof self->name, "drive %u of the journal", drive);
+    self->image = (struct block_image){&journal_ops, sectors, true, self->name};
+    self->player = player;
+    self->drive = drive;
+    struct block_image *overlay = block_overlay_create(&self->image, sectors, error);
+    if (overlay)
+        overlay->read_only = config->drive[drive].read_only;
+    return overlay;
+}

@@ -1,0 +1,71 @@
+/* Inside of a player: shared by player.c, input_replay.c, image_journal.c and divergence.c. */
+#ifndef VMRR_REPLAY_PLAYER_H
+#define VMRR_REPLAY_PLAYER_H
+
+#include "replay/journal_config.h"
+#include "replay/journal_event.h"
+#include "replay/journal_reader.h"
+#include "replay/replay.h"
+#include "replay/sector_index.h"
+
+#include <stdatomic.h>
+
+#define PLAYER_BEFORE 16u
+
+struct replay_player {
+    struct input input; /* first: what the machine sees */
+    struct journal_reader *reader;
+    struct journal_config_reader config;
+    struct sector_index *sectors;
+    struct machine *machine;
+    bool follow;
+    _Atomic bool cancelled;
+    bool ended;   /* followed: nothing more will come */
+    /* where in the journal we are: the event that must come next */
+    struct journal_decoder *decoder;
+    uint8_t *raw;
+    size_t next_frame;   /* first one not taken in yet */
+    bool in_frame, have_head;
+    struct journal_event head;
+    /* positions of the messages in the present frame, and of the first one in a later frame */
+    struct position *deliver;
+    size_t deliver_count, deliver_at, deliver_capacity;
+    struct journal_decoder *ahead;
+    uint8_t *ahead_raw;
+    size_t ahead_from;   /* frames before this one have no messages that were not taken in */
+    bool ahead_valid;    /* ahead_position is the first message of frame ahead_from */
+    struct position ahead_position;
+    /* the last events that were right */
+    struct journal_event before[PLAYER_BEFORE];
+    uint64_t before_count;
+    /* how it went */
+    enum status status;  /* the first trouble, with its text */
+    struct error error;
+    struct replay_divergence divergence;
+    bool diverged;
+};
+
+/* player.c */
+/* The event that must come next; null at the end of the journal, after a divergence, or when the file is broken. Waits
+ * for it when the journal is followed. */
+const struct journal_event *player_head(struct replay_player *player);
+void player_accept_head(struct replay_player *player);
+/* Position of the next message that is not behind us; POSITION_NEVER if there is none. */
+struct position player_next_deliver(struct replay_player *player);
+/* Followed: sees that the journal is known beyond the position, or that it ends before. */
+void player_follow_beyond(struct replay_player *player, struct position position);
+/* Last position of the events listed so far. */
+struct position player_listed_end(const struct replay_player *player);
+void player_fail(struct replay_player *player, enum status status);
+
+/* divergence.c */
+/* Null if the event is what the journal has, else what differs. */
+const char *divergence_in_event(const struct journal_event *expected, const struct trace_event *actual);
+/* actual may be null: nothing came. what: one line. */
+void player_diverge(struct replay_player *player, struct position position, const struct journal_event *actual,
+                    const char *what);
+
+extern const struct input_ops player_input_ops; /* input_replay.c */
+extern const struct trace_sink_ops player_trace_ops;
+
+#endif
