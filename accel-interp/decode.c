@@ -395,6 +395,8 @@ static void read_registers(const struct reader *r, const struct decode_row *foun
 
     if (found->row->flags & OP_OPREG) {
         reg = rm = (r->opcode & 7) | ((r->prefix.rex & 1u) << 3);
+    } else if (found->row->modrm == MODRM_NONE) {
+        reg = rm = 0; /* the accumulator, whatever REX says */
     } else {
         reg = ((r->modrm >> 3) & 7) | ((r->prefix.rex & 4u) << 1);
         rm = (r->modrm & 7) | ((r->prefix.rex & 1u) << 3);

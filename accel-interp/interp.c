@@ -122,8 +122,11 @@ static void step(struct interp *cpu)
     cpu->s.interrupt_shadow = cpu->s.mov_ss_shadow = false;
     run_alone(cpu, block->steps > 1 ? block_truncate(cpu, block, 1) : block);
     cpu->current = NULL;
-    if (debug_active(cpu) || cpu->step_trap)
+    if (debug_active(cpu) || cpu->step_trap) {
+        cpu->in_delivery = true; /* a trap is no step of its own */
         debug_after_step(cpu);
+        cpu->in_delivery = false;
+    }
 }
 
 static void run_blocks(struct interp *cpu)
@@ -145,34 +148,37 @@ static void deliver(struct interp *cpu, uint8_t vector, enum exception_source so
     cpu->in_delivery = false;
 }
 
-static void accept_interrupt(struct interp *cpu)
+static bool accept_interrupt(struct interp *cpu)
 {
     struct cpu_link link = machine_cpu_link(cpu->accel.machine);
     int vector = link.ops ? link.ops->acknowledge(link.opaque) : -1;
 
     if (vector < 0)
-        return;
+        return false;
     machine_trace_irq(cpu->accel.machine, (uint32_t)vector);
     cpu->statistics.interrupts++;
     deliver(cpu, (uint8_t)vector, EXCEPTION_EXTERNAL, false, 0);
+    return true;
 }
 
-static void accept_events(struct interp *cpu)
+/* True: one was delivered. */
+static bool accept_events(struct interp *cpu)
 {
     struct machine *machine = cpu->accel.machine;
 
     if (machine_nmi_take(machine))
         cpu->s.nmi_pending = true;
     if (cpu->s.mov_ss_shadow)
-        return;
+        return false;
     if (cpu->s.nmi_pending && !cpu->s.nmi_blocked) {
         cpu->s.nmi_pending = false;
         machine_trace_irq(machine, EXC_NMI);
         cpu->statistics.interrupts++;
         deliver(cpu, EXC_NMI, EXCEPTION_EXTERNAL, false, 0);
-    } else if ((cpu->sysflags & FLAG_IF) && !cpu->s.interrupt_shadow && machine_intr_pending(machine)) {
-        accept_interrupt(cpu);
+        return true;
     }
+    return (cpu->sysflags & FLAG_IF) && !cpu->s.interrupt_shadow && machine_intr_pending(machine) &&
+           accept_interrupt(cpu);
 }
 
 /* What stands between the last step and the next. False: leave run for the reason in *exit. */
@@ -228,13 +234,8 @@ static enum accel_exit interp_run(struct accel *accel)
     if (why)
         recover(cpu, why);
     while (may_go_on(cpu, &exit)) {
-        if (cpu->s.nmi_pending || *cpu->attention) {
-            uint64_t rip = cpu->rip;
-            bool was_halted = cpu->s.halted;
-            accept_events(cpu);
-            if (cpu->rip != rip || was_halted != cpu->s.halted)
-                continue;
-        }
+        if ((cpu->s.nmi_pending || *cpu->attention) && accept_events(cpu))
+            continue;
         if (cpu->s.halted)
             return ACCEL_EXIT_HALT;
         if (debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention))
