@@ -5,13 +5,9 @@
 
 #include "devices/piix4_pm.h"
 
-#define PMBA 0x40
 #define DEVACTB 0x58
 #define DEVACTB_APMC_EN 0x02000000u
-#define PMREGMISC 0x80
 #define PMREGMISC_ENABLE 0x01u
-#define SMBBA 0x90
-#define SMBHSTCFG 0xD2
 #define SMBHSTCFG_ENABLE 0x01u
 
 #define PIIX4_PM_PCI_STATE(S, A, N, T) N(T, struct pci_function, pci, 1, pci_function_fields)
@@ -26,10 +22,10 @@ STATE_TABLE(piix4_pm_pci_fields, struct piix4_pm_pci, PIIX4_PM_PCI_STATE);
 static void apply(struct piix4_pm_pci *chip)
 {
     const struct pci_function *pci = chip->pci;
-    uint16_t pm_base = pci_function_get(pci, PMBA, 2) & 0xFFC0;
-    uint16_t smbus_base = pci_function_get(pci, SMBBA, 2) & 0xFFF0;
-    piix4_pm_set_base(chip->pm, pm_base, pm_base && (pci->config[PMREGMISC] & PMREGMISC_ENABLE));
-    piix4_pm_set_smbus_base(chip->pm, smbus_base, smbus_base && (pci->config[SMBHSTCFG] & SMBHSTCFG_ENABLE));
+    uint16_t pm_base = pci_function_get(pci, PIIX4_PCI_PMBASE, 2) & 0xFFC0;
+    uint16_t smbus_base = pci_function_get(pci, PIIX4_PCI_SMBBA, 2) & 0xFFF0;
+    piix4_pm_set_base(chip->pm, pm_base, pm_base && (pci->config[PIIX4_PCI_PMREGMISC] & PMREGMISC_ENABLE));
+    piix4_pm_set_smbus_base(chip->pm, smbus_base, smbus_base && (pci->config[PIIX4_PCI_SMBHSTCFG] & SMBHSTCFG_ENABLE));
 }
 
 static bool touches(unsigned offset, unsigned size_bytes, unsigned reg, unsigned reg_bytes)
@@ -39,8 +35,8 @@ static bool touches(unsigned offset, unsigned size_bytes, unsigned reg, unsigned
 
 static void config_written(void *opaque, unsigned offset, unsigned size_bytes)
 {
-    if (touches(offset, size_bytes, PMBA, 4) || touches(offset, size_bytes, PMREGMISC, 1) ||
-        touches(offset, size_bytes, SMBBA, 4) || touches(offset, size_bytes, SMBHSTCFG, 1))
+    if (touches(offset, size_bytes, PIIX4_PCI_PMBASE, 4) || touches(offset, size_bytes, PIIX4_PCI_PMREGMISC, 1) ||
+        touches(offset, size_bytes, PIIX4_PCI_SMBBA, 4) || touches(offset, size_bytes, PIIX4_PCI_SMBHSTCFG, 1))
         apply(opaque);
 }
 
@@ -70,14 +66,14 @@ static void define_registers(struct pci_function *pci)
     pci_function_define(pci, PCI_COMMAND, 2, 0x0000, PCI_COMMAND_IO);
     pci_function_define(pci, PCI_STATUS, 2, 0x0280, 0);
     pci->clear_mask[PCI_STATUS + 1] = 0x38;
-    pci_function_define(pci, PMBA, 4, 0x00000001, 0x0000FFC0);
+    pci_function_define(pci, PIIX4_PCI_PMBASE, 4, 0x00000001, 0x0000FFC0);
     pci_function_define(pci, 0x44, 4, 0, 0xFFFFFFFF); /* idle timers and the like, up to DEVRESJ */
     for (unsigned offset = 0x48; offset < 0x80; offset += 4)
         pci_function_define(pci, offset, 4, 0, 0xFFFFFFFF);
     pci_function_define(pci, DEVACTB, 4, DEVACTB_APMC_EN, 0xFFFFFFFF);
-    pci_function_define(pci, PMREGMISC, 1, 0, PMREGMISC_ENABLE);
-    pci_function_define(pci, SMBBA, 4, 0x00000001, 0x0000FFF0);
-    pci_function_define(pci, SMBHSTCFG, 1, 0, 0x0F);
+    pci_function_define(pci, PIIX4_PCI_PMREGMISC, 1, 0, PMREGMISC_ENABLE);
+    pci_function_define(pci, PIIX4_PCI_SMBBA, 4, 0x00000001, 0x0000FFF0);
+    pci_function_define(pci, PIIX4_PCI_SMBHSTCFG, 1, 0, 0x0F);
     pci_function_define(pci, 0xD3, 3, 0, 0xFFFFFF);
 }
 

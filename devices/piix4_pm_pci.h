@@ -7,4 +7,10 @@
 /* pm: from piix4_pm_create; its register blocks appear and move as the guest programs PMBA and SMBBA. */
 struct device *piix4_pm_pci_create(struct machine *machine, struct pci_bus *bus, struct device *pm);
 
+/* Registers that a boot without firmware programs. */
+#define PIIX4_PCI_PMBASE 0x40
+#define PIIX4_PCI_PMREGMISC 0x80
+#define PIIX4_PCI_SMBBA 0x90
+#define PIIX4_PCI_SMBHSTCFG 0xD2
+
 #endif
