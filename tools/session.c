@@ -160,22 +160,25 @@ static enum status create_drives(struct session *session, struct block_image *im
     return STATUS_OK;
 }
 
-static struct board_blob blob_of(const struct journal_blob *blob)
+/* path: null in a replay, where the board's own name for it serves. */
+static struct board_blob blob_of(const struct journal_blob *blob, const char *path)
 {
-    return (struct board_blob){blob->bytes, blob->size_bytes};
+    return (struct board_blob){.bytes = blob->bytes, .size_bytes = blob->size_bytes, .name = path};
 }
 
 static enum status create_board(struct session *session, struct error *error)
 {
     const struct journal_config *config = session->machine_config;
+    const struct run_options *options = &session->options;
     struct board_pc_options board = {
-        .bios = blob_of(&config->bios), .vgabios = blob_of(&config->vgabios), .kernel = blob_of(&config->kernel),
-        .initrd = blob_of(&config->initrd), .module_count = config->module_count, .append = config->append,
+        .bios = blob_of(&config->bios, options->bios), .vgabios = blob_of(&config->vgabios, options->vgabios),
+        .kernel = blob_of(&config->kernel, options->kernel), .initrd = blob_of(&config->initrd, options->initrd),
+        .module_count = config->module_count, .append = config->append,
         .boot_order = config->boot_order, .boot_menu = config->boot_menu, .no_vga = config->no_vga,
         .debugcon = console_debugcon(session->console),
     };
     for (unsigned n = 0; n < config->module_count; n++) {
-        board.modules[n] = blob_of(&config->module[n]);
+        board.modules[n] = blob_of(&config->module[n], NULL);
         board.module_args[n] = config->module_args[n];
     }
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++)
