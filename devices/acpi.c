@@ -257,8 +257,8 @@ static size_t build_hpet(struct builder *b)
 {
     size_t start = table_begin(b, "HPET", 1);
     struct bytes *t = &b->tables;
-    append(t, 0x8086A201, 4); /* as the block's capability register says */
-    append(t, 0, 4);          /* generic address: memory */
+    append(t, b->options->hpet_id, 4);
+    append(t, 0, 4); /* generic address: memory */
     append(t, b->options->hpet_gpa, 8);
     append(t, 0, 1);
     append(t, 0x0080, 2); /* minimum tick */

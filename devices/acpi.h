@@ -23,6 +23,7 @@ struct acpi_options {
     uint32_t lapic_gpa;
     uint32_t ioapic_gpa;
     uint32_t hpet_gpa;     /* 0: no HPET */
+    uint32_t hpet_id;      /* low half of its capability register */
     uint8_t ioapic_id;
     uint16_t smi_command;  /* APM port; 0: always in ACPI mode */
     uint8_t reset_value;   /* written to CF9h */

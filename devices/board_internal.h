@@ -1,5 +1,5 @@
 /* The board's own struct and its parts: board_pc.c (chips and wires), board_memory.c (memory map and its description),
- * board_post.c (what firmware would have done). */
+ * board_firmware.c (what firmware is told), board_post.c (what it would have done). */
 #ifndef VMRR_DEVICES_BOARD_INTERNAL_H
 #define VMRR_DEVICES_BOARD_INTERNAL_H
 
@@ -45,12 +45,16 @@ struct board {
     struct acpi_files acpi;
     struct boot_plan plan;
     bool has_plan;
+    uint8_t *option_rom;
 };
 
 /* board_memory.c */
 enum status board_map_memory(struct board *board, const struct board_pc_options *options, struct error *error) MUST_CHECK;
 void board_describe_memory(struct board *board, bool firmware);
 void board_fill_cmos(struct board *board, const struct board_pc_options *options);
+
+/* board_firmware.c */
+void board_fill_fw_cfg(struct board *board, const struct board_pc_options *options);
 
 /* board_post.c: the boot hook of a board without firmware; opaque is the board. */
 void board_boot_without_firmware(void *opaque, struct machine *machine);

@@ -14,28 +14,34 @@
  *   092         port A                                   510..51B    fw_cfg
  *   0B2         SMI command (PIIX4)   SCI 9              CF8, CFC    PCI; CF9 reset control
  *   0F4         debug exit                               from PCI    PM 600, SMBus 700, IDE bus master
- *   170, 376    IDE secondary         15
+ *   170, 376    IDE secondary         15                 memory      I/O APIC FEC00000, HPET FED00000, local APIC FEE00000
  *
  * An ISA interrupt n is pin n of the 8259 pair and of the I/O APIC, but for 0, which is pin 2 of the I/O APIC. */
 #include "devices/board_pc.h"
 
 #include "devices/board_internal.h"
 #include "devices/debugcon.h"
+#include "devices/dma_8237.h"
 #include "devices/fw_cfg.h"
+#include "devices/hpet.h"
 #include "devices/i440fx.h"
 #include "devices/ide.h"
 #include "devices/ioapic.h"
+#include "devices/isa_debug_exit.h"
+#include "devices/kbd_8042.h"
 #include "devices/lapic.h"
 #include "devices/pic_8259.h"
 #include "devices/piix3_isa.h"
 #include "devices/piix4_pm.h"
 #include "devices/piix4_pm_pci.h"
 #include "devices/pit_8254.h"
+#include "devices/port_80.h"
+#include "devices/port_92.h"
 #include "devices/rtc_mc146818.h"
 #include "devices/uart_16550a.h"
 #include "devices/vga.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #define IO_COM1 0x3F8
 #define IO_COM2 0x2F8
@@ -52,6 +58,7 @@ static void board_destroy(struct device *device)
     struct board *board = device_of(device, struct board);
     acpi_files_free(&board->acpi);
     boot_plan_free(&board->plan);
+    free(board->option_rom);
 }
 
 /* The board itself: wires and plans, no state. */
@@ -112,11 +119,18 @@ static void create_legacy_chips(struct board *board, const struct board_pc_optio
 {
     struct machine *machine = board->device.machine;
     struct device *pm;
-    pit_8254_create(machine, isa_irq(board, BOARD_IRQ_PIT));
-    board->rtc = rtc_mc146818_create(machine, isa_irq(board, BOARD_IRQ_RTC));
+    struct device *hpet = hpet_create(machine, isa_irq(board, BOARD_IRQ_PIT), isa_irq(board, BOARD_IRQ_RTC),
+                                      ioapic_irq_line(board->ioapic, 0));
+    pit_8254_create(machine, hpet_pit_line(hpet));
+    board->rtc = rtc_mc146818_create(machine, hpet_rtc_line(hpet));
+    dma_8237_create(machine);
+    kbd_8042_create(machine, isa_irq(board, BOARD_IRQ_KEYBOARD), isa_irq(board, BOARD_IRQ_MOUSE));
     uart_16550a_create(machine, 0, IO_COM1, isa_irq(board, BOARD_IRQ_COM1), options->serial[0]);
     uart_16550a_create(machine, 1, IO_COM2, isa_irq(board, BOARD_IRQ_COM2), options->serial[1]);
+    port_80_create(machine);
+    port_92_create(machine);
     debugcon_create(machine, options->debugcon);
+    isa_debug_exit_create(machine);
     pm = piix4_pm_create(machine, isa_irq(board, PIIX4_SCI_IRQ));
     piix4_pm_pci_create(machine, board->pci, pm);
 }
@@ -132,33 +146,7 @@ static enum status create_pci_chips(struct board *board, const struct board_pc_o
     return board->vga ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-/* ---- what firmware is told ---- */
-
-static void fill_fw_cfg(struct board *board, const struct board_pc_options *options)
-{
-    struct fw_cfg *fw_cfg = board->fw_cfg;
-    uint8_t e820[BOOT_E820_MAX * 20];
-    for (unsigned i = 0; i < board->e820_count; i++) {
-        loader_put(e820 + 20 * i, board->e820[i].gpa, 8);
-        loader_put(e820 + 20 * i + 8, board->e820[i].size_bytes, 8);
-        loader_put(e820 + 20 * i + 16, board->e820[i].type, 4);
-    }
-    fw_cfg_add_u64(fw_cfg, FW_CFG_RAM_SIZE, board->memory.low_bytes);
-    fw_cfg_add_u16(fw_cfg, FW_CFG_NB_CPUS, 1);
-    fw_cfg_add_u16(fw_cfg, FW_CFG_MAX_CPUS, 1);
-    fw_cfg_add_u16(fw_cfg, FW_CFG_NOGRAPHIC, options->no_vga);
-    fw_cfg_add_u16(fw_cfg, FW_CFG_BOOT_MENU, options->boot_menu);
-    fw_cfg_add_u16(fw_cfg, FW_CFG_BOOT_DEVICE, (uint8_t)(options->boot_order ? options->boot_order[0] : 'c'));
-    fw_cfg_add_bytes(fw_cfg, FW_CFG_UUID, (const uint8_t[16]){0}, 16);
-    fw_cfg_add_bytes(fw_cfg, FW_CFG_NUMA, (const uint8_t[16]){0}, 16);
-    fw_cfg_add_bytes(fw_cfg, FW_CFG_IRQ0_OVERRIDE, (const uint8_t[4]){1}, 4);
-    fw_cfg_add_file(fw_cfg, "etc/e820", e820, board->e820_count * 20u);
-    fw_cfg_add_file_borrowed(fw_cfg, ACPI_FILE_TABLES, board->acpi.tables, board->acpi.tables_bytes);
-    fw_cfg_add_file_borrowed(fw_cfg, ACPI_FILE_RSDP, board->acpi.rsdp, sizeof board->acpi.rsdp);
-    fw_cfg_add_file_borrowed(fw_cfg, ACPI_FILE_LOADER, board->acpi.loader, board->acpi.loader_bytes);
-    if (board->vga && options->vgabios.size_bytes)
-        fw_cfg_add_file_borrowed(fw_cfg, "pci1234,1111.rom", options->vgabios.bytes, options->vgabios.size_bytes);
-}
+/* ---- tables and kernel ---- */
 
 static void build_tables(struct board *board)
 {
@@ -168,6 +156,8 @@ static void build_tables(struct board *board)
         .lapic_gpa = (uint32_t)LAPIC_DEFAULT_BASE,
         .ioapic_gpa = (uint32_t)IOAPIC_BASE,
         .ioapic_id = IOAPIC_ID,
+        .hpet_gpa = (uint32_t)HPET_BASE,
+        .hpet_id = HPET_ID,
         .smi_command = PIIX4_SMI_COMMAND,
         .reset_value = PIIX4_RESET_VALUE,
     };
@@ -182,6 +172,7 @@ static enum status plan_kernel(struct board *board, const struct board_pc_option
         .e820 = board->e820,
         .e820_count = board->e820_count,
         .rsdp_gpa = BOARD_RSDP_GPA,
+        .firmware = board->bios != NULL,
         .long_mode = cpu_model_has(machine_cpu_model(board->device.machine), "lm"),
     };
     enum status status = loader_plan(&loader, &board->plan, error);
@@ -214,7 +205,7 @@ enum status board_pc_create(struct machine *machine, const struct board_pc_optio
         status = plan_kernel(board, options, error);
     if (status)
         return status;
-    fill_fw_cfg(board, options);
+    board_fill_fw_cfg(board, options);
     if (!firmware)
         machine_set_boot_hook(machine, board_boot_without_firmware, board);
     return STATUS_OK;

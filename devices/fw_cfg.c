@@ -24,7 +24,7 @@
 #define DMA_WRITE 0x10u
 #define DMA_SIGNATURE 0x51454D5520434647ull /* "QEMU CFG" */
 
-#define ITEMS_MAX 64u
+#define ITEMS_MAX 192u
 #define DIRECTORY_ENTRY_BYTES 64u
 
 struct fw_cfg_item {
@@ -92,6 +92,11 @@ void fw_cfg_add_bytes(struct fw_cfg *fw_cfg, uint16_t key, const void *bytes, si
 {
     uint8_t *copy = copy_bytes(bytes, size_bytes);
     add_item(fw_cfg, key, copy, size_bytes, copy);
+}
+
+void fw_cfg_add_borrowed(struct fw_cfg *fw_cfg, uint16_t key, const void *bytes, size_t size_bytes)
+{
+    add_item(fw_cfg, key, bytes, size_bytes, NULL);
 }
 
 void fw_cfg_add_u16(struct fw_cfg *fw_cfg, uint16_t key, uint16_t value)

@@ -36,6 +36,7 @@ extern const struct device_class fw_cfg_class;
 struct fw_cfg *fw_cfg_create(struct machine *machine);
 
 void fw_cfg_add_bytes(struct fw_cfg *fw_cfg, uint16_t key, const void *bytes, size_t size_bytes);
+void fw_cfg_add_borrowed(struct fw_cfg *fw_cfg, uint16_t key, const void *bytes, size_t size_bytes);
 void fw_cfg_add_u16(struct fw_cfg *fw_cfg, uint16_t key, uint16_t value);
 void fw_cfg_add_u64(struct fw_cfg *fw_cfg, uint16_t key, uint64_t value);
 void fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *bytes, size_t size_bytes);

@@ -28,6 +28,11 @@ void boot_plan_add(struct boot_plan *plan, uint64_t gpa, const uint8_t *bytes, u
     plan->chunk[plan->chunk_count++] = (struct boot_chunk){gpa, bytes, size_bytes, NULL};
 }
 
+void boot_plan_add_zeros(struct boot_plan *plan, uint64_t gpa, uint64_t size_bytes)
+{
+    boot_plan_add(plan, gpa, NULL, size_bytes);
+}
+
 uint8_t *boot_plan_add_new(struct boot_plan *plan, uint64_t gpa, uint64_t size_bytes)
 {
     uint8_t *bytes = calloc(1, size_bytes);
@@ -57,7 +62,9 @@ enum status loader_plan(const struct loader_options *options, struct boot_plan *
     enum status status;
 
     memset(plan, 0, sizeof *plan);
-    if (loader_linux_recognize(kernel))
+    if (loader_multiboot_recognize(kernel))
+        status = loader_multiboot_plan(options, plan, error);
+    else if (loader_linux_recognize(kernel))
         status = loader_linux_plan(options, plan, error);
     else if (loader_flat_recognize(kernel))
         status = loader_flat_plan(options, plan, error);
@@ -119,13 +126,26 @@ static void enter_flat(const struct boot_plan *plan, struct cpu_state *cpu)
     cpu->rip = plan->entry;
 }
 
+static void write_chunk(struct memory *memory, const struct boot_chunk *chunk)
+{
+    static const uint8_t zeros[MEMORY_PAGE_BYTES];
+    if (chunk->bytes) {
+        memory_write(memory, chunk->gpa, chunk->bytes, chunk->size_bytes);
+        return;
+    }
+    for (uint64_t done = 0; done < chunk->size_bytes; done += sizeof zeros) {
+        uint64_t rest = chunk->size_bytes - done;
+        memory_write(memory, chunk->gpa + done, zeros, rest < sizeof zeros ? rest : sizeof zeros);
+    }
+}
+
 void boot_plan_execute(const struct boot_plan *plan, struct machine *machine)
 {
     struct accel *accel = machine_accel(machine);
     struct cpu_state cpu;
 
     for (unsigned i = 0; i < plan->chunk_count; i++)
-        memory_write(machine_memory(machine), plan->chunk[i].gpa, plan->chunk[i].bytes, plan->chunk[i].size_bytes);
+        write_chunk(machine_memory(machine), &plan->chunk[i]);
     accel->ops->get_state(accel, &cpu);
     if (plan->mode == BOOT_MODE_REAL)
         enter_real(plan, &cpu);

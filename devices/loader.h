@@ -11,11 +11,11 @@
 
 #include "devices/board_pc.h"
 
-#define BOOT_CHUNKS_MAX 64u
+#define BOOT_CHUNKS_MAX 128u
 
 struct boot_chunk {
     uint64_t gpa;
-    const uint8_t *bytes;
+    const uint8_t *bytes; /* null: zeros */
     uint64_t size_bytes;
     uint8_t *owned; /* freed with the plan; null: bytes are borrowed from the options */
 };
@@ -31,7 +31,7 @@ struct boot_plan {
     uint32_t eax, ebx, ecx, edx;
     uint64_t rsi;
     uint64_t gdt_gpa, cr3;       /* protected and long mode; cr3 in long mode */
-    uint64_t mmap_fill_gpa;      /* multiboot information whose memory map firmware must complete; 0: none */
+    uint64_t mmap_fill_gpa;      /* multiboot memory map to be filled from firmware's, with option ROM; 0: none */
 };
 
 /* What is free for a loader. */
@@ -84,6 +84,7 @@ enum status loader_flat_plan(const struct loader_options *options, struct boot_p
 /* For loaders: a chunk borrowed from a file, or one made here (zeroed, returned for filling). */
 void boot_plan_add(struct boot_plan *plan, uint64_t gpa, const uint8_t *bytes, uint64_t size_bytes);
 uint8_t *boot_plan_add_new(struct boot_plan *plan, uint64_t gpa, uint64_t size_bytes);
+void boot_plan_add_zeros(struct boot_plan *plan, uint64_t gpa, uint64_t size_bytes);
 /* The GDT of the Linux 32-bit boot protocol (code 10h, data 18h), which multiboot takes too. */
 void boot_plan_add_gdt(struct boot_plan *plan, bool long_mode);
 const char *loader_blob_name(const struct board_blob *blob, const char *role);
