@@ -60,21 +60,26 @@ static struct accel_unimplemented *find_entry(struct unimplemented_log *log, con
     return entry;
 }
 
-void unimplemented_log_add(struct unimplemented_log *log, const uint8_t *bytes, size_t size_bytes, unsigned bits,
-                           uint64_t icount, uint64_t rip)
+void unimplemented_log_add_name(struct unimplemented_log *log, const char *what, uint64_t icount, uint64_t rip)
 {
     char name[sizeof log->entry[0].name] = "";
 
-    if (log->count == LOG_ENTRIES - 1)
-        strcpy(name, "other");
-    else
-        name_instruction(name, sizeof name, bytes, size_bytes, bits);
+    snprintf(name, sizeof name, "%s", log->count == LOG_ENTRIES - 1 ? "other" : what);
     struct accel_unimplemented *entry = find_entry(log, name);
     CHECK(entry);
     if (entry->count++ == 0) {
         entry->first_icount = icount;
         entry->first_rip = rip;
     }
+}
+
+void unimplemented_log_add(struct unimplemented_log *log, const uint8_t *bytes, size_t size_bytes, unsigned bits,
+                           uint64_t icount, uint64_t rip)
+{
+    char name[sizeof log->entry[0].name] = "";
+
+    name_instruction(name, sizeof name, bytes, size_bytes, bits);
+    unimplemented_log_add_name(log, name, icount, rip);
 }
 
 static int more_frequent(const void *a, const void *b)
