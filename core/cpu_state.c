@@ -13,7 +13,7 @@ const struct state_field *const cpu_state_fields = cpu_fields;
 void cpu_state_reset(struct cpu_state *state)
 {
     memset(state, 0, sizeof *state);
-    state->gpr[CPU_RDX] = 0x000506E3; /* family 6, as CPUID leaf 1 says */
+    state->gpr[CPU_RDX] = 0x000106CA; /* as CPUID leaf 1 says */
     state->rip = 0xFFF0;
     state->rflags = 0x2;
     for (int index = 0; index < 8; index++)
