@@ -275,13 +275,6 @@ static void pm_receive_power_button(void *opaque, const struct input_message *me
     pm_update(pm);
 }
 
-static void pm_receive_reset_button(void *opaque, const struct input_message *message)
-{
-    struct piix4_pm *pm = opaque;
-    (void)message;
-    machine_request_reset(pm->device.machine);
-}
-
 void piix4_pm_raise_gpe(struct device *device, unsigned bit)
 {
     struct piix4_pm *pm = device_of(device, struct piix4_pm);
@@ -356,7 +349,6 @@ struct device *piix4_pm_create(struct machine *machine, struct irq_line sci)
     bus_map_io(bus, PIIX4_SMI_COMMAND, 2, &smi_ops, pm, "smi");
     bus_map_io(bus, PIIX4_RESET_PORT, 1, &reset_ops, pm, "reset-control");
     machine_set_receiver(machine, INPUT_POWER_BUTTON, UINT32_MAX, pm_receive_power_button, pm);
-    machine_set_receiver(machine, INPUT_RESET_BUTTON, UINT32_MAX, pm_receive_reset_button, pm);
     machine_add_device(machine, &pm->device);
     return &pm->device;
 }

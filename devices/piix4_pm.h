@@ -5,7 +5,7 @@
  * firmware board_pc.c does. Create it after the PCI host bridge, since CF9h lies within the bridge's CF8h. There is no
  * SMM: the SMI handler's part of switching ACPI on and off (SCI_EN) is done here, so the configuration space should say
  * that SMI has been set up (DEVACTB.APMC_EN, bit 25 of offset 58h), else SeaBIOS waits for a handler of its own.
- * Receives INPUT_POWER_BUTTON and INPUT_RESET_BUTTON. */
+ * Receives INPUT_POWER_BUTTON. */
 #ifndef VMRR_DEVICES_PIIX4_PM_H
 #define VMRR_DEVICES_PIIX4_PM_H
 
