@@ -159,8 +159,8 @@ static inline const char *read_mask(struct journal_decoder *decoder, uint8_t *ma
     }
     decoder->run_read = false;
     *mask = byte_source_u8(&decoder->column[EVENT_COLUMN_MASK]);
-    if (*mask == 0 || *mask & ~EVENT_MASK_ALL || (*mask & (EVENT_MASK_DELTA | EVENT_MASK_DELTA_SECOND)) ==
-                                                     (EVENT_MASK_DELTA | EVENT_MASK_DELTA_SECOND))
+    if (*mask == 0 || *mask & ~EVENT_MASK_ALL || (*mask & (EVENT_MASK_DELTA | EVENT_MASK_DELTA_PAIR)) ==
+                                                     (EVENT_MASK_DELTA | EVENT_MASK_DELTA_PAIR))
         return "mask: expected 1 .. 31, not with both delta bits";
     return NULL;
 }
@@ -209,8 +209,9 @@ static const char *read_token(struct journal_decoder *decoder)
         return fault;
     struct event_shape *shape = &model->shape[index];
 
-    uint32_t delta_slot = event_slot_delta(model, index);
-    uint64_t delta = model->delta[delta_slot][mask & EVENT_MASK_DELTA_SECOND ? 1 : 0];
+    uint32_t pair_slot = event_slot_pair(model, index);
+    uint64_t delta = mask & EVENT_MASK_DELTA_PAIR ? model->pair_delta[pair_slot]
+                                                  : model->delta[event_slot_delta(model, pair_slot)];
     if (mask & EVENT_MASK_DELTA)
         delta = byte_source_varint(&decoder->column[EVENT_COLUMN_DELTA]);
     uint64_t skip = model->skip;
@@ -224,7 +225,7 @@ static const char *read_token(struct journal_decoder *decoder)
     if (mask | shape->extras | shape->format && columns_failed(decoder))
         return "column: expected more bytes";
 
-    event_model_step(model, next_slot, delta_slot, index, delta);
+    event_model_step(model, next_slot, pair_slot, index, delta);
     if (delta >= JOURNAL_POSITION_LIMIT || model->icount + delta >= JOURNAL_POSITION_LIMIT ||
         model->icount + delta + skip >= JOURNAL_POSITION_LIMIT)
         return "position: expected below 2^63";

@@ -197,11 +197,11 @@ static void encode_token(struct journal_encoder *encoder, const struct event_tok
     }
     struct event_shape *shape = &model->shape[index];
 
-    uint32_t delta_slot = event_slot_delta(model, index);
+    uint32_t pair_slot = event_slot_pair(model, index);
     uint64_t delta = token->icount - model->icount;
-    if (delta != model->delta[delta_slot][0]) {
-        if (delta == model->delta[delta_slot][1]) {
-            mask |= EVENT_MASK_DELTA_SECOND;
+    if (delta != model->delta[event_slot_delta(model, pair_slot)]) {
+        if (delta == model->pair_delta[pair_slot]) {
+            mask |= EVENT_MASK_DELTA_PAIR;
         } else {
             mask |= EVENT_MASK_DELTA;
             put_varint(encoder, EVENT_COLUMN_DELTA, delta);
@@ -230,7 +230,7 @@ static void encode_token(struct journal_encoder *encoder, const struct event_tok
     } else {
         encoder->run++;
     }
-    event_model_step(model, next_slot, delta_slot, index, delta);
+    event_model_step(model, next_slot, pair_slot, index, delta);
     model->icount = token->icount;
     model->skip = token->code == TRACE_HALT ? token->skip + token->value : token->skip;
     encoder->tokens++;

@@ -38,7 +38,7 @@ enum event_column {
 };
 
 #define EVENT_MASK_SHAPE 0x01u
-#define EVENT_MASK_DELTA_SECOND 0x02u
+#define EVENT_MASK_DELTA_PAIR 0x02u
 #define EVENT_MASK_DELTA 0x04u
 #define EVENT_MASK_VALUE 0x08u
 #define EVENT_MASK_SKIP 0x10u
@@ -58,8 +58,10 @@ struct event_model {
     uint32_t shape_count;
     uint32_t previous, before_previous;
     uint64_t icount, skip; /* of the last event; skip with the time that a HALT skipped */
+    uint64_t last_delta;
     uint16_t next[EVENT_SLOTS];
-    uint64_t delta[EVENT_SLOTS][2];
+    uint64_t delta[EVENT_SLOTS];      /* by pair of shapes and the delta before */
+    uint64_t pair_delta[EVENT_SLOTS]; /* by pair of shapes */
     uint64_t value[EVENT_SLOTS];
     struct event_shape shape[EVENT_SHAPES_MAX];
 };
@@ -74,9 +76,14 @@ static inline uint32_t event_slot_next(const struct event_model *model)
     return event_slot(model->before_previous, model->previous);
 }
 
-static inline uint32_t event_slot_delta(const struct event_model *model, uint32_t shape)
+static inline uint32_t event_slot_pair(const struct event_model *model, uint32_t shape)
 {
     return event_slot(model->previous, shape);
+}
+
+static inline uint32_t event_slot_delta(const struct event_model *model, uint32_t pair_slot)
+{
+    return event_slot(pair_slot, (uint32_t)model->last_delta);
 }
 
 static inline uint32_t event_slot_value(const struct event_model *model, uint32_t shape)
@@ -108,15 +115,13 @@ static inline void event_model_value(struct event_model *model, uint32_t index, 
     shape->value = value;
 }
 
-static inline void event_model_step(struct event_model *model, uint32_t next_slot, uint32_t delta_slot, uint32_t shape,
+static inline void event_model_step(struct event_model *model, uint32_t next_slot, uint32_t pair_slot, uint32_t shape,
                                     uint64_t delta)
 {
     model->next[next_slot] = (uint16_t)shape;
-    uint64_t *recent = model->delta[delta_slot];
-    if (recent[0] != delta) {
-        recent[1] = recent[0];
-        recent[0] = delta;
-    }
+    model->delta[event_slot_delta(model, pair_slot)] = delta;
+    model->pair_delta[pair_slot] = delta;
+    model->last_delta = delta;
     model->before_previous = model->previous;
     model->previous = shape;
 }

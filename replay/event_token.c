@@ -12,7 +12,9 @@ void event_model_reset(struct event_model *model, struct position base)
     model->icount = base.icount;
     model->skip = base.vtime_ns - base.icount;
     memset(model->next, 0, sizeof model->next);
+    model->last_delta = 0;
     memset(model->delta, 0, sizeof model->delta);
+    memset(model->pair_delta, 0, sizeof model->pair_delta);
     memset(model->value, 0, sizeof model->value);
 }
 
