@@ -1,0 +1,120 @@
+/* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR (Intel SDM vol. 1, 10.5; vol. 2 for the images). The image's FCS and FDS are always 0
+ * (see exec_x87.c). FXSAVE writes what it defines and zeroes in the reserved bytes among that; bytes 288..511 (416..511 in
+ * 64-bit mode) stay. XMM registers and MXCSR take part whatever CR4.OSFXSR says. */
+#include "accel-interp/sse.h"
+#include "accel-interp/x87.h"
+
+enum { FX_ST = 32, FX_XMM = 160, FX_XMM_END_32 = FX_XMM + 8 * 16, FX_XMM_END_64 = FX_XMM + 16 * 16, FX_BYTES = 512 };
+
+static void put(uint8_t *p, uint64_t value, unsigned size_bytes) { memcpy(p, &value, size_bytes); }
+static uint64_t get(const uint8_t *p, unsigned size_bytes)
+{
+    uint64_t value = 0;
+    memcpy(&value, p, size_bytes);
+    return value;
+}
+
+static bool code64(const struct interp *cpu) { return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64; }
+static unsigned xmm_end(const struct interp *cpu) { return code64(cpu) ? FX_XMM_END_64 : FX_XMM_END_32; }
+
+static uint64_t image_address(struct interp *cpu, const struct insn *i, enum tlb_access access)
+{
+    uint64_t linear;
+
+    if (cpu->cr0 & (CR0_EM | CR0_TS))
+        RAISE(EXC_NM);
+    linear = ea_general(cpu, i, FX_BYTES, access);
+    if (linear & 15)
+        RAISE_ERROR(EXC_GP, 0);
+    return linear;
+}
+
+__attribute__((noinline)) static void fxsave_execute(struct interp *cpu, const struct insn *i)
+{
+    uint64_t linear = image_address(cpu, i, TLB_WRITE);
+    const struct cpu_state *s = &cpu->s;
+    uint8_t image[FX_BYTES] = {0};
+    unsigned top = x87_top(cpu);
+
+    fp_merge_mxcsr(cpu);
+    put(image, s->fcw, 2);
+    put(image + 2, s->fsw, 2);
+    put(image + 4, s->ftw, 1);
+    put(image + 6, s->fop, 2);
+    put(image + 8, s->fip, insn_osize(i) == 3 ? 8 : 4);
+    put(image + 16, s->fdp, insn_osize(i) == 3 ? 8 : 4);
+    put(image + 24, s->mxcsr, 4);
+    put(image + 28, MXCSR_MASK, 4);
+    for (unsigned n = 0; n < 8; n++) {
+        const struct cpu_x87_register *r = x87_st(cpu, top, n);
+        put(image + FX_ST + 16 * n, r->significand, 8);
+        put(image + FX_ST + 16 * n + 8, r->sign_exponent, 2);
+    }
+    for (unsigned n = 0; FX_XMM + 16 * n < xmm_end(cpu); n++)
+        memcpy(image + FX_XMM + 16 * n, s->vector[n].q, 16);
+    mem_write_buffer(cpu, i, linear, image, xmm_end(cpu));
+}
+
+__attribute__((noinline)) static void fxrstor_execute(struct interp *cpu, const struct insn *i)
+{
+    uint64_t linear = image_address(cpu, i, TLB_READ);
+    struct cpu_state *s = &cpu->s;
+    uint8_t image[FX_BYTES];
+    unsigned top;
+
+    mem_read_buffer(cpu, i, linear, image, FX_BYTES);
+    if (get(image + 24, 4) & ~(uint64_t)MXCSR_MASK)
+        RAISE_ERROR(EXC_GP, 0);
+    s->fcw = (uint16_t)((get(image, 2) & FCW_WRITABLE) | FCW_FIXED);
+    s->fsw = (uint16_t)get(image + 2, 2);
+    s->ftw = image[4];
+    s->fop = get(image + 6, 2) & 0x7FF;
+    s->fip = get(image + 8, insn_osize(i) == 3 ? 8 : 4);
+    s->fdp = get(image + 16, insn_osize(i) == 3 ? 8 : 4);
+    s->mxcsr = (uint32_t)get(image + 24, 4);
+    top = x87_top(cpu);
+    for (unsigned n = 0; n < 8; n++) {
+        struct cpu_x87_register *r = x87_st(cpu, top, n);
+        r->significand = get(image + FX_ST + 16 * n, 8);
+        r->sign_exponent = (uint16_t)get(image + FX_ST + 16 * n + 8, 2);
+    }
+    for (unsigned n = 0; FX_XMM + 16 * n < xmm_end(cpu); n++)
+        memcpy(s->vector[n].q, image + FX_XMM + 16 * n, 16);
+    fp_update_summary(cpu);
+    fp_clear_x87_flags();
+    fp_load_fcw(cpu);
+    fp_load_mxcsr(cpu);
+}
+
+EXEC_STATIC(fxsave)
+{
+    fxsave_execute(cpu, i);
+    NEXT;
+}
+EXEC_STATIC(fxrstor)
+{
+    fxrstor_execute(cpu, i);
+    NEXT;
+}
+FORMS_RM(forms_fxsave, 0, fxsave);
+FORMS_RM(forms_fxrstor, 0, fxrstor);
+
+EXEC_STATIC(ldmxcsr)
+{
+    SSE_CHECK();
+    uint32_t value = ld32(cpu, i, ea_general(cpu, i, 4, TLB_READ));
+    if (value & ~MXCSR_MASK)
+        RAISE_ERROR(EXC_GP, 0);
+    cpu->s.mxcsr = value;
+    fp_load_mxcsr(cpu);
+    NEXT;
+}
+EXEC_STATIC(stmxcsr)
+{
+    SSE_CHECK();
+    fp_merge_mxcsr(cpu);
+    st32(cpu, i, ea_general(cpu, i, 4, TLB_WRITE), cpu->s.mxcsr);
+    NEXT;
+}
+FORMS_RM(forms_ldmxcsr, 0, ldmxcsr);
+FORMS_RM(forms_stmxcsr, 0, stmxcsr);

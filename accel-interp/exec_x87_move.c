@@ -1,0 +1,83 @@
+/* x87 loads, stores and moves with all exceptions masked and no stack fault. Anything else goes to x87_general. A store is
+ * done by the host straight into guest memory: with everything masked and the page at hand nothing can stop it. */
+#include "accel-interp/x87.h"
+
+#define ST(n) x87_st(cpu, top, (n))
+#define ROOM !x87_filled(cpu, top, 7)
+#define NEW_TOP ((top + 7) & 7)
+
+#define LOAD(name, type, op, bytes)                                                                                    \
+    X87_MEM(forms_##name, name, op, bytes, TLB_READ, ROOM,                                                             \
+            x87_commit(cpu, i, fp80_from_##type(ST(7), host), 0);                                                      \
+            x87_push(cpu, NEW_TOP));
+LOAD(fld_f32, f32, d9, 4)
+LOAD(fld_f64, f64, dd, 8)
+LOAD(fld_f80, f80, db, 10)
+LOAD(fild_i16, i16, df, 2)
+LOAD(fild_i32, i32, db, 4)
+LOAD(fild_i64, i64, df, 8)
+
+#define STORE_(name, type, op, bytes, pop)                                                                             \
+    X87_MEM(forms_##name, name, op, bytes, TLB_WRITE, x87_filled(cpu, top, 0),                                         \
+            x87_commit(cpu, i, fp80_to_##type(ST(0), host), 0);                                                        \
+            pop);
+STORE_(fst_f32, f32, d9, 4, )
+STORE_(fst_f64, f64, dd, 8, )
+STORE_(fist_i16, i16, df, 2, )
+STORE_(fist_i32, i32, db, 4, )
+STORE_(fstp_f32, f32, d9, 4, x87_pop(cpu, top))
+STORE_(fstp_f64, f64, dd, 8, x87_pop(cpu, top))
+STORE_(fstp_f80, f80, db, 10, x87_pop(cpu, top))
+STORE_(fistp_i16, i16, df, 2, x87_pop(cpu, top))
+STORE_(fistp_i32, i32, db, 4, x87_pop(cpu, top))
+STORE_(fistp_i64, i64, df, 8, x87_pop(cpu, top))
+
+static inline void x87_swap(struct cpu_x87_register *a, struct cpu_x87_register *b)
+{
+    struct cpu_x87_register t = *a;
+    *a = *b;
+    *b = t;
+}
+
+X87_REG(fld_sti, d9, ROOM && x87_filled(cpu, top, rm), *ST(7) = *ST(rm); x87_commit(cpu, i, 0, 0);
+        x87_push(cpu, NEW_TOP))
+X87_REG(fxch, d9, x87_filled(cpu, top, 0) && x87_filled(cpu, top, rm), x87_swap(ST(0), ST(rm));
+        x87_commit(cpu, i, 0, 0))
+X87_REG(fst_sti, dd, x87_filled(cpu, top, 0), *ST(rm) = *ST(0); cpu->s.ftw |= (uint8_t)(1u << ((top + rm) & 7));
+        x87_commit(cpu, i, 0, 0))
+X87_REG(fstp_sti, dd, x87_filled(cpu, top, 0), *ST(rm) = *ST(0); cpu->s.ftw |= (uint8_t)(1u << ((top + rm) & 7));
+        x87_commit(cpu, i, 0, 0); x87_pop(cpu, top))
+X87_FORMS_REG(forms_fld_sti, fld_sti);
+X87_FORMS_REG(forms_fxch, fxch);
+X87_FORMS_REG(forms_fst_sti, fst_sti);
+X87_FORMS_REG(forms_fstp_sti, fstp_sti);
+
+static inline void x87_set(struct cpu_x87_register *r, uint16_t sign_exponent, uint64_t significand)
+{
+    r->sign_exponent = sign_exponent;
+    r->significand = significand;
+}
+#define CONSTANT(name, set)                                                                                            \
+    X87_REG(name, d9, ROOM, set; x87_commit(cpu, i, 0, 0); x87_push(cpu, NEW_TOP))                                     \
+    X87_FORMS_REG(forms_##name, name);
+CONSTANT(fld1, x87_set(ST(7), 0x3FFF, 0x8000000000000000ull))
+CONSTANT(fldz, x87_set(ST(7), 0, 0))
+CONSTANT(fldpi, fp80_fldpi(ST(7)))
+CONSTANT(fldl2e, fp80_fldl2e(ST(7)))
+CONSTANT(fldl2t, fp80_fldl2t(ST(7)))
+CONSTANT(fldlg2, fp80_fldlg2(ST(7)))
+CONSTANT(fldln2, fp80_fldln2(ST(7)))
+
+#define CMOV(name, op, condition)                                                                                      \
+    X87_REG(name, op, x87_filled(cpu, top, 0) && x87_filled(cpu, top, rm),                                             \
+            if (condition) *ST(0) = *ST(rm);                                                                           \
+            x87_commit(cpu, i, 0, 0))                                                                                  \
+    X87_FORMS_REG(forms_##name, name);
+CMOV(fcmovb, da, flag_cf(cpu))
+CMOV(fcmove, da, flag_zf(cpu))
+CMOV(fcmovbe, da, flag_cf(cpu) || flag_zf(cpu))
+CMOV(fcmovu, da, flag_pf(cpu))
+CMOV(fcmovnb, db, !flag_cf(cpu))
+CMOV(fcmovne, db, !flag_zf(cpu))
+CMOV(fcmovnbe, db, !flag_cf(cpu) && !flag_zf(cpu))
+CMOV(fcmovnu, db, !flag_pf(cpu))
