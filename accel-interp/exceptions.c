@@ -18,6 +18,25 @@ struct event {
     uint32_t flags;       /* as pushed */
 };
 
+_Noreturn static void raise(struct interp *cpu, const struct insn *i, uint8_t vector, bool has_error, uint32_t error)
+{
+    cpu->current = i;
+    cpu->raise_vector = vector;
+    cpu->raise_has_error = has_error;
+    cpu->raise_error = error;
+    longjmp(cpu->unwind, UNWIND_RAISE);
+}
+
+void interp_raise(struct interp *cpu, const struct insn *i, uint8_t vector)
+{
+    raise(cpu, i, vector, false, 0);
+}
+
+void interp_raise_error(struct interp *cpu, const struct insn *i, uint8_t vector, uint32_t error)
+{
+    raise(cpu, i, vector, true, error);
+}
+
 void flags_write_masked(struct interp *cpu, uint64_t value, uint64_t mask)
 {
     cpu_write_rflags(cpu, (cpu_read_rflags(cpu) & ~mask) | (value & mask));
