@@ -10,6 +10,7 @@
 #include "accel-interp/debug.h"
 #include "accel-interp/decode.h"
 #include "accel-interp/exceptions.h"
+#include "accel-interp/fp.h"
 #include "accel-interp/mmu.h"
 #include "accel-interp/segment.h"
 #include "accel-interp/unimplemented.h"
@@ -98,7 +99,8 @@ void interp_unimplemented(struct interp *cpu, const struct insn *i)
 
 static void run_chain(struct interp *cpu, struct block *block)
 {
-    const struct insn *i = block_enter(cpu, block, cpu->rip);
+    /* cpu->rip is the first instruction's; one that was copied out of a block counts from that block's start */
+    const struct insn *i = block_enter(cpu, block, cpu->rip - block->insn[0].off);
 
     while (i) /* trampoline builds; else the chain has ended already */
         i = i->fn(cpu, i);
@@ -225,9 +227,8 @@ static void recover(struct interp *cpu, int why)
     deliver(cpu, cpu->raise_vector, EXCEPTION_FAULT, cpu->raise_has_error, cpu->raise_error);
 }
 
-static enum accel_exit interp_run(struct accel *accel)
+static enum accel_exit run_guest(struct interp *cpu)
 {
-    struct interp *cpu = interp_of(accel);
     enum accel_exit exit;
     int why = setjmp(cpu->unwind);
 
@@ -243,6 +244,18 @@ static enum accel_exit interp_run(struct accel *accel)
         else
             run_blocks(cpu);
     }
+    return exit;
+}
+
+/* Unwinding stays within run_guest, so that the host's floating-point control is always put back. */
+static enum accel_exit interp_run(struct accel *accel)
+{
+    struct interp *cpu = interp_of(accel);
+    enum accel_exit exit;
+
+    fp_enter(cpu);
+    exit = run_guest(cpu);
+    fp_leave(cpu);
     return exit;
 }
 
