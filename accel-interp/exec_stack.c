@@ -126,23 +126,6 @@ const struct insn_forms forms_pop_e = {.fn = {{0},
                                        .code64 = &forms_pop_e_code64,
                                        .flat32 = &forms_pop_e_flat32};
 
-/* PUSH Sreg: wider than 16 bits, Intel's processors move RSP by the operand size but write the selector alone. */
-#define PUSH_SREG(name, index)                                                                                         \
-    EXEC_STATIC(push_##name)                                                                                           \
-    {                                                                                                                  \
-        int64_t size_bytes = (int64_t)insn_osize_bytes(i);                                                             \
-        stack_write16(cpu, i, -size_bytes, cpu->seg[index].selector);                                                  \
-        stack_set(cpu, stack_offset(cpu, -size_bytes));                                                                \
-        NEXT;                                                                                                          \
-    }                                                                                                                  \
-    FORMS_ANY(forms_push_##name, push_##name)
-PUSH_SREG(es, CPU_ES);
-PUSH_SREG(cs, CPU_CS);
-PUSH_SREG(ss, CPU_SS);
-PUSH_SREG(ds, CPU_DS);
-PUSH_SREG(fs, CPU_FS);
-PUSH_SREG(gs, CPU_GS);
-
 /* PUSHA, POPA: RAX RCX RDX RBX RSP RBP RSI RDI from high to low. POPA skips RSP. */
 #define STACK_ALL(bits)                                                                                                \
     EXEC_STATIC(pusha##bits)                                                                                           \

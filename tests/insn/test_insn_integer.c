@@ -1,0 +1,102 @@
+/* The integer and branch rows against the host's CPU, in 64-bit and in 32-bit code. */
+#include "accel-interp/opcodes.h"
+#include "tests/insn/native.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Port I/O needs IOPL: at CPL 3 it faults on both sides. test_port_io has what it does otherwise. */
+static bool always_faults(const struct opcode_row *row)
+{
+    return !strcmp(row->mnemonic, "IN") || !strcmp(row->mnemonic, "OUT") || !strcmp(row->mnemonic, "INS") ||
+           !strcmp(row->mnemonic, "OUTS");
+}
+
+static const struct native_profile *profile_of_bits(const struct opcode_row *row, unsigned bits)
+{
+    static struct native_profile profile;
+
+    profile = (struct native_profile){.bits = bits, .faults = always_faults(row)};
+    return &profile;
+}
+static const struct native_profile *profile64(const struct opcode_row *row)
+{
+    return profile_of_bits(row, 64);
+}
+static const struct native_profile *profile32(const struct opcode_row *row)
+{
+    return profile_of_bits(row, 32);
+}
+
+static struct native_harness *harness;
+
+START_TEST(integer_64)
+{
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, profile64), 0);
+}
+END_TEST
+
+START_TEST(integer_32)
+{
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, profile32), 0);
+}
+END_TEST
+
+/* A branch out of the code faults at its target on the host; the interpreter has stopped before that step. */
+static void branch_normalise(const struct native_case *c, struct native_state *host, struct native_state *interp)
+{
+    (void)c;
+    (void)interp;
+    if (host->vector == EXC_PF && (host->error & 0x10)) {
+        host->vector = -1;
+        host->error = 0;
+        host->cr2 = 0;
+    }
+}
+
+static const struct native_profile *branch64(const struct opcode_row *row)
+{
+    static const struct native_profile profile = {.bits = 64, .normalise = branch_normalise};
+    (void)row;
+    return &profile;
+}
+static const struct native_profile *branch32(const struct opcode_row *row)
+{
+    static const struct native_profile profile = {.bits = 32, .normalise = branch_normalise};
+    (void)row;
+    return &profile;
+}
+
+START_TEST(branch_64)
+{
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_BRANCH, branch64), 0);
+}
+END_TEST
+
+START_TEST(branch_32)
+{
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_BRANCH, branch32), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("insn_integer");
+    TCase *tcase = tcase_create("native");
+    SRunner *runner = srunner_create(suite);
+
+    tcase_set_timeout(tcase, 120);
+    suite_add_tcase(suite, tcase);
+    tcase_add_test(tcase, integer_64);
+    tcase_add_test(tcase, integer_32);
+    tcase_add_test(tcase, branch_64);
+    tcase_add_test(tcase, branch_32);
+    srunner_set_fork_status(runner, CK_NOFORK); /* signal handlers and fixed mappings are the process's */
+    harness = native_create();
+    srunner_run_all(runner, CK_NORMAL);
+    native_destroy(harness);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

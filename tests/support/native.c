@@ -1,0 +1,366 @@
+/* The native instruction check: the interpreter's side, and the comparison. native_host.c is the host's side,
+ * native_generate.c makes cases. */
+#include "tests/support/native_internal.h"
+
+#include "accel-interp/accel_interp.h"
+#include "core/cpu_model.h"
+#include "tests/support/fake_machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- interpreter ----------------------------------------------------------------------------------------------- */
+
+/* Selectors as Linux has them. */
+#define USER_CS64 0x33u
+#define USER_CS32 0x23u
+#define USER_DS 0x2Bu
+
+/* Guest physical layout, all below 1 MiB; supervisor structures are mapped where they lie. */
+enum {
+    PHYS_TABLES = 0x10000, /* PML4, PDPT, PD low, PT low, PT arena */
+    PHYS_GDT = 0x20000,
+    PHYS_IDT = 0x21000,
+    PHYS_TSS = 0x22000,
+    PHYS_HANDLERS = 0x23000,
+    PHYS_STACK = 0x24000,
+    PHYS_STACK_TOP = 0x25000,
+    PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
+};
+#define RAM_BYTES (2u << 20)
+
+struct native_harness {
+    struct fake_machine *fake;
+    struct accel *accel;
+    struct cpu_state base;
+};
+
+static uint8_t *ram(struct native_harness *h, uint64_t gpa)
+{
+    return h->fake->ram->host + gpa;
+}
+static void put64(struct native_harness *h, uint64_t gpa, uint64_t value)
+{
+    memcpy(ram(h, gpa), &value, 8);
+}
+static uint64_t get64(struct native_harness *h, uint64_t gpa)
+{
+    uint64_t value;
+    memcpy(&value, ram(h, gpa), 8);
+    return value;
+}
+
+static void build_tables(struct native_harness *h)
+{
+    const uint64_t pml4 = PHYS_TABLES, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000, pt_low = pml4 + 0x3000,
+                   pt_arena = pml4 + 0x4000;
+
+    put64(h, pml4, pdpt | 0x67);
+    put64(h, pdpt, pd | 0x67);
+    put64(h, pd, pt_low | 0x67);
+    put64(h, pd + (NATIVE_CODE >> 21) * 8, pt_arena | 0x67);
+    for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000)
+        put64(h, pt_low + (gpa >> 12) * 8, gpa | 0x63); /* supervisor */
+    for (uint64_t page = 0; page < 0x16000; page += 0x1000) {
+        uint64_t linear = NATIVE_CODE + page, rights = 0;
+        if (linear < NATIVE_CODE + NATIVE_CODE_BYTES)
+            rights = 0x67;
+        else if (linear >= NATIVE_DATA && linear < NATIVE_DATA + NATIVE_DATA_BYTES)
+            rights = 0x67;
+        else if (linear >= NATIVE_RODATA && linear < NATIVE_RODATA + NATIVE_RODATA_BYTES)
+            rights = 0x65;
+        if (rights)
+            put64(h, pt_arena + (page >> 12) * 8, (PHYS_ARENA + page) | rights);
+    }
+}
+
+static void build_descriptors(struct native_harness *h)
+{
+    put64(h, PHYS_GDT + 0x10, 0x00AF9B000000FFFFull); /* 64-bit code, level 0 */
+    put64(h, PHYS_GDT + 0x18, 0x00CF93000000FFFFull);
+    put64(h, PHYS_GDT + 0x20, 0x00CFFB000000FFFFull); /* as Linux: 0x23, 0x2B, 0x33 */
+    put64(h, PHYS_GDT + 0x28, 0x00CFF3000000FFFFull);
+    put64(h, PHYS_GDT + 0x30, 0x00AFFB000000FFFFull);
+    for (unsigned vector = 0; vector < 32; vector++) {
+        uint64_t handler = PHYS_HANDLERS + vector * 16;
+        put64(h, PHYS_IDT + vector * 16, (handler & 0xFFFF) | 0x00100000u | (0x8E00ull << 32) | (handler >> 16 << 48));
+    }
+    put64(h, PHYS_TSS + 4, PHYS_STACK_TOP);
+}
+
+static struct cpu_segment segment(uint16_t selector, uint16_t attributes)
+{
+    return (struct cpu_segment){.selector = selector, .attributes = attributes, .limit = UINT32_MAX};
+}
+
+static void build_state(struct native_harness *h)
+{
+    struct cpu_state *s = &h->base;
+
+    h->accel->ops->get_state(h->accel, s);
+    s->segment[CPU_CS] = segment(USER_CS64, 0xA0FB);
+    s->segment[CPU_SS] = s->segment[CPU_DS] = s->segment[CPU_ES] = segment(USER_DS, 0xC0F3);
+    s->segment[CPU_FS] = s->segment[CPU_GS] =
+        (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE}; /* null, as in a host process */
+    s->segment[CPU_TR] = (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = PHYS_TSS};
+    s->segment[CPU_LDTR] = (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE};
+    s->gdtr_base = PHYS_GDT;
+    s->gdtr_limit = 0x7F;
+    s->idtr_base = PHYS_IDT;
+    s->idtr_limit = 0x1FF;
+    s->cr0 = 0x80010033;                     /* PG WP NE ET MP PE */
+    s->cr3 = PHYS_TABLES;
+    s->cr4 = (1u << 5) | (1u << 9) | (1u << 10); /* PAE OSFXSR OSXMMEXCPT */
+    s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
+}
+
+/* FXSAVE image <-> the architectural x87 and SSE state. */
+static void state_put_fx(struct cpu_state *s, const uint8_t *fx)
+{
+    memcpy(&s->fcw, fx + NATIVE_FX_FCW, 2);
+    memcpy(&s->fsw, fx + NATIVE_FX_FSW, 2);
+    s->ftw = fx[NATIVE_FX_FTW];
+    memcpy(&s->fop, fx + NATIVE_FX_FOP, 2);
+    memcpy(&s->fip, fx + NATIVE_FX_FIP, 8);
+    memcpy(&s->fdp, fx + NATIVE_FX_FDP, 8);
+    s->fcs = s->fds = 0;
+    memcpy(&s->mxcsr, fx + NATIVE_FX_MXCSR, 4);
+    for (unsigned n = 0; n < 8; n++) {
+        struct cpu_x87_register *reg = &s->fpr[((s->fsw >> 11) + n) & 7];
+        memcpy(&reg->significand, fx + NATIVE_FX_ST + n * 16, 8);
+        memcpy(&reg->sign_exponent, fx + NATIVE_FX_ST + n * 16 + 8, 2);
+    }
+    for (unsigned n = 0; n < 16; n++)
+        memcpy(s->vector[n].q, fx + NATIVE_FX_XMM + n * 16, 16);
+}
+
+static void state_get_fx(const struct cpu_state *s, uint8_t *fx)
+{
+    memset(fx, 0, NATIVE_FX_BYTES);
+    memcpy(fx + NATIVE_FX_FCW, &s->fcw, 2);
+    memcpy(fx + NATIVE_FX_FSW, &s->fsw, 2);
+    fx[NATIVE_FX_FTW] = s->ftw;
+    memcpy(fx + NATIVE_FX_FOP, &s->fop, 2);
+    memcpy(fx + NATIVE_FX_FIP, &s->fip, 8);
+    memcpy(fx + NATIVE_FX_FDP, &s->fdp, 8);
+    memcpy(fx + NATIVE_FX_MXCSR, &s->mxcsr, 4);
+    for (unsigned n = 0; n < 8; n++) {
+        const struct cpu_x87_register *reg = &s->fpr[((s->fsw >> 11) + n) & 7];
+        memcpy(fx + NATIVE_FX_ST + n * 16, &reg->significand, 8);
+        memcpy(fx + NATIVE_FX_ST + n * 16 + 8, &reg->sign_exponent, 2);
+    }
+    for (unsigned n = 0; n < 16; n++)
+        memcpy(fx + NATIVE_FX_XMM + n * 16, s->vector[n].q, 16);
+}
+
+struct native_harness *native_create(void)
+{
+    struct native_harness *h = calloc(1, sizeof *h);
+    struct error error = {0};
+
+    h->fake = fake_machine_create(RAM_BYTES);
+    h->accel = interp_create(h->fake->machine, NULL, &error);
+    if (!h->accel) {
+        fprintf(stderr, "interp_create failed\n");
+        exit(1);
+    }
+    machine_set_accel(h->fake->machine, h->accel);
+    h->accel->ops->reset(h->accel);
+    build_tables(h);
+    build_descriptors(h);
+    build_state(h);
+    memset(ram(h, PHYS_ARENA), 0xCC, NATIVE_CODE_BYTES);
+    memset(ram(h, PHYS_ARENA + NATIVE_RODATA - NATIVE_CODE), 0x5A, NATIVE_RODATA_BYTES);
+    native_host_open();
+    return h;
+}
+
+void native_destroy(struct native_harness *h)
+{
+    fake_machine_destroy(h->fake);
+    free(h);
+    native_host_close();
+}
+
+static void interp_put(struct native_harness *h, const struct native_case *c)
+{
+    struct cpu_state s = h->base;
+
+    memcpy(s.gpr, c->in.gpr, sizeof s.gpr);
+    s.rip = c->in.rip;
+    s.rflags = c->in.rflags | 0x202;
+    state_put_fx(&s, c->in.fx);
+    if (c->bits == 32)
+        s.segment[CPU_CS] = segment(USER_CS32, 0xC0FB);
+    h->accel->ops->set_state(h->accel, &s);
+}
+
+/* A fault has put the program's state on the supervisor stack. */
+static void interp_unwind_fault(struct native_harness *h, struct native_state *out, uint64_t cr2)
+{
+    static const uint32_t with_error = 1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP |
+                                       1u << EXC_PF | 1u << EXC_AC;
+    uint64_t frame = out->gpr[CPU_RSP];
+
+    out->vector = (int)(out->rip - PHYS_HANDLERS) / 16;
+    out->cr2 = out->vector == EXC_PF ? cr2 : 0;
+    if (with_error & (1u << out->vector)) {
+        out->error = (uint32_t)get64(h, frame);
+        frame += 8;
+    }
+    out->rip = get64(h, frame);
+    out->rflags = get64(h, frame + 16);
+    out->gpr[CPU_RSP] = get64(h, frame + 24);
+}
+
+static void interp_run(struct native_harness *h, const struct native_case *c, struct native_state *out,
+                       uint8_t *data_out)
+{
+    struct machine *m = h->fake->machine;
+    const uint64_t code_gpa = PHYS_ARENA + c->offset, data_gpa = PHYS_ARENA + NATIVE_DATA - NATIVE_CODE;
+    struct cpu_state s;
+
+    memory_write(machine_memory(m), code_gpa, c->code, c->length);
+    memcpy(ram(h, data_gpa), c->data, NATIVE_DATA_BYTES);
+    interp_put(h, c);
+    for (unsigned slices = 0; slices < 64; slices++) {
+        struct position limit = machine_position(m);
+        limit.icount++;
+        machine_run(m, limit);
+        h->accel->ops->get_state(h->accel, &s);
+        if (s.rip != c->in.rip)
+            break;
+    }
+    memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
+    uint8_t fill[16];
+    memset(fill, 0xCC, sizeof fill);
+    memory_write(machine_memory(m), code_gpa, fill, c->length);
+
+    *out = (struct native_state){.vector = -1, .rip = s.rip, .rflags = s.rflags};
+    memcpy(out->gpr, s.gpr, sizeof out->gpr);
+    state_get_fx(&s, out->fx);
+    if (s.rip >= PHYS_HANDLERS && s.rip < PHYS_HANDLERS + 32 * 16)
+        interp_unwind_fault(h, out, s.cr2);
+    if (out->vector == EXC_BP) { /* not reached by a case that ends at an INT3: it stops before it */
+        out->rip--;
+    }
+}
+
+/* ---- comparison ------------------------------------------------------------------------------------------------- */
+
+static const char *const gpr_name[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+static void print_word(const char *name, uint64_t in, uint64_t host_value, uint64_t interp_value)
+{
+    fprintf(stderr, "    %-7s in %016llx host %016llx interp %016llx\n", name, (unsigned long long)in,
+            (unsigned long long)host_value, (unsigned long long)interp_value);
+}
+
+static bool differ(bool quiet, const char *name, uint64_t in, uint64_t host_value, uint64_t interp_value)
+{
+    if (host_value == interp_value)
+        return false;
+    if (!quiet)
+        print_word(name, in, host_value, interp_value);
+    return true;
+}
+
+static bool differ_fx(bool quiet, const struct native_case *c, const struct native_state *a, const struct native_state *b)
+{
+    bool any = false;
+
+    for (unsigned n = 0; n < NATIVE_FX_BYTES; n += 8) {
+        uint64_t in, x, y;
+        char name[16];
+        memcpy(&in, c->in.fx + n, 8);
+        memcpy(&x, a->fx + n, 8);
+        memcpy(&y, b->fx + n, 8);
+        snprintf(name, sizeof name, "fx+%u", n);
+        any |= differ(quiet, name, in, x, y);
+    }
+    return any;
+}
+
+static bool differ_data(bool quiet, const struct native_case *c, const uint8_t *a, const uint8_t *b)
+{
+    if (!memcmp(a, b, NATIVE_DATA_BYTES))
+        return false;
+    unsigned first = 0;
+    while (a[first] == b[first])
+        first++;
+    if (!quiet)
+        fprintf(stderr, "    memory  at %08x: in %02x host %02x interp %02x\n", NATIVE_DATA + first, c->data[first], a[first],
+                b[first]);
+    return true;
+}
+
+/* Differences that no program is meant to see. */
+static void normalise_common(const struct native_profile *profile, struct native_state *s)
+{
+    static const uint32_t error_matters = 1u << EXC_PF | 1u << EXC_GP | 1u << EXC_SS | 1u << EXC_NP | 1u << EXC_TS;
+
+    s->rflags &= ~(uint64_t)(profile->ignore_rflags | 0x210000u); /* RF of a fault's frame, ID */
+    if (s->vector < 0 || !(error_matters & (1u << s->vector)))
+        s->error = 0;
+    memset(s->fx + NATIVE_FX_FTW + 1, 0, 1);
+    memset(s->fx + NATIVE_FX_MXCSR_MASK, 0, 4);
+    for (unsigned n = 0; n < 8; n++)
+        memset(s->fx + NATIVE_FX_ST + n * 16 + 10, 0, 6);
+}
+
+static bool compare(bool quiet, const struct native_case *c, const struct native_profile *profile,
+                    const struct native_state *a, const uint8_t *a_data, const struct native_state *b,
+                    const uint8_t *b_data)
+{
+    bool any = false;
+
+    any |= differ(quiet, "vector", 0, (uint64_t)a->vector, (uint64_t)b->vector);
+    any |= differ(quiet, "error", 0, a->error, b->error);
+    any |= differ(quiet, "cr2", 0, a->cr2, b->cr2);
+    for (unsigned n = 0; n < 16; n++)
+        any |= differ(quiet, gpr_name[n], c->in.gpr[n], a->gpr[n], b->gpr[n]);
+    any |= differ(quiet, "rip", c->in.rip, a->rip, b->rip);
+    any |= differ(quiet, "rflags", c->in.rflags, a->rflags, b->rflags);
+    if (!profile->ignore_fx)
+        any |= differ_fx(quiet, c, a, b);
+    any |= differ_data(quiet, c, a_data, b_data);
+    return any;
+}
+
+static void print_case(const struct native_case *c)
+{
+    fprintf(stderr, "  FAILED %u-bit", c->bits);
+    for (unsigned n = 0; n < c->length; n++)
+        fprintf(stderr, " %02x", c->code[n]);
+    if (c->row)
+        fprintf(stderr, "  %s %s  VMRR_INSN_CASE=%u:%llu", c->row->mnemonic, c->row->operands,
+                (unsigned)(c->row - opcode_rows), (unsigned long long)c->seed);
+    fprintf(stderr, "\n");
+}
+
+bool native_check_case(struct native_harness *h, struct native_case *c, const struct native_profile *profile,
+                       struct native_state *host_out)
+{
+    static uint8_t host_data[NATIVE_DATA_BYTES], interp_data[NATIVE_DATA_BYTES];
+    struct native_state a, b;
+
+    native_host_run(c, &a, host_data);
+    interp_run(h, c, &b, interp_data);
+    *host_out = a;
+    normalise_common(profile, &a);
+    normalise_common(profile, &b);
+    if (profile->normalise)
+        profile->normalise(c, &a, &b);
+    if (!compare(true, c, profile, &a, host_data, &b, interp_data))
+        return true;
+    print_case(c);
+    compare(false, c, profile, &a, host_data, &b, interp_data);
+    return false;
+}
+
+bool native_has_feature(const struct native_harness *h, const char *feature)
+{
+    return !feature || cpu_model_has(machine_cpu_model(h->fake->machine), feature);
+}

@@ -1,0 +1,528 @@
+/* The native instruction check: cases from a row's operands string, and running a row's worth of them. */
+#include "tests/support/native_internal.h"
+
+#include "core/cpu_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- numbers --------------------------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t *state)
+{
+    uint64_t z = *state += 0x9E3779B97F4A7C15ull;
+
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+uint64_t native_random(struct native_case *c)
+{
+    return mix(&c->random);
+}
+
+static bool chance(struct native_case *c, unsigned percent)
+{
+    return native_random(c) % 100 < percent;
+}
+static uint64_t between(struct native_case *c, uint64_t low, uint64_t high)
+{
+    return low + native_random(c) % (high - low + 1);
+}
+
+uint64_t native_value(struct native_case *c)
+{
+    static const unsigned widths[] = {8, 16, 32, 64};
+    unsigned bits = widths[native_random(c) % 4];
+    uint64_t edge = 1ull << (bits - 1);
+
+    switch (native_random(c) % 10) {
+    case 0: return native_random(c) % 4;
+    case 1: return 0 - native_random(c) % 4;
+    case 2: return edge - native_random(c) % 2;
+    case 3: return native_random(c) % 256;
+    case 4: return (0 - edge) - native_random(c) % 2;
+    case 5: return native_random(c) >> (native_random(c) % 64);
+    default: return native_random(c);
+    }
+}
+
+/* ---- operands -------------------------------------------------------------------------------------------------- */
+
+static bool has_operand(const struct opcode_row *row, const char *name)
+{
+    size_t size = strlen(name);
+    const char *at = row->operands;
+
+    while ((at = strstr(at, name))) {
+        bool begins = at == row->operands || at[-1] == ',', ends = at[size] == ',' || !at[size];
+        if (begins && ends)
+            return true;
+        at += size;
+    }
+    return false;
+}
+static bool has_letter(const struct opcode_row *row, char letter) /* operand that begins with it, and a size */
+{
+    for (const char *at = row->operands; *at; at++)
+        if (*at == letter && (at == row->operands || at[-1] == ',') && at[1] >= 'a' && at[1] <= 'z')
+            return true;
+    return false;
+}
+
+struct encoding {
+    uint8_t bytes[32];
+    unsigned length;
+};
+static void emit(struct encoding *e, uint64_t value, unsigned size_bytes)
+{
+    memcpy(e->bytes + e->length, &value, size_bytes);
+    e->length += size_bytes;
+}
+
+struct choice {
+    bool operand16, address, rex, memory;
+    uint8_t rex_bits; /* WRXB */
+    uint8_t modrm;
+    uint8_t sib;
+    bool has_sib;
+    unsigned disp_bytes;
+    int64_t disp;
+    bool rip_relative;
+    unsigned disp_at;
+};
+
+static unsigned operand_size(const struct native_case *c, const struct choice *k)
+{
+    if (c->row->flags & OP_B8)
+        return 1;
+    if (c->bits == 64 && ((k->rex_bits & 8) || (c->row->flags & OP_F64)))
+        return 8;
+    if (c->bits == 64 && (c->row->flags & OP_D64))
+        return k->operand16 ? 2 : 8;
+    return k->operand16 ? 2 : 4;
+}
+
+static bool string_row(const struct opcode_row *row)
+{
+    return has_letter(row, 'X') || has_letter(row, 'Y');
+}
+
+static void emit_prefixes(struct native_case *c, struct encoding *e, struct choice *k)
+{
+    static const uint8_t segments[] = {0x26, 0x2E, 0x36, 0x3E};
+    const struct opcode_row *row = c->row;
+
+    k->operand16 = row->prefix == PFX_66 || (row->prefix != PFX_NONE && chance(c, 20));
+    if (row->prefix == PFX_NONE || ((row->prefix == PFX_F2 || row->prefix == PFX_F3) && row->map != MAP_1 &&
+                                    !has_operand(row, "Gv,Ev")))
+        k->operand16 = false;
+    k->address = chance(c, 5);
+    if (chance(c, 3))
+        emit(e, 0xF0, 1);
+    if (chance(c, 4))
+        emit(e, segments[native_random(c) % 4], 1);
+    if (k->operand16)
+        emit(e, 0x66, 1);
+    if (k->address)
+        emit(e, 0x67, 1);
+    if (row->prefix == PFX_F2 || row->prefix == PFX_F3)
+        emit(e, row->prefix == PFX_F2 ? 0xF2 : 0xF3, 1);
+    else if (row->prefix == PFX_ANY && row->map == MAP_1 && !string_row(row) && row->opcode != 0x90 && chance(c, 3))
+        emit(e, chance(c, 50) ? 0xF2 : 0xF3, 1);
+}
+
+static void emit_opcode(struct native_case *c, struct encoding *e)
+{
+    const struct opcode_row *row = c->row;
+
+    if (row->map != MAP_1)
+        emit(e, 0x0F, 1);
+    if (row->map == MAP_0F38)
+        emit(e, 0x38, 1);
+    if (row->map == MAP_0F3A)
+        emit(e, 0x3A, 1);
+    emit(e, row->opcode + (row->flags & OP_OPREG ? native_random(c) % 8 : 0), 1);
+}
+
+static void choose_modrm(struct native_case *c, struct choice *k)
+{
+    unsigned kind = c->row->modrm & 0x700u, reg = (unsigned)native_random(c) % 8;
+    bool can_memory = kind == MODRM_ANY || kind == MODRM_MEM || kind == 0x400 || kind == 0x500;
+    bool can_register = kind != MODRM_MEM && kind != 0x500;
+
+    if (kind == 0x700) {
+        k->modrm = (uint8_t)c->row->modrm;
+        return;
+    }
+    if (has_letter(c->row, 'M') || strchr(c->row->operands, 'M') == c->row->operands + strlen(c->row->operands) - 1)
+        can_register = can_register && kind != MODRM_ANY;
+    if (kind >= 0x400)
+        reg = c->row->modrm & 7;
+    k->memory = can_memory && (!can_register || chance(c, 50));
+    k->modrm = (uint8_t)(reg << 3 | native_random(c) % 8 | (k->memory ? (native_random(c) % 3) << 6 : 0xC0));
+}
+
+/* A memory operand of any shape, whose registers are then set so that it points to target. */
+static void choose_memory(struct native_case *c, struct choice *k)
+{
+    const bool code64 = c->bits == 64, short16 = !code64 && k->address;
+    uint64_t mask = code64 && !k->address ? UINT64_MAX : UINT32_MAX, sum = 0;
+    unsigned mod = k->modrm >> 6, rm = k->modrm & 7, base = rm | (k->rex_bits & 1) << 3, scale = 0;
+    int index = -1;
+    bool has_base = true;
+
+    k->disp_bytes = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+    if (short16) { /* 64 KiB at most: no arena there, so it faults */
+        k->disp_bytes = mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0;
+        k->disp = (int64_t)native_random(c);
+        c->target = 0;
+        return;
+    }
+    if (rm == 4) {
+        k->has_sib = true;
+        k->sib = (uint8_t)native_random(c);
+        scale = k->sib >> 6;
+        index = ((k->sib >> 3) & 7) | (k->rex_bits & 2) << 2;
+        if (index == 4)
+            index = -1;
+        base = (k->sib & 7) | (k->rex_bits & 1) << 3;
+        has_base = (k->sib & 7) != 5 || mod != 0;
+    } else if (rm == 5 && mod == 0) {
+        has_base = false;
+        k->rip_relative = code64;
+    }
+    if (!has_base)
+        k->disp_bytes = 4;
+    k->disp = k->disp_bytes == 1 ? (int8_t)native_random(c) : k->disp_bytes == 4 ? (int32_t)native_random(c) : 0;
+    if (!has_base) {
+        if (index >= 0)
+            c->in.gpr[index] = native_random(c) % 256;
+        sum = index >= 0 ? c->in.gpr[index] << scale : 0;
+        k->disp = (int64_t)(c->target - sum); /* low enough for 31 bits */
+    } else if (index == (int)base) { /* r * (1 + 2^scale) + disp: take a reachable target instead */
+        k->disp = k->disp_bytes == 1 ? (int8_t)k->disp : 0;
+        c->in.gpr[base] = (c->target / (1 + (1ull << scale))) & mask;
+        c->target = (c->in.gpr[base] * (1 + (1ull << scale)) + (uint64_t)k->disp) & mask;
+    } else {
+        sum = index >= 0 ? c->in.gpr[index] << scale : 0;
+        c->in.gpr[base] = (c->target - sum - (uint64_t)k->disp) & mask;
+        if (code64 && k->address && chance(c, 50)) /* the upper half does not count */
+            c->in.gpr[base] |= native_random(c) << 32;
+    }
+}
+
+static uint64_t choose_target(struct native_case *c, const struct native_profile *profile)
+{
+    uint64_t at = between(c, NATIVE_DATA + 0x200, NATIVE_DATA + NATIVE_DATA_BYTES - 0x400);
+
+    switch (native_random(c) % 32) {
+    case 0: at = NATIVE_DATA + NATIVE_DATA_BYTES - native_random(c) % 20; break; /* runs out of it */
+    case 1: at = NATIVE_DATA - native_random(c) % 20; break;
+    case 2: at = NATIVE_RODATA + native_random(c) % 0xE00; break;
+    case 3:
+    case 4: at = NATIVE_DATA + 0x1000 * between(c, 1, 3) - native_random(c) % 20; break; /* crosses pages */
+    case 5:
+        if (c->bits == 64)
+            at = native_random(c) | 1ull << 62; /* not canonical */
+        break;
+    default: break;
+    }
+    if (profile->aligned && !chance(c, 5))
+        at &= ~15ull;
+    return at;
+}
+
+static void emit_modrm(struct native_case *c, struct encoding *e, struct choice *k)
+{
+    (void)c;
+    emit(e, k->modrm, 1);
+    if (k->has_sib)
+        emit(e, k->sib, 1);
+    k->disp_at = e->length;
+    emit(e, (uint64_t)k->disp, k->disp_bytes);
+}
+
+static void emit_immediates(struct native_case *c, struct encoding *e, const struct choice *k)
+{
+    const struct opcode_row *row = c->row;
+    unsigned size = operand_size(c, k), word = size == 2 ? 2 : 4;
+
+    if (has_operand(row, "Iw"))
+        emit(e, native_value(c), 2);
+    if (has_operand(row, "Iz"))
+        emit(e, native_value(c), word);
+    if (has_operand(row, "Iv"))
+        emit(e, native_value(c), size);
+    if (has_operand(row, "Ib") || has_operand(row, "sIb") || has_operand(row, "Jb"))
+        emit(e, native_value(c), 1);
+    if (has_operand(row, "Jz")) /* within the code most of the time */
+        emit(e, chance(c, 80) ? between(c, 0, 0x1000) - c->offset : native_value(c), word);
+    if (has_letter(row, 'O'))
+        emit(e, choose_target(c, &(struct native_profile){0}), c->bits == 64 ? (k->address ? 4 : 8) : k->address ? 2 : 4);
+}
+
+/* ---- state ----------------------------------------------------------------------------------------------------- */
+
+static void fill_data(struct native_case *c)
+{
+    uint64_t style = native_random(c) % 4, word = native_random(c), state = c->random;
+
+    for (unsigned at = 0; at < NATIVE_DATA_BYTES; at += 8) {
+        uint64_t value = style == 0 ? (mix(&state) & 0x0101010101010101ull) : style == 1 ? word : mix(&state);
+        memcpy(c->data + at, &value, 8);
+    }
+    if (style == 1) /* alike but for a few places */
+        for (unsigned n = 0; n < 4; n++)
+            c->data[mix(&state) % NATIVE_DATA_BYTES] ^= 1;
+    c->random = state;
+}
+
+void native_case_init(struct native_case *c, uint64_t seed, unsigned bits)
+{
+    const uint16_t fcw = 0x37F;
+    const uint32_t mxcsr = 0x1F80;
+    uint64_t limit = bits == 64 ? UINT64_MAX : UINT32_MAX;
+
+    c->row = NULL;
+    c->seed = seed;
+    c->random = seed;
+    c->bits = bits;
+    c->length = 0;
+    c->memory = false;
+    c->target = 0;
+    memset(&c->in, 0, sizeof c->in);
+    fill_data(c);
+    for (unsigned n = 0; n < 16; n++)
+        c->in.gpr[n] = n < 8 || bits == 64 ? native_value(c) & limit : 0;
+    c->in.gpr[CPU_RSP] = between(c, NATIVE_DATA + 0x1000, NATIVE_DATA + 0x3000);
+    if (!chance(c, 20))
+        c->in.gpr[CPU_RSP] &= ~7ull;
+    c->in.rflags = (native_random(c) & 0x8D5u) | 0x202u | (chance(c, 10) ? 0x400u : 0);
+    memcpy(c->in.fx + NATIVE_FX_FCW, &fcw, 2);
+    memcpy(c->in.fx + NATIVE_FX_MXCSR, &mxcsr, 4);
+    for (unsigned n = 0; n < 256; n += 8) {
+        uint64_t value = native_value(c);
+        memcpy(c->in.fx + NATIVE_FX_XMM + n, &value, 8);
+    }
+    c->offset = (unsigned)(native_random(c) % 0xF00);
+}
+
+static void place_implicit(struct native_case *c)
+{
+    const struct opcode_row *row = c->row;
+    const char *name = row->mnemonic;
+
+    if (string_row(row)) {
+        c->in.gpr[CPU_RSI] = choose_target(c, &(struct native_profile){0});
+        c->in.gpr[CPU_RDI] = chance(c, 30) ? c->in.gpr[CPU_RSI] + between(c, 0, 32) - 16 /* overlap */
+                                           : choose_target(c, &(struct native_profile){0});
+        c->in.gpr[CPU_RCX] = chance(c, 5) ? native_value(c) : native_random(c) % (chance(c, 20) ? 9000 : 40);
+        if (chance(c, 20))
+            c->in.rflags ^= 0x400;
+        if (c->bits == 32)
+            c->in.gpr[CPU_RCX] &= UINT32_MAX;
+    }
+    if (!strcmp(name, "XLAT"))
+        c->in.gpr[CPU_RBX] = choose_target(c, &(struct native_profile){0});
+    if (!strcmp(name, "LEAVE") || !strcmp(name, "ENTER"))
+        c->in.gpr[CPU_RBP] = choose_target(c, &(struct native_profile){0});
+}
+
+/* Interesting values where the instruction will look. */
+static void place_operand(struct native_case *c)
+{
+    uint64_t value = native_value(c);
+
+    if (c->target >= NATIVE_DATA && c->target + 8 <= NATIVE_DATA + NATIVE_DATA_BYTES && chance(c, 60))
+        memcpy(c->data + (c->target - NATIVE_DATA), &value, 8);
+    if (chance(c, 30)) /* compare-and-exchange, equal strings */
+        memcpy(&c->in.gpr[CPU_RAX], c->data + (c->target >= NATIVE_DATA && c->target < NATIVE_DATA + NATIVE_DATA_BYTES - 8
+                                                   ? c->target - NATIVE_DATA
+                                                   : 0),
+               c->bits == 64 ? 8 : 4);
+}
+
+bool native_generate(struct native_case *c, const struct opcode_row *row, const struct native_profile *profile,
+                     uint64_t seed)
+{
+    unsigned bits = profile->bits ? profile->bits : 64;
+    struct encoding e = {.length = 0};
+    struct choice k = {0};
+
+    if (row->flags & (bits == 64 ? OP_I64 : OP_O64))
+        return false;
+    native_case_init(c, seed, bits);
+    c->row = row;
+    emit_prefixes(c, &e, &k);
+    if (bits == 64 && chance(c, 60)) {
+        k.rex_bits = (uint8_t)(native_random(c) & 15);
+        emit(&e, 0x40u | k.rex_bits, 1);
+    }
+    emit_opcode(c, &e);
+    c->target = choose_target(c, profile);
+    place_implicit(c);
+    if (row->modrm != MODRM_NONE) {
+        choose_modrm(c, &k);
+        c->memory = k.memory;
+        if (k.memory)
+            choose_memory(c, &k);
+        emit_modrm(c, &e, &k);
+    }
+    emit_immediates(c, &e, &k);
+    if (chance(c, 10))
+        c->offset = 0x1000 - e.length + (unsigned)(native_random(c) % e.length); /* into the next page */
+    c->in.rip = NATIVE_CODE + c->offset;
+    if (k.rip_relative) {
+        uint32_t disp = (uint32_t)(c->target - c->in.rip - e.length);
+        memcpy(e.bytes + k.disp_at, &disp, 4);
+    }
+    if (e.length > 15)
+        return false;
+    if (bits == 32)
+        for (unsigned n = 0; n < 16; n++)
+            c->in.gpr[n] = n < 8 ? (uint32_t)c->in.gpr[n] : 0;
+    place_operand(c);
+    memcpy(c->code, e.bytes, e.length);
+    c->length = e.length;
+    if (profile->prepare)
+        profile->prepare(c);
+    return true;
+}
+
+/* ---- running --------------------------------------------------------------------------------------------------- */
+
+static uint64_t case_seed(const struct opcode_row *row, unsigned n)
+{
+    uint64_t state = (uint64_t)row->map << 40 | (uint64_t)row->opcode << 32 | (uint64_t)row->modrm << 16 | row->prefix;
+
+    state += (uint64_t)n << 44;
+    return mix(&state) >> 1;
+}
+
+static unsigned iterations_of(const struct native_profile *profile)
+{
+    const char *text = getenv("VMRR_INSN_ITERATIONS");
+
+    if (text)
+        return (unsigned)strtoul(text, NULL, 10);
+    return profile->iterations ? profile->iterations : 200;
+}
+
+unsigned native_check_row(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile,
+                          unsigned *executed)
+{
+    static struct native_case c;
+    unsigned failed = 0, count = iterations_of(profile);
+    struct native_state out;
+
+    *executed = 0;
+    for (unsigned n = 0; n < count && failed < 3; n++) {
+        if (!native_generate(&c, row, profile, case_seed(row, n)))
+            continue;
+        failed += !native_check_case(h, &c, profile, &out);
+        *executed += out.vector < 0;
+    }
+    return failed;
+}
+
+/* VMRR_INSN_CASE=row:seed */
+static bool chosen_case(unsigned *row, uint64_t *seed)
+{
+    const char *text = getenv("VMRR_INSN_CASE");
+    char *end;
+
+    if (!text)
+        return false;
+    *row = (unsigned)strtoul(text, &end, 10);
+    *seed = *end == ':' ? strtoull(end + 1, NULL, 10) : 0;
+    return *row < opcode_rows_count;
+}
+
+static unsigned run_chosen(struct native_harness *h, const struct native_profile *profile, unsigned row, uint64_t seed)
+{
+    static struct native_case c;
+    struct native_state out;
+
+    if (!native_generate(&c, &opcode_rows[row], profile, seed))
+        return 0;
+    fprintf(stderr, "case %u:%llu %s %s\n", row, (unsigned long long)seed, c.row->mnemonic, c.row->operands);
+    for (unsigned n = 0; n < 16; n++)
+        fprintf(stderr, "    gpr[%2u] %016llx%s", n, (unsigned long long)c.in.gpr[n], n % 4 == 3 ? "\n" : "");
+    fprintf(stderr, "    rip %llx rflags %llx target %llx\n", (unsigned long long)c.in.rip,
+            (unsigned long long)c.in.rflags, (unsigned long long)c.target);
+    bool same = native_check_case(h, &c, profile, &out);
+    fprintf(stderr, "    vector %d rip %llx: %s\n", out.vector, (unsigned long long)out.rip, same ? "same" : "DIFFERENT");
+    return !same;
+}
+
+static bool row_exists(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile)
+{
+    unsigned bits = profile->bits ? profile->bits : 64;
+
+    return !(row->flags & (bits == 64 ? OP_I64 : OP_O64)) && native_has_feature(h, row->feature);
+}
+
+unsigned native_check_group(struct native_harness *h, enum native_group group,
+                            const struct native_profile *(*profile_of)(const struct opcode_row *row))
+{
+    unsigned failed = 0, only, executed, rows = 0;
+    uint64_t seed;
+
+    if (chosen_case(&only, &seed))
+        return native_group_of(&opcode_rows[only]) == group
+                   ? run_chosen(h, profile_of(&opcode_rows[only]), only, seed)
+                   : 0;
+    for (unsigned n = 0; n < opcode_rows_count; n++) {
+        const struct opcode_row *row = &opcode_rows[n];
+        const struct native_profile *profile = profile_of(row);
+        if (native_group_of(row) != group || !row_exists(h, row, profile))
+            continue;
+        rows++;
+        bool bad = native_check_row(h, row, profile, &executed) != 0;
+        if (executed == 0 && !profile->faults) {
+            fprintf(stderr, "  row %u %s %s never ran without a fault\n", n, row->mnemonic, row->operands);
+            bad = true;
+        }
+        failed += bad;
+    }
+    fprintf(stderr, "%u rows, %u failed\n", rows, failed);
+    return failed;
+}
+
+/* ---- groups ---------------------------------------------------------------------------------------------------- */
+
+#define OP(map, opcode, prefix, modrm, mnemonic, operands, forms, feature, flags) +1
+enum {
+    ROWS_INTEGER = 0
+#include "accel-interp/opcodes_int.def"
+    ,
+    ROWS_BRANCH = 0
+#include "accel-interp/opcodes_branch.def"
+    ,
+    ROWS_SYSTEM = 0
+#include "accel-interp/opcodes_system.def"
+    ,
+    ROWS_X87 = 0
+#include "accel-interp/opcodes_x87.def"
+    ,
+    ROWS_SSE = 0
+#include "accel-interp/opcodes_sse.def"
+};
+#undef OP
+
+enum native_group native_group_of(const struct opcode_row *row)
+{
+    static const unsigned counts[NATIVE_GROUP_COUNT] = {ROWS_INTEGER, ROWS_BRANCH, ROWS_SYSTEM, ROWS_X87, ROWS_SSE};
+    unsigned index = (unsigned)(row - opcode_rows), end = 0;
+
+    for (unsigned group = 0; group < NATIVE_GROUP_COUNT; group++) {
+        end += counts[group];
+        if (index < end)
+            return group;
+    }
+    fprintf(stderr, "opcodes.def includes a file that native_group_of does not know\n");
+    abort();
+}
