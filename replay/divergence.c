@@ -55,6 +55,7 @@ static const char *field_difference(const struct journal_event *expected, const 
             return "the runs ended differently";
         return a->value != b->value ? "final digest differs" : NULL;
     case TRACE_RESET:
+        return a->value != b->value ? "kind of reset differs" : NULL;
     case TRACE_KIND_COUNT:
     default:
         return NULL;

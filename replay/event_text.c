@@ -47,6 +47,8 @@ static void trace_text(const struct journal_event *event, char *out, size_t size
                  t->address < MACHINE_STOP_COUNT ? machine_stop_name((enum machine_stop)t->address) : "?", t->value);
         break;
     case TRACE_RESET:
+        snprintf(out, size, "%s%s", name, t->value ? " of the CPU (INIT)" : "");
+        break;
     case TRACE_KIND_COUNT:
     default:
         snprintf(out, size, "%s", name);

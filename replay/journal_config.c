@@ -21,6 +21,7 @@ enum config_tag {
     TAG_INITRD,
     TAG_MODULE,
     TAG_DRIVE,
+    TAG_VGABIOS,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -40,6 +41,7 @@ void journal_config_free(struct journal_config *config)
     free(config->boot_order);
     free(config->append);
     free(config->bios.bytes);
+    free(config->vgabios.bytes);
     free(config->kernel.bytes);
     free(config->initrd.bytes);
     for (unsigned i = 0; i < JOURNAL_MODULES; i++) {
@@ -158,6 +160,7 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
     put_number(sink, TAG_TIMING, config->timing);
     put_number(sink, TAG_SEED, config->seed);
     put_blob(sink, TAG_BIOS, &config->bios);
+    put_blob(sink, TAG_VGABIOS, &config->vgabios);
     put_blob(sink, TAG_KERNEL, &config->kernel);
     put_blob(sink, TAG_INITRD, &config->initrd);
     for (uint32_t i = 0; i < config->module_count && i < JOURNAL_MODULES; i++)
@@ -195,6 +198,7 @@ static unsigned list_blobs(const struct journal_config *config, const struct jou
 {
     unsigned count = 0;
     list[count++] = &config->bios;
+    list[count++] = &config->vgabios;
     list[count++] = &config->kernel;
     list[count++] = &config->initrd;
     for (uint32_t i = 0; i < config->module_count && i < JOURNAL_MODULES; i++)
@@ -408,6 +412,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_TIMING: config->timing = (uint32_t)get_number(field, BLOCK_TIMING_HOST, "expected 0 or 1"); break;
     case TAG_SEED: config->seed = get_number(field, UINT64_MAX, "expected a number"); break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;
+    case TAG_VGABIOS: get_blob(field, reader, &config->vgabios); break;
     case TAG_KERNEL: get_blob(field, reader, &config->kernel); break;
     case TAG_INITRD: get_blob(field, reader, &config->initrd); break;
     case TAG_MODULE: get_module(field, reader); break;

@@ -10,7 +10,7 @@
 #define JOURNAL_BLOB_MAX (512ull << 20)
 #define JOURNAL_BLOBS_MAX (1ull << 30) /* all together */
 #define JOURNAL_BLOB_CHUNK (1016u << 10)
-#define JOURNAL_BLOB_COUNT (3u + JOURNAL_MODULES)
+#define JOURNAL_BLOB_COUNT (4u + JOURNAL_MODULES)
 
 /* Config frame, then each blob once, whatever number of places it is used at. */
 enum status journal_config_write(struct journal_writer *writer, const struct journal_config *config,

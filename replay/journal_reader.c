@@ -298,7 +298,7 @@ static bool try_index(struct journal_reader *reader)
     return read_end(reader);
 }
 
-struct journal_reader *journal_reader_open(const char *path, struct error *error)
+static struct journal_reader *open_reader(const char *path, bool by_index, struct error *error)
 {
     struct journal_reader *reader = calloc(1, sizeof *reader);
     if (!reader) {
@@ -312,7 +312,7 @@ struct journal_reader *journal_reader_open(const char *path, struct error *error
     if (!reader->path || !reader->packed || !reader->zstd)
         error_set(error, "%s: out of memory", path);
     else if (open_file(reader, error) && check_file_header(reader, error)) {
-        reader->indexed = try_index(reader);
+        reader->indexed = by_index && try_index(reader);
         if (!reader->indexed) {
             reader->frame_count = 0;
             reader->scanned = JOURNAL_FILE_HEADER_BYTES;
@@ -322,6 +322,16 @@ struct journal_reader *journal_reader_open(const char *path, struct error *error
     }
     journal_reader_destroy(reader);
     return NULL;
+}
+
+struct journal_reader *journal_reader_open(const char *path, struct error *error)
+{
+    return open_reader(path, true, error);
+}
+
+struct journal_reader *journal_reader_open_scanning(const char *path, struct error *error)
+{
+    return open_reader(path, false, error);
 }
 
 void journal_reader_destroy(struct journal_reader *reader)

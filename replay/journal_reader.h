@@ -10,6 +10,8 @@ struct journal_reader;
 /* Opens the file and lists its frames: by the index if the end mark leads to a right one, else by going from header to
  * header. A file that is torn is open; one without a good file header is not. */
 struct journal_reader *journal_reader_open(const char *path, struct error *error);
+/* The same without a look at the index. */
+struct journal_reader *journal_reader_open_scanning(const char *path, struct error *error);
 void journal_reader_destroy(struct journal_reader *reader);
 /* Lists the frames that were written since; returns how many. */
 size_t journal_reader_refresh(struct journal_reader *reader);

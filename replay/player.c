@@ -31,7 +31,8 @@ static bool wait_for_more(struct replay_player *player)
         if (player->ended)
             break;
         struct timespec moment = {0, FOLLOW_PERIOD_NS};
-        nanosleep(&moment, NULL);
+        if (nanosleep(&moment, NULL) != 0)
+            atomic_store(&player->cancelled, true); /* a signal that someone handles: Ctrl-C */
     }
     return false;
 }
@@ -50,8 +51,12 @@ void player_follow_beyond(struct replay_player *player, struct position position
 {
     while (!player->ended && position_reached(position, player_listed_end(player)))
         wait_for_more(player);
-    if (player->ended && player->machine && position_reached(position, player_listed_end(player)))
+    if (!player->ended || !player->machine || !position_reached(position, player_listed_end(player)))
+        return;
+    if (atomic_load(&player->cancelled))
         machine_interrupt(player->machine);
+    else
+        machine_fail(player->machine, MACHINE_STOP_LIMIT);
 }
 
 void replay_player_cancel(struct replay_player *player)

@@ -99,9 +99,10 @@ void replay_player_attach(struct replay_player *player, struct machine *machine)
  * executor with workers. */
 struct block_image *replay_player_image(struct replay_player *player, uint32_t drive, struct error *error);
 /* Where the journal ends: run with this as the limit. For a torn journal, the last whole frame's last position. While a
- * followed journal is still being recorded: never; the machine is then interrupted when its end is reached. */
+ * followed journal is still being recorded: never; the machine stops with MACHINE_STOP_LIMIT when its end is reached. */
 struct position replay_player_end(const struct replay_player *player);
-/* Ends waiting for more of a followed journal: the machine stops. Async-signal-safe, any thread. */
+/* Ends waiting for more of a followed journal (as does a handled signal): the machine stops with MACHINE_STOP_HOST.
+ * Async-signal-safe, any thread. */
 void replay_player_cancel(struct replay_player *player);
 bool replay_player_torn(const struct replay_player *player, char *why, size_t why_size);
 enum machine_stop replay_player_stop(const struct replay_player *player); /* how the recorded run ended; NONE if torn */

@@ -185,7 +185,7 @@ static struct journal_event random_event(uint64_t *seed, struct position positio
         t->drive = r & 3;
         t->op = r >> 2 & 3;
         t->tag = (uint32_t)(r >> 8);
-        t->address = random_next(seed);
+        t->address = random_next(seed) >> 1;
         t->sectors = r >> 16 & 0xffff;
         t->status = -(int32_t)(r >> 60);
         t->value = random_next(seed);

@@ -1,0 +1,47 @@
+/* Events of a journal, frame by frame. */
+#include "tools/journal_walk.h"
+
+#include <stdlib.h>
+
+struct walk {
+    struct journal_decoder *decoder;
+    uint8_t *raw;
+    uint64_t from, to;
+    bool (*each)(void *opaque, const struct journal_event *event);
+    void *opaque;
+    bool stopped;
+};
+
+static enum status walk_frame(struct walk *walk, struct journal_reader *reader, size_t index, struct error *error)
+{
+    const struct journal_frame *frame = journal_reader_frame(reader, index);
+    struct journal_event event;
+    enum status status = journal_reader_load(reader, index, walk->raw, error);
+    if (!status)
+        status = journal_decoder_start(walk->decoder, walk->raw, frame->raw_bytes, frame, error);
+    while (!status && !walk->stopped && (status = journal_decoder_next(walk->decoder, &event, error)) == STATUS_OK) {
+        uint64_t icount = event.trace.position.icount;
+        if (icount > walk->to)
+            walk->stopped = true;
+        else if (icount >= walk->from)
+            walk->stopped = !walk->each(walk->opaque, &event);
+    }
+    return status == STATUS_END ? STATUS_OK : status;
+}
+
+enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t to,
+                         bool (*each)(void *opaque, const struct journal_event *event), void *opaque,
+                         struct error *error)
+{
+    struct walk walk = {.decoder = journal_decoder_create(), .raw = malloc(JOURNAL_FRAME_RAW_MAX), .from = from,
+                        .to = to, .each = each, .opaque = opaque};
+    enum status status = walk.decoder && walk.raw ? STATUS_OK : STATUS_NO_MEMORY;
+    for (size_t i = 0; !status && !walk.stopped && i < journal_reader_count(reader); i++) {
+        const struct journal_frame *frame = journal_reader_frame(reader, i);
+        if (frame->kind == JOURNAL_FRAME_EVENTS && frame->last.icount >= from)
+            status = walk_frame(&walk, reader, i, error);
+    }
+    journal_decoder_destroy(walk.decoder);
+    free(walk.raw);
+    return status;
+}

@@ -1,0 +1,13 @@
+/* Going through the events of a journal, for info and dump. */
+#ifndef VMRR_TOOLS_JOURNAL_WALK_H
+#define VMRR_TOOLS_JOURNAL_WALK_H
+
+#include "replay/journal_event.h"
+#include "replay/journal_reader.h"
+
+/* Calls each for every event whose icount lies in from .. to, in order. each returns false to stop. */
+enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t to,
+                         bool (*each)(void *opaque, const struct journal_event *event), void *opaque,
+                         struct error *error) MUST_CHECK;
+
+#endif
