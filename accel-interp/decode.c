@@ -538,7 +538,7 @@ static enum decode_status decode_row(struct reader *r, const struct decode_row *
         return DECODE_UNDEFINED;
     if (!finish_relative(insn, found->immediate))
         return DECODE_UNDEFINED;
-    if (memory || found->immediate == IMM_MOFFS)
+    if (memory)
         form = form_of(r, insn);
     insn->fn = pick_function(r, row, insn, form, leaves_page(insn, found->immediate, block_page_offset));
     out->row = row;
