@@ -129,6 +129,8 @@ static void add_tables(struct board *board)
     fw_cfg_add_file_borrowed(fw_cfg, ACPI_FILE_TABLES, board->acpi.tables, board->acpi.tables_bytes);
     fw_cfg_add_file_borrowed(fw_cfg, ACPI_FILE_RSDP, board->acpi.rsdp, sizeof board->acpi.rsdp);
     fw_cfg_add_file_borrowed(fw_cfg, ACPI_FILE_LOADER, board->acpi.loader, board->acpi.loader_bytes);
+    fw_cfg_add_file_borrowed(fw_cfg, SMBIOS_FILE_TABLES, board->smbios.tables, board->smbios.tables_bytes);
+    fw_cfg_add_file_borrowed(fw_cfg, SMBIOS_FILE_ANCHOR, board->smbios.anchor, sizeof board->smbios.anchor);
 }
 
 void board_fill_fw_cfg(struct board *board, const struct board_pc_options *options)

@@ -7,6 +7,7 @@
 #include "devices/board_pc.h"
 #include "devices/loader.h"
 #include "devices/pci_bus.h"
+#include "devices/smbios.h"
 
 #define BOARD_SLOT_VGA 2u
 
@@ -43,6 +44,7 @@ struct board {
     struct boot_e820 e820[BOOT_E820_MAX];
     unsigned e820_count;
     struct acpi_files acpi;
+    struct smbios_files smbios;
     struct boot_plan plan;
     bool has_plan;
     uint8_t *option_rom;

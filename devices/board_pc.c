@@ -57,6 +57,7 @@ static void board_destroy(struct device *device)
 {
     struct board *board = device_of(device, struct board);
     acpi_files_free(&board->acpi);
+    smbios_files_free(&board->smbios);
     boot_plan_free(&board->plan);
     free(board->option_rom);
 }
@@ -161,7 +162,11 @@ static void build_tables(struct board *board)
         .smi_command = PIIX4_SMI_COMMAND,
         .reset_value = PIIX4_RESET_VALUE,
     };
+    uint32_t cpuid[4];
     acpi_files_build(&board->acpi, &acpi);
+    cpu_model_query(machine_cpu_model(board->device.machine), 1, 0, cpuid);
+    smbios_files_build(&board->smbios, board->memory.low_bytes, board->memory.high_bytes,
+                       (uint64_t)cpuid[3] << 32 | cpuid[0]);
 }
 
 static enum status plan_kernel(struct board *board, const struct board_pc_options *options, struct error *error)

@@ -69,6 +69,17 @@ static void setup_memory_types(struct machine *machine)
     accel->ops->set_state(accel, &cpu);
 }
 
+static void place_tables(struct board *board)
+{
+    struct memory *memory = machine_memory(board->device.machine);
+    uint64_t gpa = board->memory.usable_bytes;
+    if (board->memory.low_bytes - gpa < BOARD_TABLES_BYTES)
+        return; /* a machine of 1 MiB */
+    CHECK(board->acpi.tables_bytes <= BOARD_SMBIOS_OFFSET);
+    acpi_install(&board->acpi, memory, gpa, BOARD_RSDP_GPA);
+    smbios_install(&board->smbios, memory, gpa + BOARD_SMBIOS_OFFSET, BOARD_SMBIOS_ANCHOR_GPA);
+}
+
 void board_boot_without_firmware(void *opaque, struct machine *machine)
 {
     struct board *board = opaque;
@@ -77,7 +88,6 @@ void board_boot_without_firmware(void *opaque, struct machine *machine)
     setup_memory_types(machine);
     if (board->vga)
         vga_enter_text_mode(board->vga);
-    if (board->memory.low_bytes > board->memory.usable_bytes)
-        acpi_install(&board->acpi, machine_memory(machine), board->memory.usable_bytes, BOARD_RSDP_GPA);
+    place_tables(board);
     boot_plan_execute(&board->plan, machine);
 }
