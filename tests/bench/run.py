@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""Side-by-side benchmarks: vmrr and its peers on the same guests, one after the other on this machine.
+
+  run.py baremetal [--vmrr PATH] [--peers qemu,qemu-icount,qemu-rr,bochs,bochs:PATH] [--only KERNEL,...] [--rounds N]
+  run.py linux     [--vmrr PATH] [--peers ...]       boot to init and power-off, and the cost of recording
+
+Prints a table in Markdown; a peer that is not installed is left out with a line that says so. The clock is this host's, read
+when a line arrives from the guest's serial port. Machines are shared and noisy: look at ratios, and run it again.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+KERNELS = ["integer", "memory", "branches", "calls", "string", "muldiv", "x87", "sse2", "pio", "mmio"]
+LIMIT_SECONDS = 900
+
+
+def build_baremetal(work):
+    image = work / "bench.img"
+    subprocess.run(["gcc", "-c", "bench.S", "-o", work / "bench.o"], cwd=HERE / "baremetal", check=True)
+    subprocess.run(["ld", "-Ttext", "0x7C00", "--oformat", "binary", "-o", image, work / "bench.o"], check=True)
+    with open(image, "r+b") as file:
+        file.truncate(1 << 20)
+    return image
+
+
+def stream_lines(command, cwd, stdin_text=None):
+    """Runs command with its output on a pseudo-terminal (so that nothing is held back) and yields (seconds, line)."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE if stdin_text else subprocess.DEVNULL, stdout=slave,
+                               stderr=subprocess.DEVNULL, cwd=cwd)
+    os.close(slave)
+    if stdin_text:
+        process.stdin.write(stdin_text.encode())
+        process.stdin.close()
+    start, pending = time.monotonic(), b""
+    try:
+        while time.monotonic() - start < LIMIT_SECONDS:
+            ready, _, _ = select.select([master], [], [], 1)
+            if not ready:
+                if process.poll() is not None:
+                    break
+                continue
+            try:
+                data = os.read(master, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            now = time.monotonic() - start
+            pending += data
+            *lines, pending = pending.split(b"\n")
+            for line in lines:
+                yield now, line.decode("latin-1").strip()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def measure_baremetal(command, cwd, stdin_text=None):
+    """Seconds a kernel, by (mode, name)."""
+    begun, seconds = {}, {}
+    for now, line in stream_lines(command, cwd, stdin_text):
+        match = re.search(r"([BE]) (16|32|64) (\w+)", line)
+        if not match:
+            continue
+        key = (match.group(2), match.group(3))
+        if match.group(1) == "B":
+            begun[key] = now
+        elif key in begun:
+            seconds[key] = now - begun[key]
+            if key == ("64", KERNELS[-1]):
+                break
+    return seconds
+
+
+def count_instructions(vmrr, image, work):
+    """Instructions a kernel: from the journal's positions of the serial lines, or as the guest itself says (REP)."""
+    journal = work / "bench.vmrr"
+    subprocess.run([vmrr, "record", "-q", "-serial", "none", "-o", journal, "-snapshot", "-hda", image],
+                   stdin=subprocess.DEVNULL, check=False)
+    dump = subprocess.Popen([vmrr, "dump", "--kind=pio", "--json", journal], stdout=subprocess.PIPE, text=True)
+    text, begun, counts = "", {}, {}
+    for line in dump.stdout:
+        if "pio-write" not in line:
+            continue
+        event = json.loads(line)
+        if event.get("port", event.get("address")) != 0x3F8:
+            continue
+        char = chr(event["value"] & 0xFF)
+        if char != "\n":
+            text += char
+            continue
+        match = re.search(r"([BE]) (16|32|64) (\w+) ?(\d*)", text)
+        text = ""
+        if not match:
+            continue
+        key = (match.group(2), match.group(3))
+        if match.group(1) == "B":
+            begun[key] = event["icount"]
+            if match.group(4) != "0":
+                counts[key] = int(match.group(4))
+        elif key not in counts:
+            counts[key] = event["icount"] - begun[key]
+    return counts
+
+
+def bochs_command(binary, image, work):
+    config = work / "bochsrc"
+    bios = next((p for p in ("/usr/share/bochs/BIOS-bochs-legacy", "/usr/share/bochs/BIOS-bochs-latest")
+                 if os.path.exists(p)), None)
+    vga = next((p for p in ("/usr/share/bochs/VGABIOS-lgpl-latest", "/usr/share/vgabios/vgabios.bin")
+                if os.path.exists(p)), None)
+    lock = pathlib.Path(f"{image}.lock")
+    lock.unlink(missing_ok=True)
+    config.write_text(f"""megs: 64
+romimage: file={bios}
+vgaromimage: file={vga}
+boot: disk
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=disk, mode=flat, path={image}, cylinders=0
+com1: enabled=1, mode=file, dev=/dev/stdout
+cpu: model=corei7_haswell_4770, ips=50000000, reset_on_triple_fault=0
+display_library: nogui
+clock: sync=none, time0=1700000000
+log: {work}/bochs.log
+panic: action=fatal
+""")
+    return [binary, "-q", "-f", str(config)]
+
+
+def peer_command(peer, image, work):
+    """(command, stdin) of a peer on the bare-metal image, or None with the reason printed."""
+    qemu = shutil.which("qemu-system-x86_64")
+    base = [qemu, "-accel", "tcg", "-display", "none", "-serial", "stdio", "-net", "none", "-device",
+            "isa-debug-exit,iobase=0xf4", "-m", "64"]
+    drive = ["-drive", f"file={image},format=raw,snapshot=on"]
+    if peer.startswith("qemu") and not qemu:
+        print(f"{peer}: qemu-system-x86_64 is not installed: left out")
+        return None
+    if peer == "qemu":
+        return base + drive, None
+    if peer == "qemu-icount":
+        return base + drive + ["-icount", "shift=0,sleep=off"], None
+    if peer == "qemu-rr":
+        return base + ["-icount", f"shift=0,rr=record,rrfile={work}/rr.bin", "-drive",
+                       f"file={image},if=none,snapshot=on,format=raw,id=d", "-drive",
+                       "driver=blkreplay,if=none,image=d,id=dr", "-device", "ide-hd,drive=dr"], None
+    if peer.startswith("bochs"):
+        binary = peer.partition(":")[2] or shutil.which("bochs") or ""
+        if not os.path.exists(binary):
+            print(f"{peer}: not installed: left out")
+            return None
+        return bochs_command(binary, image, work), "c\n"
+    sys.exit(f"unknown peer {peer}")
+
+
+def geometric_mean(values):
+    values = [v for v in values if v]
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else 0
+
+
+def print_table(rows, columns, counts, only):
+    print("\n| kernel | M instr | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
+    speeds = {column: [] for column in columns}
+    for mode in ("16", "32", "64"):
+        for name in KERNELS:
+            key = (mode, name)
+            if only and name not in only or key not in counts:
+                continue
+            cells = []
+            for column in columns:
+                seconds = rows[column].get(key)
+                mips = counts[key] / seconds / 1e6 if seconds else 0
+                speeds[column].append(mips)
+                cells.append(f"{mips:.1f}" if seconds else "-")
+            print(f"| {mode} {name} | {counts[key] / 1e6:.1f} | " + " | ".join(cells) + " |")
+    print("| geometric mean |  | " + " | ".join(f"{geometric_mean(speeds[c]):.1f}" for c in columns) + " |")
+    base = geometric_mean(speeds[columns[0]])
+    print("| vmrr is faster by |  | " + " | ".join(
+        f"{base / geometric_mean(speeds[c]):.2f}" if geometric_mean(speeds[c]) else "-" for c in columns) + " |")
+
+
+def baremetal(arguments):
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        image = build_baremetal(work)
+        counts = count_instructions(arguments.vmrr, image, work)
+        commands = {"vmrr": ([arguments.vmrr, "run", "-q", "-m", "64", "-snapshot", "-hda", str(image)], None)}
+        for peer in arguments.peers.split(","):
+            command = peer_command(peer, image, work) if peer else None
+            if command:
+                commands[peer] = command
+        best = {}
+        for _ in range(arguments.rounds):
+            for column, (command, stdin_text) in commands.items():
+                seconds = measure_baremetal(command, work, stdin_text)
+                row = best.setdefault(column, {})
+                for key, value in seconds.items():
+                    row[key] = min(value, row.get(key, value))
+        print_table(best, list(commands), counts, arguments.only.split(",") if arguments.only else None)
+
+
+def linux_command(kernel, initrd, task, disk):
+    return ["-m", "512M", "-kernel", str(kernel), "-initrd", str(initrd), "-append", f"console=ttyS0 vmrr.task={task}",
+            "-drive", f"file={disk},format=raw,if=ide", "-no-reboot"]
+
+
+def time_to_init(command, cwd):
+    init = end = 0
+    for now, line in stream_lines(command, cwd):
+        if "vmrr-init:" in line and not init:
+            init = now
+        if "Power down" in line or "Power off" in line:
+            end = now
+    return init, end
+
+
+def linux(arguments):
+    kernel = next((TOP / "build/assets/kernel/boot").glob("vmlinuz-*"))
+    initrd = TOP / "build/assets/initrd.gz"
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        disk = work / "disk.img"
+        with open(disk, "wb") as file:
+            file.truncate(64 << 20)
+        options = linux_command(kernel, initrd, arguments.task, disk)
+        journal = work / "run.vmrr"
+        commands = {"vmrr run": [arguments.vmrr, "run", "-q"] + options,
+                    "vmrr record": [arguments.vmrr, "record", "-q", "-o", str(journal)] + options,
+                    "vmrr replay": [arguments.vmrr, "replay", "-q", str(journal)]}
+        qemu = shutil.which("qemu-system-x86_64")
+        if qemu and "qemu" in arguments.peers:
+            base = [qemu, "-accel", "tcg", "-nographic", "-monitor", "none", "-net", "none"]
+            commands["qemu tcg"] = base + options
+            commands["qemu icount"] = base + options + ["-icount", "shift=auto"]
+            rr = options[:options.index("-drive")] + ["-no-reboot"]
+            drive = ["-drive", f"file={disk},if=none,format=raw,id=d", "-drive",
+                     "driver=blkreplay,if=none,image=d,id=dr", "-device", "ide-hd,drive=dr"]
+            commands["qemu rr record"] = base + rr + drive + ["-icount", f"shift=auto,rr=record,rrfile={work}/rr.bin"]
+        print("\n| run | to init, s | whole run, s | vmrr record: x |\n|---|---|---|---|")
+        results = {}
+        for _ in range(arguments.rounds):
+            for label, command in commands.items():
+                init, end = time_to_init(command, work)
+                before = results.get(label, (1e9, 1e9))
+                results[label] = (min(before[0], init or 1e9), min(before[1], end or 1e9))
+        base = results["vmrr record"][0]
+        for label, (init, end) in results.items():
+            print(f"| {label} | {init:.2f} | {end:.2f} | {init / base:.2f} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["baremetal", "linux"])
+    parser.add_argument("--vmrr", default=str(TOP / "build/release/tools/vmrr"))
+    parser.add_argument("--peers", default="qemu,qemu-icount,qemu-rr,bochs")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--task", default="boot")
+    arguments = parser.parse_args()
+    arguments.vmrr = str(pathlib.Path(arguments.vmrr).resolve())
+    {"baremetal": baremetal, "linux": linux}[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()
