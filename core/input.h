@@ -76,6 +76,8 @@ struct input_live_options {
     bool pace; /* a halted guest waits in host time for its next timer (a person types), instead of skipping at once */
     uint64_t (*wall_clock_seconds)(void *opaque); /* null: the host's; set by -rtc base=... */
     void *opaque;
+    bool entropy_seeded;   /* ENTROPY from a generator started with entropy_seed, so that the same start gives the same */
+    uint64_t entropy_seed; /* run; else from the host */
 };
 struct input *input_live_create(const struct input_live_options *options);
 void input_destroy(struct input *input);

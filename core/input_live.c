@@ -117,6 +117,7 @@ void input_mailbox_wake(struct input_mailbox *mailbox)
 struct input_live {
     struct input input;
     struct input_live_options options;
+    uint64_t entropy_state;
 };
 
 static uint64_t host_now_ns(void)
@@ -133,9 +134,20 @@ static uint64_t live_wall_clock(const struct input_live *live)
     return (uint64_t)time(NULL);
 }
 
-static uint64_t live_entropy(void)
+/* SplitMix64 (Steele, Lea, Flood 2014): one addition of state, two multiplications of output. */
+static uint64_t seeded_entropy(struct input_live *live)
+{
+    uint64_t value = live->entropy_state += 0x9E3779B97F4A7C15ull;
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9ull;
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EBull;
+    return value ^ (value >> 31);
+}
+
+static uint64_t live_entropy(struct input_live *live)
 {
     uint64_t value;
+    if (live->options.entropy_seeded)
+        return seeded_entropy(live);
     CHECK(getrandom(&value, sizeof value, 0) == (ssize_t)sizeof value);
     return value;
 }
@@ -149,7 +161,7 @@ static uint64_t live_pull(struct input *input, enum input_id id, struct position
     if (id == INPUT_WALL_CLOCK)
         return live_wall_clock((struct input_live *)input);
     CHECK(id == INPUT_ENTROPY);
-    return live_entropy();
+    return live_entropy((struct input_live *)input);
 }
 
 static bool live_next(struct input *input, struct position position, struct input_message *message)
@@ -193,5 +205,6 @@ struct input *input_live_create(const struct input_live_options *options)
     CHECK(live);
     live->input.ops = &ops;
     live->options = *options;
+    live->entropy_state = options->entropy_seed;
     return &live->input;
 }

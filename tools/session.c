@@ -46,6 +46,8 @@ static void open_live(struct session *session)
         .pace = session->interactive || options->timing == BLOCK_TIMING_HOST,
         .wall_clock_seconds = options->has_rtc_base ? option_clock : NULL,
         .opaque = options,
+        .entropy_seeded = options->timing == BLOCK_TIMING_MODEL,
+        .entropy_seed = options->seed,
     });
 }
 
@@ -350,7 +352,7 @@ static void report_unimplemented(struct session *session)
     struct accel *accel = machine_accel(session->machine);
     size_t count = accel->ops->unimplemented(accel, list, 16);
     for (size_t n = 0; n < count; n++)
-        fprintf(stderr, "not implemented: %s, %" PRIu64 " times (#UD in the guest), first at icount %" PRIu64
+        fprintf(stderr, "not implemented: %s, %" PRIu64 " times (the guest got a fault), first at icount %" PRIu64
                         " rip %016" PRIx64 "\n",
                 list[n].name, list[n].count, list[n].first_icount, list[n].first_rip);
 }
