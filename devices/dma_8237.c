@@ -66,7 +66,10 @@ static void controller_write(struct dma_controller *controller, unsigned reg, ui
 {
     if (reg < 8) {
         uint16_t *word = reg & 1 ? &controller->count[reg >> 1] : &controller->address[reg >> 1];
-        *word = controller->high_byte ? (uint16_t)((*word & 0x00FF) | value << 8) : (uint16_t)((*word & 0xFF00) | value);
+        if (controller->high_byte)
+            *word = (uint16_t)((*word & 0x00FF) | value << 8);
+        else
+            *word = (uint16_t)((*word & 0xFF00) | value);
         controller->high_byte = !controller->high_byte;
         return;
     }

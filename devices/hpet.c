@@ -31,7 +31,7 @@ _Static_assert((HPET_ID >> 8 & 31) == HPET_TIMERS - 1, "number of the last timer
     S(T, uint32_t, config)       /* writable bits */                                                                   \
     S(T, uint64_t, comparator)                                                                                         \
     S(T, uint64_t, period)                                                                                             \
-    S(T, bool, edge_high)        /* edge-triggered: has matched; the line is high until the next match or disabling */  \
+    S(T, bool, edge_high)        /* edge-triggered: has matched; high until the next match or disabling */             \
     S(T, uint64_t, deadline_ns)
 struct hpet_timer {
     STATE_MEMBERS(HPET_TIMER_STATE)
@@ -80,7 +80,7 @@ static uint64_t timer_mask(const struct hpet_timer *timer)
     return timer->config & TIMER_32BIT ? UINT32_MAX : UINT64_MAX;
 }
 
-/* --- lines ---------------------------------------------------------------------------------------------------------- */
+/* --- lines -------------------------------------------------------------------------------------------------------- */
 
 static bool timer_is_legacy(const struct hpet *hpet, unsigned index)
 {
@@ -151,7 +151,7 @@ static void hpet_set_source(void *opaque, unsigned pin, bool level)
         irq_set(pin == 0 ? hpet->irq0 : hpet->irq8, level);
 }
 
-/* --- matches -------------------------------------------------------------------------------------------------------- */
+/* --- matches ------------------------------------------------------------------------------------------------------ */
 
 /* Arms for the comparator's next match. now_matches: a comparator equal to the counter has yet to match; otherwise it
  * has, and waits a whole turn of the counter. */
@@ -192,7 +192,7 @@ static void timer_fire(void *opaque)
     timer_interrupt(hpet, index);
 }
 
-/* --- registers ------------------------------------------------------------------------------------------------------ */
+/* --- registers ---------------------------------------------------------------------------------------------------- */
 
 static void hpet_write_config(struct hpet *hpet, uint64_t value)
 {
@@ -307,7 +307,7 @@ static void hpet_write(void *opaque, uint64_t address, uint64_t value, unsigned 
 
 static const struct bus_ops hpet_ops = {.read = hpet_read, .write = hpet_write, .max_size_bytes = 8};
 
-/* --- the device ----------------------------------------------------------------------------------------------------- */
+/* --- the device --------------------------------------------------------------------------------------------------- */
 
 static void hpet_reset(struct device *device)
 {

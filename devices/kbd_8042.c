@@ -1,5 +1,5 @@
-/* 8042 keyboard controller of a PS/2-type PC: output buffer, command byte, translation, A20 gate and reset line. IBM PS/2
- * Hardware Interface Technical Reference, "Keyboard/auxiliary device controller".
+/* 8042 keyboard controller of a PS/2-type PC: output buffer, command byte, translation, A20 gate and reset line. IBM
+ * PS/2 Hardware Interface Technical Reference, "Keyboard/auxiliary device controller".
  *
  * Bytes move without delay: the next one is in the output buffer as soon as the last has been read, with a new edge on
  * its interrupt line. The command byte starts as firmware leaves it (translation, keyboard interrupt), for guests that
@@ -307,8 +307,22 @@ static void kbd_reset(struct device *device)
     kbd_set_irqs(kbd);
 }
 
-const struct device_class kbd_8042_class = {
-    .name = "kbd_8042", .version = 1, .size = sizeof(struct kbd), .fields = kbd_fields, .reset = kbd_reset};
+/* Loaded state may come from a damaged file: counts stay within the buffers. */
+static void kbd_post_load(struct device *device)
+{
+    struct kbd *kbd = device_of(device, struct kbd);
+    if (kbd->answer_count > ANSWERS_MAX)
+        kbd->answer_count = 0;
+    ps2_queue_bound(kbd->keyboard->queue);
+    ps2_queue_bound(kbd->mouse->queue);
+}
+
+const struct device_class kbd_8042_class = {.name = "kbd_8042",
+                                            .version = 1,
+                                            .size = sizeof(struct kbd),
+                                            .fields = kbd_fields,
+                                            .reset = kbd_reset,
+                                            .post_load = kbd_post_load};
 
 struct device *kbd_8042_create(struct machine *machine, struct irq_line irq1, struct irq_line irq12)
 {

@@ -1,5 +1,5 @@
 /* Local APIC in xAPIC mode, one CPU with APIC ID 0. Intel SDM vol. 3, chapter 11 (APIC), MP specification 1.4 (virtual
- * wire). The timer counts at 1 GHz, the rate of virtual time and of the TSC.
+ * wire). The timer is lapic_timer.c.
  *
  * LINT0 starts as the MP specification's virtual wire (ExtINT, not masked), as firmware would leave it, so that a guest
  * started without firmware gets its 8259 interrupts.
@@ -9,7 +9,7 @@
 #include "devices/lapic.h"
 
 #include "core/bus.h"
-#include "core/machine.h"
+#include "devices/lapic_internal.h"
 #include "devices/pic_8259.h"
 
 #define LAPIC_VERSION 0x00050014u /* six LVT entries */
@@ -21,54 +21,16 @@
 #define BASE_ENABLE 0x800u
 #define BASE_ADDRESS 0xFFFFFF000ull
 
-#define SVR_ENABLE 0x100u
-#define LVT_MASKED 0x10000u
 #define LVT_LEVEL 0x8000u
 #define LVT_REMOTE_IRR 0x4000u
 #define LVT_PENDING 0x1000u
-#define TIMER_MODE 0x60000u
-#define TIMER_PERIODIC 0x20000u
-#define TIMER_DEADLINE 0x40000u
 #define ESR_SEND_VECTOR 0x20u
 #define ESR_RECEIVED_VECTOR 0x40u
 #define ESR_REGISTER 0x80u
 
-enum lvt_index { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
-
 static const uint32_t lvt_writable[LVT_COUNT] = {0x700FF, 0x107FF, 0x107FF, 0x1A7FF, 0x1A7FF, 0x100FF};
 
-#define LAPIC_STATE(S, A, N, T)                                                                                        \
-    S(T, uint64_t, base_msr)                                                                                           \
-    S(T, uint8_t, id)                                                                                                  \
-    S(T, uint32_t, tpr)                                                                                                \
-    S(T, uint8_t, logical_id)                                                                                          \
-    S(T, uint8_t, destination_format) /* bits 31:28 of DFR */                                                          \
-    S(T, uint32_t, svr)                                                                                                \
-    A(T, uint32_t, isr, 8)                                                                                             \
-    A(T, uint32_t, tmr, 8)                                                                                             \
-    A(T, uint32_t, irr, 8)                                                                                             \
-    S(T, uint32_t, esr)                                                                                                \
-    S(T, uint32_t, esr_next) /* errors since the last write of ESR */                                                  \
-    A(T, uint32_t, icr, 2)                                                                                             \
-    A(T, uint32_t, lvt, 6)                                                                                             \
-    A(T, bool, lint, 2)      /* levels of the pins */                                                                  \
-    S(T, bool, extint)       /* an ExtINT message waits for the 8259's INTA */                                         \
-    S(T, uint32_t, timer_initial)                                                                                      \
-    S(T, uint32_t, timer_divide)                                                                                       \
-    S(T, uint32_t, timer_count)    /* at timer_start_ns; 0: not counting */                                            \
-    S(T, uint64_t, timer_start_ns)                                                                                     \
-    S(T, uint64_t, tsc_deadline)   /* ns = TSC ticks; 0: disarmed */
-struct lapic {
-    struct device device;
-    STATE_MEMBERS(LAPIC_STATE)
-    struct device *pic;
-    void (*eoi)(void *opaque, uint8_t vector);
-    void *eoi_opaque;
-    struct bus_mapping *mapping;
-    struct vtimer timer;
-};
 STATE_TABLE(lapic_fields, struct lapic, LAPIC_STATE);
-_Static_assert(VTIME_TSC_HZ == 1000000000ull, "the deadline timer takes TSC ticks as nanoseconds");
 
 static int bits_highest(const uint32_t bits[8])
 {
@@ -156,8 +118,7 @@ static void lapic_error(struct lapic *lapic, uint32_t bit)
         lapic_request(lapic, entry & 0xFF, false);
 }
 
-/* A local interrupt source fires. */
-static void lapic_local(struct lapic *lapic, enum lvt_index index)
+void lapic_local(struct lapic *lapic, enum lvt_index index)
 {
     uint32_t entry = lapic->lvt[index];
     if (entry & LVT_MASKED)
@@ -210,7 +171,7 @@ static void lapic_set_lint(void *opaque, unsigned pin, bool level)
     lapic_update(lapic);
 }
 
-/* --- messages ---------------------------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 static bool lapic_addressed(const struct lapic *lapic, const struct lapic_message *message)
 {
@@ -292,105 +253,7 @@ static void lapic_write_eoi(struct lapic *lapic)
     lapic_update(lapic);
 }
 
-/* --- timer ------------------------------------------------------------------------------------------------------- */
-
-static unsigned timer_shift(const struct lapic *lapic)
-{
-    unsigned code = (lapic->timer_divide & 3) | (lapic->timer_divide >> 1 & 4);
-    return (code + 1) & 7; /* 111b divides by one */
-}
-
-static uint32_t timer_mode(const struct lapic *lapic)
-{
-    return lapic->lvt[LVT_TIMER] & TIMER_MODE;
-}
-
-static uint64_t timer_now(const struct lapic *lapic)
-{
-    return vtime_now_ns(lapic->device.machine);
-}
-
-static void timer_arm(struct lapic *lapic)
-{
-    uint64_t deadline = VTIME_NEVER;
-    if (timer_mode(lapic) == TIMER_DEADLINE) {
-        if (lapic->tsc_deadline != 0)
-            deadline = lapic->tsc_deadline;
-    } else if (lapic->timer_count != 0) {
-        deadline = lapic->timer_start_ns + ((uint64_t)lapic->timer_count << timer_shift(lapic));
-    }
-    vtimer_arm(&lapic->timer, deadline);
-}
-
-static uint32_t timer_current(const struct lapic *lapic)
-{
-    uint64_t ticks = (timer_now(lapic) - lapic->timer_start_ns) >> timer_shift(lapic);
-    if (timer_mode(lapic) == TIMER_DEADLINE)
-        return 0;
-    if (ticks < lapic->timer_count)
-        return lapic->timer_count - (uint32_t)ticks;
-    if (timer_mode(lapic) != TIMER_PERIODIC || lapic->timer_count == 0 || lapic->timer_initial == 0)
-        return 0;
-    return lapic->timer_initial - (uint32_t)((ticks - lapic->timer_count) % lapic->timer_initial);
-}
-
-/* Re-bases the count on the latest tick, before something that it depends on changes. */
-static void timer_rebase(struct lapic *lapic)
-{
-    uint64_t now = timer_now(lapic);
-    uint64_t into_tick = (now - lapic->timer_start_ns) & ((1ull << timer_shift(lapic)) - 1);
-    lapic->timer_count = timer_current(lapic);
-    lapic->timer_start_ns = now - into_tick;
-}
-
-static void timer_fire(void *opaque)
-{
-    struct lapic *lapic = opaque;
-    if (timer_mode(lapic) == TIMER_DEADLINE) {
-        lapic->tsc_deadline = 0;
-    } else if (timer_mode(lapic) == TIMER_PERIODIC && lapic->timer_initial != 0) {
-        unsigned shift = timer_shift(lapic);
-        uint64_t ticks = (timer_now(lapic) - lapic->timer_start_ns) >> shift;
-        uint64_t periods = (ticks - lapic->timer_count) / lapic->timer_initial; /* missed ones merge in IRR */
-        lapic->timer_start_ns += (lapic->timer_count + periods * lapic->timer_initial) << shift;
-        lapic->timer_count = lapic->timer_initial;
-        timer_arm(lapic);
-    } else {
-        lapic->timer_count = 0;
-    }
-    lapic_local(lapic, LVT_TIMER);
-}
-
-static void timer_write_initial(struct lapic *lapic, uint32_t value)
-{
-    if (timer_mode(lapic) == TIMER_DEADLINE)
-        return;
-    lapic->timer_initial = value;
-    lapic->timer_count = value;
-    lapic->timer_start_ns = timer_now(lapic);
-    timer_arm(lapic);
-}
-
-static void timer_write_divide(struct lapic *lapic, uint32_t value)
-{
-    timer_rebase(lapic);
-    lapic->timer_divide = value & 0x0B;
-    timer_arm(lapic);
-}
-
-/* A change from or to TSC-deadline mode disarms the timer. */
-static void timer_mode_changed(struct lapic *lapic, uint32_t old_mode)
-{
-    uint32_t mode = timer_mode(lapic);
-    if (old_mode == TIMER_DEADLINE || mode == TIMER_DEADLINE) {
-        lapic->tsc_deadline = 0;
-        lapic->timer_count = 0;
-        lapic->timer_initial = 0;
-    }
-    timer_arm(lapic);
-}
-
-/* --- registers --------------------------------------------------------------------------------------------------- */
+/* --- registers ---------------------------------------------------------------------------------------------------- */
 
 static void lapic_lvt_write(struct lapic *lapic, enum lvt_index index, uint32_t value)
 {
@@ -402,10 +265,10 @@ static void lapic_lvt_write(struct lapic *lapic, enum lvt_index index, uint32_t 
         value |= old & LVT_REMOTE_IRR;
     bool mode_changes = index == LVT_TIMER && ((old ^ value) & TIMER_MODE);
     if (mode_changes)
-        timer_rebase(lapic);
+        lapic_timer_rebase(lapic);
     lapic->lvt[index] = value;
     if (mode_changes)
-        timer_mode_changed(lapic, old & TIMER_MODE);
+        lapic_timer_mode_changed(lapic, old & TIMER_MODE);
     if (index == LVT_LINT0)
         lapic_poll_lint0(lapic);
     lapic_update(lapic);
@@ -451,7 +314,7 @@ static uint32_t lapic_read_register(struct lapic *lapic, unsigned reg)
     case 0x38:
         return lapic->timer_initial;
     case 0x39:
-        return timer_current(lapic);
+        return lapic_timer_current(lapic);
     case 0x3E:
         return lapic->timer_divide;
     case 0x10 ... 0x17:
@@ -502,10 +365,10 @@ static void lapic_write_register(struct lapic *lapic, unsigned reg, uint32_t val
         lapic_lvt_write(lapic, (enum lvt_index)(reg - 0x32), value);
         break;
     case 0x38:
-        timer_write_initial(lapic, value);
+        lapic_timer_write_initial(lapic, value);
         break;
     case 0x3E:
-        timer_write_divide(lapic, value);
+        lapic_timer_write_divide(lapic, value);
         break;
     case 0x03: /* read-only */
     case 0x09:
@@ -537,7 +400,7 @@ static void lapic_mmio_write(void *opaque, uint64_t address, uint64_t value, uns
 
 static const struct bus_ops lapic_mmio_ops = {.read = lapic_mmio_read, .write = lapic_mmio_write, .max_size_bytes = 4};
 
-/* --- the CPU's side ---------------------------------------------------------------------------------------------- */
+/* --- the CPU's side ----------------------------------------------------------------------------------------------- */
 
 static int lapic_acknowledge(void *opaque)
 {
@@ -584,9 +447,9 @@ static void lapic_clear(struct lapic *lapic)
     lapic->lvt[LVT_LINT0] = LAPIC_EXTINT << 8;
     lapic->extint = false;
     lapic->timer_initial = lapic->timer_count = lapic->timer_divide = 0;
-    lapic->timer_start_ns = timer_now(lapic);
+    lapic->timer_start_ns = vtime_now_ns(lapic->device.machine);
     lapic->tsc_deadline = 0;
-    timer_arm(lapic);
+    lapic_timer_arm(lapic);
 }
 
 static void lapic_map(struct lapic *lapic)
@@ -626,9 +489,9 @@ static bool lapic_write_msr(void *opaque, uint32_t index, uint64_t value)
         return lapic_write_base(lapic, value);
     if (index != MSR_TSC_DEADLINE)
         return false;
-    if (timer_mode(lapic) == TIMER_DEADLINE) {
+    if (lapic_timer_mode(lapic) == TIMER_DEADLINE) {
         lapic->tsc_deadline = value;
-        timer_arm(lapic);
+        lapic_timer_arm(lapic);
     }
     return true;
 }
@@ -655,7 +518,7 @@ static void lapic_post_load(struct device *device)
 {
     struct lapic *lapic = device_of(device, struct lapic);
     lapic_map(lapic);
-    timer_arm(lapic);
+    lapic_timer_arm(lapic);
     lapic_update(lapic);
 }
 
@@ -693,8 +556,9 @@ struct irq_line lapic_lint_line(struct device *device, unsigned pin)
 struct device *lapic_create(struct machine *machine)
 {
     struct lapic *lapic = device_alloc(&lapic_class, machine, "lapic");
-    vtimer_init(&lapic->timer, machine, timer_fire, lapic);
-    lapic->mapping = bus_map_mmio(machine_bus(machine), LAPIC_DEFAULT_BASE, LAPIC_BYTES, &lapic_mmio_ops, lapic, "lapic");
+    vtimer_init(&lapic->timer, machine, lapic_timer_fire, lapic);
+    struct bus *bus = machine_bus(machine);
+    lapic->mapping = bus_map_mmio(bus, LAPIC_DEFAULT_BASE, LAPIC_BYTES, &lapic_mmio_ops, lapic, "lapic");
     machine_set_cpu_link(machine, (struct cpu_link){.ops = &lapic_link_ops, .opaque = lapic});
     lapic_reset(&lapic->device);
     machine_add_device(machine, &lapic->device);

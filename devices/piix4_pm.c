@@ -239,7 +239,7 @@ static void reset_write(void *opaque, uint64_t address, uint64_t value, unsigned
 
 static const struct bus_ops reset_ops = {.read = reset_read, .write = reset_write, .max_size_bytes = 1};
 
-/* --- SMBus host ---------------------------------------------------------------------------------------------------- */
+/* --- SMBus host --------------------------------------------------------------------------------------------------- */
 
 static uint64_t smbus_read(void *opaque, uint64_t address, unsigned size_bytes)
 {
@@ -265,7 +265,7 @@ static void smbus_write(void *opaque, uint64_t address, uint64_t value, unsigned
 
 static const struct bus_ops smbus_ops = {.read = smbus_read, .write = smbus_write, .max_size_bytes = 1};
 
-/* --- the device ---------------------------------------------------------------------------------------------------- */
+/* --- the device --------------------------------------------------------------------------------------------------- */
 
 static void pm_receive_power_button(void *opaque, const struct input_message *message)
 {

@@ -1,5 +1,5 @@
-/* PIIX4 power management: ACPI registers, SMI command port (B2h, B3h), SMBus host without devices, reset control (CF9h).
- * Thread: machine thread.
+/* PIIX4 power management: ACPI registers, SMI command port (B2h, B3h), SMBus host without devices, reset control
+ * (CF9h). Thread: machine thread.
  *
  * The PCI function that holds the base addresses in its configuration space calls the two set_base functions; without
  * firmware board_pc.c does. Create it after the PCI host bridge, since CF9h lies within the bridge's CF8h. There is no

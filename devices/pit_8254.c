@@ -414,9 +414,21 @@ static void pit_reset(struct device *device)
     irq_set(pit->irq0, false);
 }
 
+/* Loaded state may come from a damaged file: nothing that would divide by zero or look into the far future. */
+static void channel_post_load(struct pit_channel *channel, uint64_t tick)
+{
+    channel->mode = channel->mode > 5 ? 0 : channel->mode;
+    channel->period = channel->period ? channel->period : 65536;
+    channel->reload = channel->reload ? channel->reload : 65536;
+    if ((int64_t)(channel->load_tick - tick) > 1)
+        channel->load_tick = tick + 1;
+}
+
 static void pit_post_load(struct device *device)
 {
     struct pit *pit = device_of(device, struct pit);
+    for (unsigned i = 0; i < 3; i++)
+        channel_post_load(&pit->channel[i], pit_tick(pit));
     vtimer_arm(&pit->timer, pit->deadline_ns);
 }
 

@@ -45,6 +45,14 @@ static inline void ps2_queue_clear(struct ps2_queue *queue)
     queue->count = 0;
 }
 
+/* For state that may come from a damaged file. */
+static inline void ps2_queue_bound(struct ps2_queue *queue)
+{
+    queue->start %= PS2_QUEUE_BYTES;
+    if (queue->count > PS2_QUEUE_BYTES)
+        queue->count = 0;
+}
+
 #define PS2_KEYBOARD_STATE(S, A, N, T)                                                                                 \
     N(T, struct ps2_queue, queue, 1, ps2_queue_fields)                                                                 \
     S(T, bool, scanning)                                                                                               \

@@ -54,6 +54,7 @@ enum rtc_register {
 #define UIP_NS 244000
 #define SECOND_NS 1000000000ll
 #define TIME_NEVER INT64_MAX
+#define SECONDS_MAX 1000000000000ll /* 31,000 years: beyond any setting of the registers */
 
 #define RTC_STATE(S, A, N, T)                                                                                          \
     S(T, uint8_t, index)                                                                                               \
@@ -379,9 +380,19 @@ static void rtc_reset(struct device *device)
     rtc_update(rtc, now_ns);
 }
 
+/* Loaded state may come from a damaged file: within the arrays, and within the calendar. */
 static void rtc_post_load(struct device *device)
 {
     struct rtc *rtc = device_of(device, struct rtc);
+    int64_t now_ns = rtc_now(rtc);
+    rtc->index &= RTC_CMOS_BYTES - 1;
+    rtc->weekday_shift %= 7;
+    if (rtc->base_seconds < -SECONDS_MAX || rtc->base_seconds > SECONDS_MAX)
+        rtc->base_seconds = 0;
+    if (rtc->base_ns < -SECOND_NS || rtc->base_ns > now_ns)
+        rtc->base_ns = now_ns;
+    if (rtc->collected_ns < 0 || rtc->collected_ns > now_ns)
+        rtc->collected_ns = now_ns;
     vtimer_arm(&rtc->timer, rtc->deadline_ns);
 }
 

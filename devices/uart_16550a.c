@@ -3,8 +3,8 @@
  * Transmission takes no virtual time: the holding register and the FIFO are always empty again when the write returns,
  * so a guest that polls LSR never waits. Received bytes wait in a queue before the FIFO (flow control by the sender's
  * patience), and enter it as the guest reads; only when that queue is full is a byte lost, as an overrun.
- * Not modelled: line errors other than overrun, break, DMA mode signals, changing modem inputs (the other side is always
- * there: DCD, DSR, CTS), sticky parity. */
+ * Not modelled: line errors other than overrun, break, parity, DMA mode signals, changing modem inputs (the other side is
+ * always there: DCD, DSR, CTS). */
 #include "devices/uart_16550a.h"
 
 #include "core/bus.h"
@@ -322,9 +322,13 @@ static void uart_reset(struct device *device)
     uart_update(uart);
 }
 
+/* Loaded state may come from a damaged file: counts stay within the buffers. */
 static void uart_post_load(struct device *device)
 {
     struct uart *uart = device_of(device, struct uart);
+    if (uart->fifo_count > UART_FIFO_BYTES || uart->queue_count > UART_QUEUE_BYTES)
+        uart->queue_count = uart->fifo_count = 0;
+    uart->queue_start %= UART_QUEUE_BYTES;
     vtimer_arm(&uart->timer, uart->timeout_ns);
 }
 
