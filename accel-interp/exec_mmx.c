@@ -160,6 +160,7 @@ FORMS_RM(forms_maskmovq, maskmovq, 0);
 EXEC_STATIC(emms)
 {
     MMX_WAIT();
+    mmx_enter(cpu);
     cpu->s.ftw = 0;
     NEXT;
 }
@@ -201,7 +202,8 @@ static __m128i convert_pi2ps(__m128i d, __m128i s)
 static __m128i convert_ps2pi(__m128i d, __m128i s) { return fp_cvtps2dq(d, _mm_move_epi64(s)); }
 static __m128i convert_tps2pi(__m128i d, __m128i s) { return fp_cvttps2dq(d, _mm_move_epi64(s)); }
 
-#define FROM_MMX(name, fn, mem_enters)                                                                                 \
+/* From memory no MMX register takes part, and nothing of the x87 state is touched or looked at. */
+#define FROM_MMX(name, fn)                                                                                             \
     EXEC_STATIC(name##_reg)                                                                                            \
     {                                                                                                                  \
         BOTH_WAIT();                                                                                                   \
@@ -213,18 +215,14 @@ static __m128i convert_tps2pi(__m128i d, __m128i s) { return fp_cvttps2dq(d, _mm
     EXEC_STATIC(name##_mem)                                                                                            \
     {                                                                                                                  \
         SSE_CHECK();                                                                                                   \
-        if (mem_enters)                                                                                                \
-            MMX_WAIT();                                                                                                \
         const __m128i src = sse_load8(cpu, i, ea_general(cpu, i, 8, TLB_READ));                                        \
         const __m128i result = convert(cpu, i, fn, xmm_get(cpu, i->reg), src);                                         \
-        if (mem_enters)                                                                                                \
-            mmx_enter(cpu);                                                                                            \
         xmm_set(cpu, i->reg, result);                                                                                  \
         NEXT;                                                                                                          \
     }                                                                                                                  \
     FORMS_RM(forms_##name, name##_reg, name##_mem);
-FROM_MMX(cvtpi2ps, convert_pi2ps, true)
-FROM_MMX(cvtpi2pd, fp_cvtdq2pd, false)
+FROM_MMX(cvtpi2ps, convert_pi2ps)
+FROM_MMX(cvtpi2pd, fp_cvtdq2pd)
 
 #define TO_MMX(name, fn, load, bytes)                                                                                  \
     EXEC_STATIC(name##_reg)                                                                                            \

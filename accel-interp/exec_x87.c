@@ -66,7 +66,8 @@ static void state_put(struct interp *cpu, const struct insn *i, const struct fp_
     }
 }
 
-/* Was the operand written? Unmasked exceptions other than precision keep a store from happening. */
+/* Was the operand written? Unmasked exceptions other than precision keep a store from happening, and its address is then not
+ * even checked. */
 static bool store_happened(const struct fp_x87 *x)
 {
     return !(x->fsw & ~x->fcw & FSW_FLAGS & ~FSW_PE);
@@ -89,7 +90,7 @@ __attribute__((noinline)) static bool general_execute(struct interp *cpu, const 
     uint8_t buffer[16] = {0};
     uint8_t operand = i->modrm < 0xC0 ? memory_operand[opcode & 7][i->modrm >> 3 & 7] : 0;
     unsigned size_bytes = operand & ~STORE;
-    uint64_t linear = 0, fdp = cpu->s.fdp;
+    uint64_t fdp = cpu->s.fdp;
 
     if (x87_wait(cpu, i))
         return false;
@@ -98,16 +99,14 @@ __attribute__((noinline)) static bool general_execute(struct interp *cpu, const 
     x.fsw &= (uint16_t) ~(FSW_ES | FSW_B);
     x.fsw &= (uint16_t) ~(x.fsw & ~x.fcw & FSW_FLAGS);
     x.rflags = reads_rflags(opcode, i->modrm) ? flags_arith(cpu) : 0;
-    if (size_bytes) {
-        linear = ea_general(cpu, i, size_bytes, (operand & STORE) ? TLB_WRITE : TLB_READ);
+    if (size_bytes)
         fdp = ea_mask(ea_offset(cpu, i), insn_asize(i));
-        if (!(operand & STORE))
-            mem_read_buffer(cpu, i, linear, buffer, size_bytes);
-    }
+    if (size_bytes && !(operand & STORE))
+        mem_read_buffer(cpu, i, ea_general(cpu, i, size_bytes, TLB_READ), buffer, size_bytes);
     fp_x87_execute(&x, opcode, i->modrm, buffer);
     fp_load_fcw(cpu);
     if ((operand & STORE) && store_happened(&x))
-        mem_write_buffer(cpu, i, linear, buffer, size_bytes);
+        mem_write_buffer(cpu, i, ea_general(cpu, i, size_bytes, TLB_WRITE), buffer, size_bytes);
     x.fsw |= cpu->s.fsw & FSW_FLAGS;
     state_put(cpu, i, &x, opcode, fdp);
     if (i->modrm >= 0xC0 && changes_rflags(opcode, i->modrm))

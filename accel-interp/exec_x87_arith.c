@@ -65,7 +65,7 @@ COMPARE_REG(fcompp_de, com, de, POP2)
 COMPARE_REG(fucompp_da, ucom, da, POP2)
 
 #define COMPARE_FLAGS(name, kind, op, pop)                                                                             \
-    X87_REG(name, op, BOTH, struct fp_order o = fp80_##kind(ST(0), ST(rm)); x87_commit(cpu, i, o.sw, 0);               \
+    X87_REG(name, op, BOTH, struct fp_order o = fp80_##kind(ST(0), ST(rm)); x87_commit_flags(cpu, i, o.sw);            \
             x87_set_order(cpu, o.zf, o.pf, o.cf);                                                                      \
             pop)                                                                                                       \
     X87_FORMS_REG(forms_##name, name);
@@ -86,14 +86,20 @@ UNARY(fsin, FSW_C2)
 UNARY(fcos, FSW_C2)
 UNARY(f2xm1, 0)
 
-/* FSCALE, FPREM, FPREM1: ST0 with ST1. */
-#define WITH_ST1(name, cc)                                                                                             \
-    X87_REG(f##name, d9, x87_filled(cpu, top, 0) && x87_filled(cpu, top, 1),                                           \
+/* FSCALE, FPREM, FPREM1: ST0 with ST1. The two latter leave C0 and C3 alone with some special operands, so their fast
+ * functions are for normal numbers only. */
+static inline bool is_normal(const struct cpu_x87_register *r)
+{
+    unsigned exponent = r->sign_exponent & 0x7FFFu;
+    return exponent - 1 < 0x7FFE && r->significand >> 63;
+}
+#define WITH_ST1(name, cc, ok)                                                                                         \
+    X87_REG(f##name, d9, x87_filled(cpu, top, 0) && x87_filled(cpu, top, 1) && (ok),                                   \
             x87_commit(cpu, i, fp80_##name(ST(0), ST(0), ST(1)), cc))                                                  \
     X87_FORMS_REG(forms_f##name, f##name);
-WITH_ST1(scale, 0)
-WITH_ST1(prem, CC)
-WITH_ST1(prem1, CC)
+WITH_ST1(scale, 0, true)
+WITH_ST1(prem, CC, is_normal(ST(0)) && is_normal(ST(1)))
+WITH_ST1(prem1, CC, is_normal(ST(0)) && is_normal(ST(1)))
 
 X87_REG(fchs, d9, x87_filled(cpu, top, 0), ST(0)->sign_exponent ^= 0x8000; x87_commit(cpu, i, 0, 0))
 X87_REG(fabs_, d9, x87_filled(cpu, top, 0), ST(0)->sign_exponent &= 0x7FFF; x87_commit(cpu, i, 0, 0))

@@ -141,8 +141,9 @@ X87_FORMS_REG(forms_fnstsw_ax, fnstsw_ax);
     X87_FORMS_REG(forms_##name, name);
 WAITING(fincstp, x87_set_top(cpu, top + 1); cpu->s.fsw &= (uint16_t)~FSW_C1)
 WAITING(fdecstp, x87_set_top(cpu, top + 7); cpu->s.fsw &= (uint16_t)~FSW_C1)
-WAITING(ffree, cpu->s.ftw &= (uint8_t) ~(1u << ((top + i->modrm) & 7)))
-WAITING(ffreep, cpu->s.ftw &= (uint8_t) ~(1u << ((top + i->modrm) & 7)); x87_pop(cpu, top))
+#define FREE cpu->s.fsw &= (uint16_t)~FSW_C1, cpu->s.ftw &= (uint8_t) ~(1u << ((top + i->modrm) & 7))
+WAITING(ffree, FREE)
+WAITING(ffreep, FREE; x87_pop(cpu, top))
 WAITING(fnop, )
 
 /* C3 C2 C0: 001 NaN, 010 normal, 011 infinity, 100 zero, 101 empty, 110 denormal, 000 unsupported; C1 the sign. */

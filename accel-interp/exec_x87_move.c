@@ -68,10 +68,11 @@ CONSTANT(fldl2t, fp80_fldl2t(ST(7)))
 CONSTANT(fldlg2, fp80_fldlg2(ST(7)))
 CONSTANT(fldln2, fp80_fldln2(ST(7)))
 
+/* C1 stays as it was. */
 #define CMOV(name, op, condition)                                                                                      \
     X87_REG(name, op, x87_filled(cpu, top, 0) && x87_filled(cpu, top, rm),                                             \
             if (condition) *ST(0) = *ST(rm);                                                                           \
-            x87_commit(cpu, i, 0, 0))                                                                                  \
+            cpu->s.fip = interp_rip(cpu, i))                                                                                \
     X87_FORMS_REG(forms_##name, name);
 CMOV(fcmovb, da, flag_cf(cpu))
 CMOV(fcmove, da, flag_zf(cpu))

@@ -42,6 +42,12 @@ static inline void x87_commit(struct interp *cpu, const struct insn *i, uint16_t
     cpu->s.fsw = (uint16_t)((cpu->s.fsw & ~(FSW_C1 | cc)) | (sw & (FSW_FLAGS | FSW_C1 | cc)));
     cpu->s.fip = interp_rip(cpu, i);
 }
+/* Exception flags only: C1 stays as it was too. */
+static inline void x87_commit_flags(struct interp *cpu, const struct insn *i, uint16_t sw)
+{
+    cpu->s.fsw |= sw & FSW_FLAGS;
+    cpu->s.fip = interp_rip(cpu, i);
+}
 static inline void x87_pop(struct interp *cpu, unsigned top)
 {
     cpu->s.ftw &= (uint8_t) ~(1u << top);

@@ -1,0 +1,72 @@
+/* Every x87 row against the host's x87: random registers, tags, precision and rounding control, unmasked and pending
+ * exceptions, memory operands of every kind. */
+#include "tests/insn/fp_cases.h"
+
+#include <check.h>
+
+static bool is_x87(const struct opcode_row *row)
+{
+    return row->map == MAP_1 && ((row->opcode >= 0xD8 && row->opcode <= 0xDF) || row->opcode == 0x9B);
+}
+
+static bool named(const struct native_case *c, const char *name) { return !strcmp(c->row->mnemonic, name); }
+
+static void put_operand(struct native_case *c)
+{
+    uint8_t f80[10], image[108];
+    uint64_t f64 = fp_f64(c);
+    uint32_t f32 = fp_f32(c);
+
+    fp_f80(c, f80);
+    if (named(c, "FBLD")) {
+        for (unsigned n = 0; n < 9; n++)
+            f80[n] = (uint8_t)(fp_pick(c, 10) << 4 | fp_pick(c, 10));
+        f80[9] = (uint8_t)(fp_pick(c, 2) << 7);
+        fp_put_operand(c, f80, 10);
+    } else if (named(c, "FLDENV") || named(c, "FRSTOR")) {
+        for (unsigned n = 0; n + 10 <= sizeof image; n += 10) {
+            fp_f80(c, f80);
+            memcpy(image + n, f80, 10);
+        }
+        fp_put16(image, fp_pick(c, 2) ? 0x37F : (uint16_t)native_random(c));
+        fp_put_operand(c, image, sizeof image);
+    } else if (c->row->opcode & 2) { /* DA DB DE DF: integers, DB /5 */
+        fp_put_operand(c, f80, strchr(c->row->operands, 't') ? 10 : 0);
+    } else if (c->row->opcode & 4) {
+        fp_put_operand(c, &f64, 8);
+    } else {
+        fp_put_operand(c, &f32, 4);
+    }
+}
+
+static void prepare(struct native_case *c)
+{
+    fp_prepare_x87(c);
+    put_operand(c);
+    if (strchr(c->row->operands, 't') || !strcmp(c->row->operands, "M"))
+        fp_avoid_half_store(c, 108);
+}
+
+START_TEST(test_x87)
+{
+    struct native_profile profile = {.iterations = 400, .prepare = prepare};
+    ck_assert_uint_eq(fp_check_rows(is_x87, profile), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("x87 against the host");
+    TCase *tc = tcase_create("rows");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_test(tc, test_x87);
+    tcase_set_timeout(tc, 240);
+    suite_add_tcase(suite, tc);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
