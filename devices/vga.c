@@ -339,6 +339,8 @@ struct device *vga_create(struct machine *machine, struct pci_bus *bus, unsigned
     memory_map_set(memory, vga->lfb, 0, MEMORY_RAM, false);
     pci_function_init(&vga->pci[0], bus, slot, 0, &identity, &pci_ops, vga);
     pci_function_add_bar(&vga->pci[0], 0, PCI_BAR_MEMORY_PREFETCH, VGA_VRAM_BYTES);
+    /* No I/O BAR, but the legacy ports; they and the window at A0000h answer whatever these bits say. */
+    pci_function_define(&vga->pci[0], PCI_COMMAND, 2, 0, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
     bus_map_io(machine_bus(machine), PORT_FIRST, PORT_COUNT, &port_ops, vga, "vga");
     vga_memory_create(vga);
     vga_vbe_create(vga);
