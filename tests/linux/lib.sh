@@ -1,0 +1,71 @@
+# What the Linux tests share. Sourced with VMRR (the program) and ASSETS (tests/linux/fetch-assets) set.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+skip() {
+    echo "SKIP: $*"
+    exit 77
+}
+fail() {
+    echo "FAIL: $*"
+    exit 1
+}
+
+# kernel_of NAME: path of the kernel in the unpacked package, or skip
+kernel_of() {
+    local path
+    path=$(echo "$ASSETS/$1"/boot/vmlinuz-*)
+    [ -f "$path" ] || skip "package of $1 could not be fetched"
+    echo "$path"
+}
+
+# initrd_of NAME: made once
+initrd_of() {
+    local path=$ASSETS/initrd-$1.gz
+    (
+        flock 9
+        [ -f "$path" ] || "$here/make-initrd" "$ASSETS/$1" "$path"
+    ) 9>"$ASSETS/.lock-$1"
+    echo "$path"
+}
+
+new_disk() {
+    rm -f "$1"
+    truncate -s "${2:-64M}" "$1"
+}
+
+# linux_options KERNEL_NAME TASK DISK: fills the array options
+linux_options() {
+    local kernel initrd
+    kernel=$(kernel_of "$1") || exit $?
+    initrd=$(initrd_of "$1")
+    options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2" -no-reboot
+        -rtc base=2026-01-01)
+    [ -z "${3:-}" ] || options+=(-drive "file=$3,format=raw,if=ide")
+}
+
+record() { # record JOURNAL CONSOLE options...
+    local journal=$1 console=$2
+    shift 2
+    "$VMRR" record -q -o "$journal" -serial "file:$console" "$@" </dev/null || fail "record: exit $?"
+}
+
+replay() { # replay JOURNAL CONSOLE
+    "$VMRR" replay -q -serial "file:$2" "$1" </dev/null 2>"$work/replay.err" ||
+        { code=$?; cat "$work/replay.err"; fail "replay of $1: exit $code"; }
+    grep -q "replay: bit-exact" "$work/replay.err" || { cat "$work/replay.err"; fail "replay of $1 is not bit-exact"; }
+}
+
+# The event stream as text, without what depends on where frames were cut (how many bits of a digest a frame keeps).
+events() {
+    "$VMRR" dump "$1" | sed -E '/ digest /s/digest .*(..)$/digest \1/'
+}
+
+same_console() {
+    cmp "$1" "$2" || fail "the consoles of $1 and $2 differ"
+}
+said() { # said CONSOLE TEXT
+    grep -aq "$2" "$1" || { tail -n 30 "$1"; fail "the guest did not say: $2"; }
+}
