@@ -98,6 +98,9 @@ START_TEST(priorities_and_eoi)
     ck_assert(rig_intr(rig));
     ck_assert_int_eq(rig_acknowledge(rig), 0x6A);
     ck_assert_uint_eq(get(rig, PPR), 0x60);
+    put(rig, TPR, 0x65); /* of the same class: TPR shows in full */
+    ck_assert_uint_eq(get(rig, PPR), 0x65);
+    put(rig, TPR, 0);
     ck_assert(!rig_intr(rig)); /* 63h is of the same class */
     ck_assert_uint_eq(get(rig, ISR + 0x30), 1u << 10);
     send(rig, 0x70, false);
@@ -114,6 +117,8 @@ START_TEST(priorities_and_eoi)
     put(rig, EOI, 0); /* with nothing in service */
     ck_assert(!rig_intr(rig));
     ck_assert_int_eq(rig_acknowledge(rig), -1);
+    send(rig, 0x6A, false); /* edge-triggered this time */
+    ck_assert_uint_eq(get(rig, TMR + 0x30), 0);
     rig_destroy(rig);
 }
 END_TEST

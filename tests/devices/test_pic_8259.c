@@ -89,6 +89,8 @@ START_TEST(slave_comes_through_the_cascade)
 {
     struct rig *rig = rig_create(build);
     initialise(rig, 0x01);
+    drive(rig, 2, true); /* nothing but the slave is on the cascade */
+    ck_assert_uint_eq(irr(rig, 0x20), 0x00);
     drive(rig, 12, true);
     ck_assert_uint_eq(irr(rig, 0x20), 0x04);
     ck_assert_uint_eq(irr(rig, 0xA0), 0x10);

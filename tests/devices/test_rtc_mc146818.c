@@ -208,6 +208,23 @@ START_TEST(periodic_interrupt_does_not_drift)
 }
 END_TEST
 
+START_TEST(periodic_rates)
+{
+    for (unsigned rate = 1; rate < 16; rate++) {
+        struct rig *rig = rig_create(build);
+        unsigned hz = rate == 1 ? 256 : rate == 2 ? 128 : 32768u >> (rate - 1);
+        set(rig, 0x0A, (uint8_t)(0x20 | rate));
+        set(rig, 0x0B, 0x42);
+        uint64_t due_ns = (SECOND_NS + hz - 1) / hz;
+        rig_advance_to(rig, due_ns - 1);
+        ck_assert(!rig->line[0].level);
+        rig_advance_to(rig, due_ns);
+        ck_assert(rig->line[0].level);
+        rig_destroy(rig);
+    }
+}
+END_TEST
+
 START_TEST(alarm_interrupt)
 {
     struct rig *rig = rig_create(build);
@@ -310,5 +327,5 @@ END_TEST
 RIG_MAIN("rtc_mc146818", calendar_agrees_with_libc, calendar_every_day_of_four_centuries,
          starts_at_the_wall_clock_and_goes_with_virtual_time, binary_and_12_hour_formats, setting_the_time,
          divider_reset_restarts_the_second, update_in_progress, update_ended_interrupt,
-         periodic_interrupt_does_not_drift, alarm_interrupt, flags_without_interrupts, memory_and_nmi_mask,
+         periodic_interrupt_does_not_drift, periodic_rates, alarm_interrupt, flags_without_interrupts, memory_and_nmi_mask,
          state_is_whole)
