@@ -207,6 +207,8 @@ const struct insn *block_leave_to(struct interp *cpu, const struct insn *i, uint
 {
     struct block_cache *cache = cpu->cache;
 
+    if ((cpu->mode & MODE_CODE_MASK) != MODE_CODE64)
+        rip = (uint32_t)rip;
     if (!(block_of(i)->flags & BLOCK_SCRATCH)) {
         cache->pending = block_links_of(i);
         cache->pending_slot = slot;

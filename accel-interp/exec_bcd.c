@@ -1,5 +1,7 @@
 /* Decimal adjustment (AAA AAS AAM AAD DAA DAS) and BOUND: not in 64-bit code. Undefined flags as measured on Intel
- * processors: AAA, AAS: SF = OF = 0, ZF and PF from AL; DAA, DAS: OF = 0; AAM, AAD: CF = AF = OF = 0. */
+ * processors: AAA, AAS: SF = OF = 0, ZF and PF from AL; DAA, DAS: OF = 0; AAM: CF = AF = OF = 0; AAD: those of
+ * its addition. */
+#include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 
 static void bcd_flags(struct interp *cpu, uint8_t al, bool cf, bool af)
@@ -52,10 +54,9 @@ EXEC_STATIC(aam)
 
 EXEC_STATIC(aad)
 {
-    uint8_t al = (uint8_t)(reg_get8(cpu, REG_AL) + reg_get8(cpu, REG_AH) * (uint8_t)i->imm);
+    uint8_t tens = (uint8_t)(reg_get8(cpu, REG_AH) * (uint8_t)i->imm);
 
-    cpu->r[CPU_RAX].w = al;
-    bcd_flags(cpu, al, false, false);
+    cpu->r[CPU_RAX].w = alu_add8(cpu, reg_get8(cpu, REG_AL), tens);
     NEXT;
 }
 FORMS_ANY(forms_aaa, aaa_reg);

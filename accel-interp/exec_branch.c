@@ -26,6 +26,12 @@ static void check_flat(struct interp *cpu, const struct insn *i, uint64_t rip)
         RAISE_ERROR(EXC_GP, 0);
 }
 
+static void check_stack(struct interp *cpu, const struct insn *i, uint64_t pointer)
+{
+    if ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 && !mmu_canonical(pointer))
+        RAISE_ERROR(EXC_SS, 0);
+}
+
 static uint64_t direct_target(const struct interp *cpu, const struct insn *i)
 {
     return cpu->r[REG_RIP].q + i->imm;
@@ -199,8 +205,9 @@ static void push_segmented(struct interp *cpu, const struct insn *i, uint64_t va
     static const struct insn *call_slowly##bits(struct interp *cpu, const struct insn *i, uint64_t rip, unsigned slot) \
     {                                                                                                                  \
         uint64_t pointer = (pointer_less);                                                                             \
-        check_flat(cpu, i, rip);                                                                                       \
+        check_stack(cpu, i, pointer);                                                                                  \
         st##bits(cpu, i, pointer, (uint##bits##_t)interp_rip_next(cpu, i));                                            \
+        check_flat(cpu, i, rip); /* Intel's processors have pushed before they look at the target */                   \
         cpu->r[CPU_RSP].q = pointer;                                                                                   \
         if (slot == 0)                                                                                                 \
             return block_leave_to(cpu, i, rip, slot);                                                                  \
@@ -319,6 +326,7 @@ INDIRECT_FORMS_(call)
 #define RET_FLAT_(bits, pointer_now, pointer_more)                                                                     \
     EXEC_STATIC(ret_slowly##bits)                                                                                      \
     {                                                                                                                  \
+        check_stack(cpu, i, (pointer_now));                                                                            \
         uint64_t rip = ld##bits(cpu, i, (pointer_now));                                                                \
         check_flat(cpu, i, rip);                                                                                       \
         cpu->r[CPU_RSP].q = (pointer_more);                                                                            \

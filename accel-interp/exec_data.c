@@ -29,8 +29,12 @@ FORMS_SIZES(forms_mov_eg, mov_eg);
 FORMS_SIZES(forms_mov_ge, mov_ge);
 FORMS_SIZES(forms_mov_ei, mov_ei);
 FORMS_SIZES_REG(forms_mov_zi, mov_zi);
-FORMS_SIZES_REG(forms_mov_ao, mov_ao);
-FORMS_SIZES_REG(forms_mov_oa, mov_oa);
+#define FORMS_MOFFS(table, name)                                                                                       \
+    const struct insn_forms table = {                                                                                  \
+        .fn = {FORMS_ROW_(name##8_reg, name##8_reg), FORMS_ROW_(name##16_reg, name##16_reg),                           \
+               FORMS_ROW_(name##32_reg, name##32_reg), FORMS_ROW_(name##64_reg, name##64_reg)}}
+FORMS_MOFFS(forms_mov_ao, mov_ao);
+FORMS_MOFFS(forms_mov_oa, mov_oa);
 
 /* MOVNTI: no cache here to be bypassed. */
 const struct insn_forms forms_movnti = {.fn = {{0}, {0}, FORMS_ENTRY_MEM_(mov_eg32), FORMS_ENTRY_MEM_(mov_eg64)}};

@@ -1,8 +1,8 @@
 /* Shifts and rotates: SHL SHR SAR ROL ROR RCL RCR by 1, CL and an immediate, SHLD SHRD.
  *
  * Flags where the SDM leaves them undefined are as measured on Intel processors (Cascade Lake): AF is 0 after shifts; OF is
- * that of the first one-bit step, whatever the count, but for ROL and ROR by an immediate of 2 or more, which keep OF. A
- * masked count of 0 (for RCL and RCR: modulo the width plus one) changes no flag. */
+ * that of the first one-bit step, whatever the count, but for ROL and ROR of a register by an immediate of 2 or more, which
+ * keep OF. A masked count of 0 (for RCL and RCR: modulo the width plus one) changes no flag. */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 
@@ -12,7 +12,7 @@ static inline void shift_flags(struct interp *cpu, uint64_t sext_result, unsigne
     cpu->lf_aux = ((uint64_t)cf << 63) | ((uint64_t)(cf ^ of) << 62);
 }
 
-/* Each: a shifted by n, which is masked and not 0; imm says that the count was an immediate. */
+/* Each: a shifted by n, which is masked and not 0; imm: of a register by an immediate. */
 #define SHIFT_PRIMITIVES(bits, unused)                                                                                 \
     static inline unsigned msb##bits(uint##bits##_t a) { return (unsigned)(a >> ((bits)-1)); }                         \
     static inline unsigned msb_flip##bits(uint##bits##_t a) /* top two bits differ */                                  \
@@ -90,7 +90,7 @@ EXEC_ALL_SIZES(SHIFT_PRIMITIVES, )
     EXEC_REG(op##_ei_##bits, unsigned count = (unsigned)i->imm & COUNT_MASK(bits);                                     \
              uint##bits##_t dst = reg_get##bits(cpu, i->rm);                                                           \
              reg_set##bits(cpu, i->rm, SHIFT_BY(bits, op, dst, count, true)))                                          \
-    EXEC_MODIFY(op##_ei_##bits, bits, SHIFT_BY(bits, op, dst, (unsigned)i->imm & COUNT_MASK(bits), true), )            \
+    EXEC_MODIFY(op##_ei_##bits, bits, SHIFT_BY(bits, op, dst, (unsigned)i->imm & COUNT_MASK(bits), false), )           \
     EXEC_REG(op##_ec_##bits, unsigned count = cpu->r[CPU_RCX].b & COUNT_MASK(bits);                                    \
              uint##bits##_t dst = reg_get##bits(cpu, i->rm);                                                           \
              reg_set##bits(cpu, i->rm, SHIFT_BY(bits, op, dst, count, false)))                                         \

@@ -21,15 +21,27 @@ static void stack_set(struct interp *cpu, uint64_t offset)
         cpu->r[CPU_RSP].w = (uint16_t)offset;
 }
 
+static uint64_t stack_linear(struct interp *cpu, const struct insn *i, int64_t delta, unsigned size_bytes,
+                             enum tlb_access access)
+{
+    uint64_t offset = stack_offset(cpu, delta);
+
+    if ((cpu->mode & MODE_CODE_MASK) != MODE_CODE64)
+        return seg_linear(cpu, i, CPU_SS, offset, size_bytes, access);
+    if (!mmu_canonical(offset) || !mmu_canonical(offset + size_bytes - 1))
+        RAISE_ERROR(EXC_SS, 0);
+    return offset;
+}
+
 #define STACK_GENERAL(bits, unused)                                                                                    \
     /* Writes at RSP + delta; the caller moves RSP. */                                                                 \
     static inline void stack_write##bits(struct interp *cpu, const struct insn *i, int64_t delta, uint##bits##_t v)    \
     {                                                                                                                  \
-        st##bits(cpu, i, seg_linear(cpu, i, CPU_SS, stack_offset(cpu, delta), (bits) / 8, TLB_WRITE), v);              \
+        st##bits(cpu, i, stack_linear(cpu, i, delta, (bits) / 8, TLB_WRITE), v);                                       \
     }                                                                                                                  \
     static inline uint##bits##_t stack_read##bits(struct interp *cpu, const struct insn *i, int64_t delta)             \
     {                                                                                                                  \
-        return ld##bits(cpu, i, seg_linear(cpu, i, CPU_SS, stack_offset(cpu, delta), (bits) / 8, TLB_READ));           \
+        return ld##bits(cpu, i, stack_linear(cpu, i, delta, (bits) / 8, TLB_READ));                                    \
     }                                                                                                                  \
     static inline void stack_push##bits(struct interp *cpu, const struct insn *i, uint##bits##_t v)                    \
     {                                                                                                                  \
@@ -193,7 +205,8 @@ static void popf_write(struct interp *cpu, uint64_t value, bool upper_half)
 EXEC_SIZES_NOT8(POPF_FUNCTION, )
 const struct insn_forms forms_popf = {.fn = {{0}, {popf16}, {popf32}, {popf64}}};
 
-/* ENTER: imm is the frame's size, and the nesting level above it. The old frame pointers are read at RBP, downwards. */
+/* ENTER: imm is the frame's size, and the nesting level above it. The old frame pointers are read at RBP, downwards; the new
+ * top of the stack must be writable. */
 #define ENTER_FUNCTION(bits, unused)                                                                                   \
     EXEC_STATIC(enter##bits)                                                                                           \
     {                                                                                                                  \
@@ -211,7 +224,10 @@ const struct insn_forms forms_popf = {.fn = {{0}, {popf16}, {popf32}, {popf64}}}
             delta -= (bits) / 8;                                                                                       \
             stack_write##bits(cpu, i, delta, (uint##bits##_t)frame);                                                   \
         }                                                                                                              \
-        stack_set(cpu, stack_offset(cpu, delta - (int64_t)allocate));                                                  \
+        delta -= (int64_t)allocate;                                                                                    \
+        struct rmw probe;                                                                                              \
+        (void)rmw_ld##bits(cpu, i, stack_linear(cpu, i, delta, (bits) / 8, TLB_WRITE), &probe);                        \
+        stack_set(cpu, stack_offset(cpu, delta));                                                                      \
         reg_set##bits(cpu, CPU_RBP, (uint##bits##_t)frame);                                                            \
         NEXT;                                                                                                          \
     }

@@ -5,8 +5,8 @@
  * last slice. The registers are brought up to date before anything that may fault.
  *
  * Within a slice, runs of elements that lie in one page each and hit the TLB are done on host memory; anything else goes
- * element by element through mem.h. CMPS and SCAS set flags at the end of a slice only: a fault leaves them as they
- * were (SDM vol. 2, CMPS). */
+ * element by element through mem.h. CMPS and SCAS set flags when the last slice is done: a fault leaves them as they were
+ * (SDM vol. 2, CMPS). */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 #include "accel-interp/segment.h"
@@ -26,6 +26,20 @@ static inline void string_move(struct interp *cpu, const struct insn *i, unsigne
     default: cpu->r[reg].w = (uint16_t)(cpu->r[reg].w + delta);
     }
 }
+
+/* With 32-bit addresses in 64-bit code a repeated instruction clears the upper half of its count, even if the count is 0 or
+ * its first access faults; MOVS and STOS those of their pointers too. used: bit n for register n. */
+static inline void string_truncate(struct interp *cpu, const struct insn *i, unsigned used)
+{
+    if (insn_asize(i) != 2)
+        return;
+    for (unsigned reg = 0; reg < 8; reg++)
+        if (used & (1u << reg))
+            cpu->r[reg].q = cpu->r[reg].d;
+}
+#define MOVS_CLEARS (1u << CPU_RCX | 1u << CPU_RSI | 1u << CPU_RDI)
+#define STOS_CLEARS (1u << CPU_RCX | 1u << CPU_RDI)
+#define LODS_CLEARS (1u << CPU_RCX)
 
 static inline uint64_t string_linear(struct interp *cpu, const struct insn *i, unsigned reg, unsigned seg,
                                      unsigned size_bytes, enum tlb_access access)
@@ -94,12 +108,13 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
 
 /* REP MOVS, STOS, LODS: `run` tries some iterations on host memory and says how many it did; `one` does one. Both bring the
  * pointers up to date, here goes the count. */
-#define STRING_REP(name, run, one)                                                                                     \
+#define STRING_REP(name, used, run, one)                                                                               \
     EXEC_STATIC(rep_##name)                                                                                            \
     {                                                                                                                  \
         uint64_t count = cpu->r[CPU_RCX].q & string_mask(i);                                                           \
         uint64_t left = count ? string_slice(count) : 0;                                                               \
         bool again = count != left;                                                                                    \
+        string_truncate(cpu, i, used);                                                                                 \
         while (left) {                                                                                                 \
             uint64_t done = run(cpu, i, left);                                                                         \
             if (!done) {                                                                                               \
@@ -112,7 +127,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
         return string_end(cpu, i, again);                                                                              \
     }
 
-/* REPE/REPNE CMPS, SCAS: they end early; `a` and `b` are what was compared last. */
+/* REPE/REPNE CMPS, SCAS: they end early; pair is what was compared last. */
 #define STRING_REP_COMPARE(name, bits, run, one)                                                                       \
     EXEC_STATIC(rep_##name)                                                                                            \
     {                                                                                                                  \
@@ -120,6 +135,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
         uint64_t left = count ? string_slice(count) : 0;                                                               \
         bool again = count != left, while_equal = string_while_equal(i);                                                \
         uint##bits##_t pair[2];                                                                                        \
+        string_truncate(cpu, i, 1u << CPU_RCX);                                                                        \
         if (!count)                                                                                                    \
             return string_end(cpu, i, false);                                                                          \
         do {                                                                                                           \
@@ -131,8 +147,10 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
             string_move(cpu, i, CPU_RCX, 0 - done);                                                                    \
             left -= done;                                                                                              \
         } while (left && (pair[0] == pair[1]) == while_equal);                                                         \
-        alu_sub##bits(cpu, pair[0], pair[1]);                                                                          \
-        return string_end(cpu, i, again && (pair[0] == pair[1]) == while_equal);                                       \
+        again = again && (pair[0] == pair[1]) == while_equal;                                                          \
+        if (!again)                                                                                                    \
+            alu_sub##bits(cpu, pair[0], pair[1]);                                                                      \
+        return string_end(cpu, i, again);                                                                              \
     }
 
 /* Forward copy in the order of the elements: overlapping ranges repeat a pattern, as the CPU does. */
@@ -221,16 +239,16 @@ EXEC_ALL_SIZES(STRING_COPY, )
     EXEC_REG(movs##bits, movs_one##bits(cpu, i))                                                                       \
     EXEC_REG(stos##bits, stos_one##bits(cpu, i))                                                                       \
     EXEC_REG(lods##bits, lods_one##bits(cpu, i))                                                                       \
-    STRING_REP(movs##bits, movs_run##bits, movs_one##bits)                                                             \
-    STRING_REP(stos##bits, stos_run##bits, stos_one##bits)                                                             \
-    STRING_REP(lods##bits, lods_run##bits, lods_one##bits)
+    STRING_REP(movs##bits, MOVS_CLEARS, movs_run##bits, movs_one##bits)                                                             \
+    STRING_REP(stos##bits, STOS_CLEARS, stos_run##bits, stos_one##bits)                                                             \
+    STRING_REP(lods##bits, LODS_CLEARS, lods_run##bits, lods_one##bits)
 EXEC_ALL_SIZES(STRING_MOVE, )
 
 #define STRING_COMPARE(bits, unused)                                                                                   \
     static inline void cmps_one##bits(struct interp *cpu, const struct insn *i, uint##bits##_t pair[2])                \
     {                                                                                                                  \
-        pair[0] = ld##bits(cpu, i, string_linear(cpu, i, CPU_RSI, i->seg, (bits) / 8, TLB_READ));                      \
         pair[1] = ld##bits(cpu, i, string_linear(cpu, i, CPU_RDI, CPU_ES, (bits) / 8, TLB_READ));                      \
+        pair[0] = ld##bits(cpu, i, string_linear(cpu, i, CPU_RSI, i->seg, (bits) / 8, TLB_READ));                      \
         string_step##bits(cpu, i, CPU_RSI, 1);                                                                         \
         string_step##bits(cpu, i, CPU_RDI, 1);                                                                         \
     }                                                                                                                  \

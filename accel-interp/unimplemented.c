@@ -53,10 +53,10 @@ static struct accel_unimplemented *find_entry(struct unimplemented_log *log, con
         if (!strcmp(log->entry[n].name, name))
             return &log->entry[n];
     }
-    if (log->count == LOG_ENTRIES)
-        return NULL;
+    if (log->count == LOG_ENTRIES) /* the last one is "other" */
+        return &log->entry[LOG_ENTRIES - 1];
     struct accel_unimplemented *entry = &log->entry[log->count++];
-    memcpy(entry->name, name, sizeof entry->name);
+    snprintf(entry->name, sizeof entry->name, "%s", log->count == LOG_ENTRIES ? "other" : name);
     return entry;
 }
 
@@ -64,9 +64,8 @@ void unimplemented_log_add_name(struct unimplemented_log *log, const char *what,
 {
     char name[sizeof log->entry[0].name] = "";
 
-    snprintf(name, sizeof name, "%s", log->count == LOG_ENTRIES - 1 ? "other" : what);
+    snprintf(name, sizeof name, "%s", what);
     struct accel_unimplemented *entry = find_entry(log, name);
-    CHECK(entry);
     if (entry->count++ == 0) {
         entry->first_icount = icount;
         entry->first_rip = rip;

@@ -6,7 +6,7 @@
  * what came out. The interpreter runs it at CPL 3 with page tables that map the same linear addresses in the same way.
  *
  * Linear layout, the same on both sides; all else is not present:
- *   NATIVE_CODE   two pages, filled with INT3; the instruction lies anywhere in the first, or runs into the second
+ *   NATIVE_CODE   two pages, read only, filled with INT3; the instruction lies anywhere in the first, or runs into the second
  *   NATIVE_DATA   NATIVE_DATA_BYTES, read and write, between two pages that are not present
  *   NATIVE_RODATA one page, read only, behind the second of them
  *

@@ -17,9 +17,11 @@
 #define USER_CS32 0x23u
 #define USER_DS 0x2Bu
 
-/* Guest physical layout, all below 1 MiB; supervisor structures are mapped where they lie. */
+/* Guest physical layout, all below 1 MiB. Supervisor structures are mapped in the upper half, where no case can tell them
+ * from the host's kernel. */
+#define SUPERVISOR 0xFFFFFF8000000000ull
 enum {
-    PHYS_TABLES = 0x10000, /* PML4, PDPT, PD low, PT low, PT arena */
+    PHYS_TABLES = 0x10000,
     PHYS_GDT = 0x20000,
     PHYS_IDT = 0x21000,
     PHYS_TSS = 0x22000,
@@ -53,19 +55,21 @@ static uint64_t get64(struct native_harness *h, uint64_t gpa)
 
 static void build_tables(struct native_harness *h)
 {
-    const uint64_t pml4 = PHYS_TABLES, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000, pt_low = pml4 + 0x3000,
-                   pt_arena = pml4 + 0x4000;
+    const uint64_t pml4 = PHYS_TABLES, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000, pt_arena = pml4 + 0x3000,
+                   high_pdpt = pml4 + 0x4000, high_pd = pml4 + 0x5000, high_pt = pml4 + 0x6000;
 
     put64(h, pml4, pdpt | 0x67);
     put64(h, pdpt, pd | 0x67);
-    put64(h, pd, pt_low | 0x67);
+    put64(h, pml4 + 511 * 8, high_pdpt | 0x67);
+    put64(h, high_pdpt, high_pd | 0x67);
+    put64(h, high_pd, high_pt | 0x67);
     put64(h, pd + (NATIVE_CODE >> 21) * 8, pt_arena | 0x67);
     for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000)
-        put64(h, pt_low + (gpa >> 12) * 8, gpa | 0x63); /* supervisor */
+        put64(h, high_pt + (gpa >> 12) * 8, gpa | 0x63); /* supervisor */
     for (uint64_t page = 0; page < 0x16000; page += 0x1000) {
         uint64_t linear = NATIVE_CODE + page, rights = 0;
         if (linear < NATIVE_CODE + NATIVE_CODE_BYTES)
-            rights = 0x67;
+            rights = 0x65;
         else if (linear >= NATIVE_DATA && linear < NATIVE_DATA + NATIVE_DATA_BYTES)
             rights = 0x67;
         else if (linear >= NATIVE_RODATA && linear < NATIVE_RODATA + NATIVE_RODATA_BYTES)
@@ -83,10 +87,13 @@ static void build_descriptors(struct native_harness *h)
     put64(h, PHYS_GDT + 0x28, 0x00CFF3000000FFFFull);
     put64(h, PHYS_GDT + 0x30, 0x00AFFB000000FFFFull);
     for (unsigned vector = 0; vector < 32; vector++) {
-        uint64_t handler = PHYS_HANDLERS + vector * 16;
-        put64(h, PHYS_IDT + vector * 16, (handler & 0xFFFF) | 0x00100000u | (0x8E00ull << 32) | (handler >> 16 << 48));
+        uint64_t handler = SUPERVISOR + PHYS_HANDLERS + vector * 16;
+        put64(h, PHYS_IDT + vector * 16,
+              (handler & 0xFFFF) | 0x00100000u | (0x8E00ull << 32) | ((handler >> 16 & 0xFFFF) << 48));
+        put64(h, PHYS_IDT + vector * 16 + 8, handler >> 32);
     }
-    put64(h, PHYS_TSS + 4, PHYS_STACK_TOP);
+    put64(h, PHYS_TSS + 4, SUPERVISOR + PHYS_STACK_TOP);
+    put64(h, PHYS_TSS + 0x60, 0xFFFFull << 48); /* no I/O bitmap */
 }
 
 static struct cpu_segment segment(uint16_t selector, uint16_t attributes)
@@ -103,11 +110,11 @@ static void build_state(struct native_harness *h)
     s->segment[CPU_SS] = s->segment[CPU_DS] = s->segment[CPU_ES] = segment(USER_DS, 0xC0F3);
     s->segment[CPU_FS] = s->segment[CPU_GS] =
         (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE}; /* null, as in a host process */
-    s->segment[CPU_TR] = (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = PHYS_TSS};
+    s->segment[CPU_TR] = (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = SUPERVISOR + PHYS_TSS};
     s->segment[CPU_LDTR] = (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE};
-    s->gdtr_base = PHYS_GDT;
+    s->gdtr_base = SUPERVISOR + PHYS_GDT;
     s->gdtr_limit = 0x7F;
-    s->idtr_base = PHYS_IDT;
+    s->idtr_base = SUPERVISOR + PHYS_IDT;
     s->idtr_limit = 0x1FF;
     s->cr0 = 0x80010033;                     /* PG WP NE ET MP PE */
     s->cr3 = PHYS_TABLES;
@@ -201,9 +208,9 @@ static void interp_unwind_fault(struct native_harness *h, struct native_state *o
 {
     static const uint32_t with_error = 1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP |
                                        1u << EXC_PF | 1u << EXC_AC;
-    uint64_t frame = out->gpr[CPU_RSP];
+    uint64_t frame = out->gpr[CPU_RSP] - SUPERVISOR;
 
-    out->vector = (int)(out->rip - PHYS_HANDLERS) / 16;
+    out->vector = (int)(out->rip - SUPERVISOR - PHYS_HANDLERS) / 16;
     out->cr2 = out->vector == EXC_PF ? cr2 : 0;
     if (with_error & (1u << out->vector)) {
         out->error = (uint32_t)get64(h, frame);
@@ -240,7 +247,7 @@ static void interp_run(struct native_harness *h, const struct native_case *c, st
     *out = (struct native_state){.vector = -1, .rip = s.rip, .rflags = s.rflags};
     memcpy(out->gpr, s.gpr, sizeof out->gpr);
     state_get_fx(&s, out->fx);
-    if (s.rip >= PHYS_HANDLERS && s.rip < PHYS_HANDLERS + 32 * 16)
+    if (s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16)
         interp_unwind_fault(h, out, s.cr2);
     if (out->vector == EXC_BP) { /* not reached by a case that ends at an INT3: it stops before it */
         out->rip--;
@@ -304,6 +311,8 @@ static void normalise_common(const struct native_profile *profile, struct native
     s->rflags &= ~(uint64_t)(profile->ignore_rflags | 0x210000u); /* RF of a fault's frame, ID */
     if (s->vector < 0 || !(error_matters & (1u << s->vector)))
         s->error = 0;
+    if (s->vector == EXC_PF && s->cr2 >> 47) /* Linux says "present" for its own half */
+        s->error |= 1;
     memset(s->fx + NATIVE_FX_FTW + 1, 0, 1);
     memset(s->fx + NATIVE_FX_MXCSR_MASK, 0, 4);
     for (unsigned n = 0; n < 8; n++)
@@ -356,6 +365,9 @@ bool native_check_case(struct native_harness *h, struct native_case *c, const st
     if (!compare(true, c, profile, &a, host_data, &b, interp_data))
         return true;
     print_case(c);
+    if (a.vector >= 0 || b.vector >= 0)
+        fprintf(stderr, "    host vector %d cr2 %llx, interp vector %d cr2 %llx\n", a.vector, (unsigned long long)a.cr2, b.vector,
+                (unsigned long long)b.cr2);
     compare(false, c, profile, &a, host_data, &b, interp_data);
     return false;
 }

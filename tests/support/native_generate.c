@@ -245,6 +245,12 @@ static void emit_modrm(struct native_case *c, struct encoding *e, struct choice 
     emit(e, (uint64_t)k->disp, k->disp_bytes);
 }
 
+/* Not into the instruction itself: the host would run on. */
+static uint64_t branch_distance(uint64_t distance)
+{
+    return (int8_t)distance < 0 && (int8_t)distance >= -15 ? distance - 16 : distance;
+}
+
 static void emit_immediates(struct native_case *c, struct encoding *e, const struct choice *k)
 {
     const struct opcode_row *row = c->row;
@@ -256,10 +262,12 @@ static void emit_immediates(struct native_case *c, struct encoding *e, const str
         emit(e, native_value(c), word);
     if (has_operand(row, "Iv"))
         emit(e, native_value(c), size);
-    if (has_operand(row, "Ib") || has_operand(row, "sIb") || has_operand(row, "Jb"))
+    if (has_operand(row, "Ib") || has_operand(row, "sIb"))
         emit(e, native_value(c), 1);
+    if (has_operand(row, "Jb"))
+        emit(e, branch_distance(native_value(c)), 1);
     if (has_operand(row, "Jz")) /* within the code most of the time */
-        emit(e, chance(c, 80) ? between(c, 0, 0x1000) - c->offset : native_value(c), word);
+        emit(e, branch_distance(chance(c, 80) ? between(c, 0, 0x1000) - c->offset : native_value(c)), word);
     if (has_letter(row, 'O'))
         emit(e, choose_target(c, &(struct native_profile){0}), c->bits == 64 ? (k->address ? 4 : 8) : k->address ? 2 : 4);
 }
@@ -331,6 +339,24 @@ static void place_implicit(struct native_case *c)
         c->in.gpr[CPU_RBP] = choose_target(c, &(struct native_profile){0});
 }
 
+/* Targets of indirect branches and returns, within the code most of the time. */
+static void place_branch(struct native_case *c)
+{
+    uint64_t to = chance(c, 80) ? NATIVE_CODE + between(c, 0, 0x1FFF) : native_random(c);
+    uint64_t from = strcmp(c->row->mnemonic, "RET") ? c->target : c->in.gpr[CPU_RSP];
+
+    if (native_group_of(c->row) != NATIVE_GROUP_BRANCH)
+        return;
+    if (to - c->in.rip < 16)
+        to += 16;
+    if (from >= NATIVE_DATA && from + 8 <= NATIVE_DATA + NATIVE_DATA_BYTES)
+        memcpy(c->data + (from - NATIVE_DATA), &to, 8);
+    if (!c->memory && c->row->modrm != MODRM_NONE)
+        for (unsigned n = 0; n < 16; n++)
+            if (n != CPU_RSP)
+                c->in.gpr[n] = to;
+}
+
 /* Interesting values where the instruction will look. */
 static void place_operand(struct native_case *c)
 {
@@ -356,6 +382,8 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
         return false;
     native_case_init(c, seed, bits);
     c->row = row;
+    if (bits == 64 && chance(c, 2))
+        c->in.gpr[CPU_RSP] |= 1ull << 62;
     emit_prefixes(c, &e, &k);
     if (bits == 64 && chance(c, 60)) {
         k.rex_bits = (uint8_t)(native_random(c) & 15);
@@ -381,10 +409,12 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
     }
     if (e.length > 15)
         return false;
+    place_branch(c);
     if (bits == 32)
         for (unsigned n = 0; n < 16; n++)
             c->in.gpr[n] = n < 8 ? (uint32_t)c->in.gpr[n] : 0;
-    place_operand(c);
+    if (native_group_of(row) != NATIVE_GROUP_BRANCH)
+        place_operand(c);
     memcpy(c->code, e.bytes, e.length);
     c->length = e.length;
     if (profile->prepare)

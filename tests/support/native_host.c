@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #define USER_CS64 0x33u
 #define USER_CS32 0x23u
@@ -22,6 +23,7 @@ static struct {
     ucontext_t home; /* where the process was when it entered */
     uint8_t home_fx[NATIVE_FX_BYTES];
     bool inside;
+    uint8_t *code; /* NATIVE_CODE once more, writable */
 } host;
 
 static const int gpr_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -90,19 +92,33 @@ static void on_signal(int number, siginfo_t *info, void *context)
     }
 }
 
-static void host_map(void)
+static void *map_at(uint32_t linear, size_t size_bytes, int protection, int file)
 {
-    const int fixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE;
-    void *code = mmap((void *)(uintptr_t)NATIVE_CODE, NATIVE_CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC, fixed, -1, 0);
-    void *data = mmap((void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES, PROT_READ | PROT_WRITE, fixed, -1, 0);
-    void *rodata = mmap((void *)(uintptr_t)NATIVE_RODATA, NATIVE_RODATA_BYTES, PROT_READ | PROT_WRITE, fixed, -1, 0);
+    int flags = MAP_FIXED_NOREPLACE | MAP_POPULATE | (file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+    void *at = mmap((void *)(uintptr_t)linear, size_bytes, protection, flags, file, 0);
 
-    if (code == MAP_FAILED || data == MAP_FAILED || rodata == MAP_FAILED) {
+    if (at == MAP_FAILED) {
         perror("mmap of the native arena");
         exit(1);
     }
+    return at;
+}
+
+static void host_map(void)
+{
+    int file = memfd_create("native code", 0);
+
+    if (file < 0 || ftruncate(file, NATIVE_CODE_BYTES)) {
+        perror("memfd_create");
+        exit(1);
+    }
+    host.code = mmap(NULL, NATIVE_CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    memset(host.code, 0xCC, NATIVE_CODE_BYTES);
+    map_at(NATIVE_CODE, NATIVE_CODE_BYTES, PROT_READ | PROT_EXEC, file); /* no case changes its own code */
+    close(file);
+    map_at(NATIVE_DATA, NATIVE_DATA_BYTES, PROT_READ | PROT_WRITE, -1);
+    void *rodata = map_at(NATIVE_RODATA, NATIVE_RODATA_BYTES, PROT_READ | PROT_WRITE, -1);
     memset(rodata, 0x5A, NATIVE_RODATA_BYTES);
-    memset(code, 0xCC, NATIVE_CODE_BYTES);
     mprotect(rodata, NATIVE_RODATA_BYTES, PROT_READ);
 }
 
@@ -122,12 +138,14 @@ static void host_install(void)
 
 void native_host_run(const struct native_case *c, struct native_state *out, uint8_t *data_out)
 {
-    uint8_t *code = (uint8_t *)(uintptr_t)(NATIVE_CODE + c->offset);
+    uint8_t *code = host.code + c->offset;
 
     memcpy(code, c->code, c->length);
     memcpy((void *)(uintptr_t)NATIVE_DATA, c->data, NATIVE_DATA_BYTES);
     host.c = c;
     host.out = out;
+    /* NT and ID stay through a signal frame: a POPF before may have set them. */
+    __asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" : : : "cc", "memory");
     raise(SIGUSR1);
     memcpy(data_out, (void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
     memset(code, 0xCC, c->length);
@@ -148,6 +166,7 @@ void native_host_open(void)
 void native_host_close(void)
 {
     munmap((void *)(uintptr_t)NATIVE_CODE, NATIVE_CODE_BYTES);
+    munmap(host.code, NATIVE_CODE_BYTES);
     munmap((void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
     munmap((void *)(uintptr_t)NATIVE_RODATA, NATIVE_RODATA_BYTES);
 }
