@@ -329,7 +329,7 @@ START_TEST(test_outcome_is_an_input)
     settle(bench);
     ck_assert_int_eq(bench->job[0].status, STATUS_IO);
     ck_assert_int_eq(bench->job[1].status, STATUS_IO);
-    ck_assert_uint_eq(bench->job[0].data[0], 0);
+    ck_assert_uint_eq(bench->job[0].data[1], 0);
     ck_assert_uint_eq(bench->probe->log_count, 2); /* the work was done all the same */
     ck_assert_uint_eq(bench->probe->bytes[7 * 512], 0x66);
     bench->fake->input->ops = live;
