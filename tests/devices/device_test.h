@@ -96,6 +96,7 @@ static inline void rig_copy_state(struct rig *from, struct rig *to)
         free(bytes);
     }
     ck_assert(!a && !b);
+    machine_set_a20(to->fake->machine, machine_a20(from->fake->machine)); /* the machine's own state */
     for (b = machine_device_first(to->fake->machine); b; b = b->next)
         if (b->class->post_load)
             b->class->post_load(b);
