@@ -28,10 +28,18 @@ _Noreturn static void refuse(struct interp *cpu, const struct insn *i)
     interp_raise_error(cpu, i, EXC_GP, 0);
 }
 
+/* Registers that this CPU rightly does not have: refused without being named. */
+static bool known_absent(uint32_t index)
+{
+    return index == MSR_MISC_FEATURES || (index >= MSR_AMD_FIRST && index <= MSR_AMD_LAST);
+}
+
 _Noreturn static void unknown(struct interp *cpu, const struct insn *i, uint32_t index, const char *verb)
 {
     char name[48];
 
+    if (known_absent(index))
+        refuse(cpu, i);
     snprintf(name, sizeof name, "%s %#x", verb, index);
     interp_sync_position(cpu, i);
     unimplemented_log_add_name(cpu->unimplemented_log, name, machine_position(cpu->accel.machine).icount,
@@ -75,6 +83,8 @@ static uint64_t *storage(struct interp *cpu, uint32_t index)
     switch (index) {
     case MSR_BIOS_SIGN_ID:
         return &s->bios_sign_id;
+    case MSR_MCG_STATUS:
+        return has(cpu, "mca") ? &s->mcg_status : NULL;
     case MSR_SYSENTER_CS:
         return &s->sysenter_cs;
     case MSR_SYSENTER_ESP:
@@ -144,6 +154,10 @@ uint64_t msr_read(struct interp *cpu, const struct insn *i, uint32_t index)
         if (has(cpu, "arch-capabilities"))
             return ARCH_CAPABILITIES;
         break;
+    case MSR_MCG_CAP:
+        if (has(cpu, "mca"))
+            return 0; /* no banks: nothing here reports errors */
+        break;
     case MSR_MISC_ENABLE:
         return cpu->s.misc_enable | MISC_ENABLE_FIXED;
     case MSR_EFER:
@@ -185,6 +199,8 @@ static bool storable(uint32_t index, uint64_t value)
     case MSR_TSC_AUX:
     case MSR_SFMASK:
         return !(value >> 32);
+    case MSR_MCG_STATUS:
+        return value == 0;
     default:
         break;
     }

@@ -17,6 +17,9 @@
 #define MSR_SYSENTER_CS 0x174u
 #define MSR_SYSENTER_ESP 0x175u
 #define MSR_SYSENTER_EIP 0x176u
+#define MSR_MISC_FEATURES 0x140u /* of later models: not here, but Linux asks */
+#define MSR_MCG_CAP 0x179u
+#define MSR_MCG_STATUS 0x17Au
 #define MSR_MISC_ENABLE 0x1A0u
 #define MSR_DEBUG_CONTROL 0x1D9u
 #define MSR_MTRR_VARIABLE 0x200u /* 8 pairs of base and mask */
@@ -28,6 +31,8 @@
 #define MSR_TSC_DEADLINE 0x6E0u
 #define MSR_X2APIC_FIRST 0x800u
 #define MSR_X2APIC_LAST 0x8FFu
+#define MSR_AMD_FIRST 0xC0010000u /* another vendor's block */
+#define MSR_AMD_LAST 0xC001FFFFu
 #define MSR_EFER 0xC0000080u
 #define MSR_STAR 0xC0000081u
 #define MSR_LSTAR 0xC0000082u

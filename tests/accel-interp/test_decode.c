@@ -1,0 +1,398 @@
+/* The decoder: operand by operand for chosen encodings, and validity and length of random bytes against capstone. Where the
+ * two differ there is a reason, and explained() knows it. */
+#include "accel-interp/decode.h"
+
+#include <capstone/capstone.h>
+#include <check.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MODE16 (MODE_CODE16 | MODE_REAL)
+#define MODE32 (MODE_CODE32 | MODE_FLAT | MODE_STACK32)
+#define MODE64 (MODE_CODE64 | MODE_FLAT | MODE_STACK32 | MODE_LONG)
+#define RANDOM_CASES 150000u
+
+static struct decode_tables *tables;
+
+static void setup(void)
+{
+    struct cpu_model model;
+    struct error error = {""};
+
+    ck_assert_int_eq(cpu_model_init(&model, "vmrr", &error), STATUS_OK);
+    tables = decode_tables_create(&model);
+}
+
+static void teardown(void) { decode_tables_destroy(tables); }
+
+static enum decode_status decode(unsigned mode, const char *hex, struct decoded *out)
+{
+    uint8_t bytes[32];
+    unsigned count = 0;
+
+    for (const char *p = hex; *p; p += strspn(p, " ")) {
+        bytes[count++] = (uint8_t)strtoul(p, (char **)&p, 16);
+    }
+    return decode_insn(tables, (uint8_t)mode, bytes, count, 0, 0, out);
+}
+
+static struct insn good(unsigned mode, const char *hex, const char *mnemonic, unsigned length)
+{
+    struct decoded out;
+
+    ck_assert_msg(decode(mode, hex, &out) == DECODE_OK, "%s", hex);
+    ck_assert_str_eq(out.row->mnemonic, mnemonic);
+    ck_assert_uint_eq(out.insn.len, length);
+    return out.insn;
+}
+
+static void undefined(unsigned mode, const char *hex)
+{
+    struct decoded out;
+    ck_assert_msg(decode(mode, hex, &out) == DECODE_UNDEFINED, "%s", hex);
+}
+
+START_TEST(test_registers)
+{
+    struct insn i = good(MODE64, "00 e1", "ADD", 2); /* ADD CL,AH */
+    ck_assert_uint_eq(i.reg, 1);
+    ck_assert_uint_eq(i.rm, 8);
+    ck_assert_uint_eq(insn_osize(&i), 0);
+    i = good(MODE64, "40 00 e1", "ADD", 3); /* with REX: SPL */
+    ck_assert_uint_eq(i.reg, 32);
+    i = good(MODE64, "45 00 e1", "ADD", 3); /* R12B to R9B */
+    ck_assert_uint_eq(i.reg, 96);
+    ck_assert_uint_eq(i.rm, 72);
+    i = good(MODE64, "4d 01 c8", "ADD", 3);
+    ck_assert_uint_eq(i.reg, 9);
+    ck_assert_uint_eq(i.rm, 8);
+    ck_assert_uint_eq(insn_osize(&i), 3);
+    i = good(MODE64, "49 05 01 00 00 00", "ADD", 6); /* the accumulator, in spite of REX.B */
+    ck_assert_uint_eq(i.rm, 0);
+    i = good(MODE64, "41 b4 07", "MOV", 3); /* R12B */
+    ck_assert_uint_eq(i.reg, 96);
+    i = good(MODE32, "b4 07", "MOV", 2); /* AH */
+    ck_assert_uint_eq(i.reg, 1);
+    i = good(MODE32, "0f 20 00", "MOV", 3); /* CR0 to EAX, whatever mod says */
+    ck_assert_uint_eq(i.rm, 0);
+}
+END_TEST
+
+START_TEST(test_memory)
+{
+    struct insn i = good(MODE64, "8b 44 cd fc", "MOV", 4); /* [RBP + RCX*8 - 4] */
+    ck_assert_uint_eq(i.base, CPU_RBP);
+    ck_assert_uint_eq(i.scaled, CPU_RCX);
+    ck_assert_uint_eq(i.scale, 3);
+    ck_assert_int_eq(i.disp, -4);
+    ck_assert_uint_eq(i.seg, CPU_SS);
+    i = good(MODE64, "42 8b 04 25 78 56 34 12", "MOV", 8); /* [R12*1 + 12345678] */
+    ck_assert_uint_eq(i.base, REG_ZERO);
+    ck_assert_uint_eq(i.scaled, 12);
+    ck_assert_int_eq(i.disp, 0x12345678);
+    i = good(MODE64, "8b 04 24", "MOV", 3); /* [RSP]: no index */
+    ck_assert_uint_eq(i.base, CPU_RSP);
+    ck_assert_uint_eq(i.scaled, REG_ZERO);
+    ck_assert_uint_eq(i.seg, CPU_SS);
+    i = good(MODE64, "41 8b 45 00", "MOV", 4); /* [R13 + 0]: not RBP, so DS */
+    ck_assert_uint_eq(i.base, 13);
+    ck_assert_uint_eq(i.seg, CPU_DS);
+    i = good(MODE64, "c7 05 10 00 00 00 01 02 03 04", "MOV", 10); /* RIP-relative, an immediate behind */
+    ck_assert_uint_eq(i.base, REG_RIP);
+    ck_assert_int_eq(i.disp, 0x10 + 10);
+    ck_assert_uint_eq(i.imm, 0x04030201);
+    i = good(MODE32, "8b 05 10 00 00 00", "MOV", 6);
+    ck_assert_uint_eq(i.base, REG_ZERO);
+    ck_assert_int_eq(i.disp, 0x10);
+    i = good(MODE16, "8b 42 80", "MOV", 3); /* [BP + SI - 80h] */
+    ck_assert_uint_eq(i.base, CPU_RBP);
+    ck_assert_uint_eq(i.scaled, CPU_RSI);
+    ck_assert_int_eq(i.disp, -0x80);
+    ck_assert_uint_eq(i.seg, CPU_SS);
+    ck_assert_uint_eq(insn_asize(&i), 1);
+    i = good(MODE16, "8b 06 34 12", "MOV", 4);
+    ck_assert_uint_eq(i.base, REG_ZERO);
+    ck_assert_int_eq(i.disp, 0x1234);
+    i = good(MODE16, "67 66 2e 8b 04 24", "MOV", 6);
+    ck_assert_uint_eq(insn_asize(&i), 2);
+    ck_assert_uint_eq(insn_osize(&i), 2);
+    ck_assert_uint_eq(i.seg, CPU_CS);
+    i = good(MODE64, "64 2e 8b 00", "MOV", 4); /* CS is ignored, FS stays */
+    ck_assert_uint_eq(i.seg, CPU_FS);
+}
+END_TEST
+
+START_TEST(test_immediates)
+{
+    ck_assert_uint_eq(good(MODE64, "48 83 c0 ff", "ADD", 4).imm, UINT64_MAX);
+    ck_assert_uint_eq(good(MODE64, "48 81 c0 00 00 00 80", "ADD", 7).imm, 0xFFFFFFFF80000000ull);
+    ck_assert_uint_eq(good(MODE64, "48 b8 01 02 03 04 05 06 07 08", "MOV", 10).imm, 0x0807060504030201ull);
+    ck_assert_uint_eq(good(MODE64, "b8 00 00 00 80", "MOV", 5).imm, 0x80000000ull);
+    ck_assert_uint_eq(good(MODE64, "66 b8 00 80", "MOV", 4).imm, 0x8000);
+    ck_assert_uint_eq(good(MODE64, "c8 34 12 03", "ENTER", 4).imm, 0x031234);
+    ck_assert_uint_eq(good(MODE64, "a1 01 02 03 04 05 06 07 08", "MOV", 9).imm, 0x0807060504030201ull);
+    ck_assert_uint_eq(good(MODE16, "a1 01 02", "MOV", 3).imm, 0x0201);
+    ck_assert_uint_eq(good(MODE32, "ea 01 02 03 04 05 06", "JMP", 7).imm, 0x060504030201ull);
+    ck_assert_uint_eq(good(MODE64, "eb fe", "JMP", 2).imm, 0);
+    ck_assert_uint_eq(good(MODE64, "66 e9 fb ff ff ff", "JMP", 6).imm, 1); /* Intel: 32 bits in spite of 66 */
+    ck_assert_uint_eq(good(MODE32, "66 e9 fc ff", "JMP", 4).imm, 0);
+    ck_assert_uint_eq(good(MODE16, "0f 84 00 80", "JZ", 4).imm, (uint64_t)(-0x8000 + 4));
+}
+END_TEST
+
+START_TEST(test_sizes)
+{
+    struct insn i = good(MODE64, "50", "PUSH", 1);
+    ck_assert_uint_eq(insn_osize(&i), 3);
+    i = good(MODE64, "66 50", "PUSH", 2);
+    ck_assert_uint_eq(insn_osize(&i), 1);
+    i = good(MODE64, "66 48 01 c0", "ADD", 4); /* REX.W wins */
+    ck_assert_uint_eq(insn_osize(&i), 3);
+    i = good(MODE64, "48 66 01 c0", "ADD", 4); /* REX not before the opcode: none */
+    ck_assert_uint_eq(insn_osize(&i), 1);
+    i = good(MODE16, "01 c0", "ADD", 2);
+    ck_assert_uint_eq(insn_osize(&i), 1);
+    i = good(MODE64, "67 8b 00", "MOV", 3);
+    ck_assert_uint_eq(insn_asize(&i), 2);
+    good(MODE64, "90", "NOP", 1);
+    good(MODE64, "f3 90", "PAUSE", 2);
+    good(MODE64, "41 90", "XCHG", 2);
+}
+END_TEST
+
+START_TEST(test_undefined)
+{
+    struct decoded out;
+
+    undefined(MODE64, "06");              /* PUSH ES */
+    undefined(MODE64, "f0 01 c0");        /* LOCK with a register */
+    undefined(MODE64, "f0 03 00");        /* LOCK with a memory source */
+    undefined(MODE64, "f0 39 00");        /* LOCK CMP */
+    undefined(MODE64, "f0 90");
+    good(MODE64, "f0 01 00", "ADD", 3);
+    undefined(MODE64, "8d c0");           /* LEA with a register */
+    undefined(MODE64, "c5 f8 58 c0");     /* VEX */
+    undefined(MODE32, "c5 f8 58 c0");
+    undefined(MODE16, "c4 c0 00 00");
+    good(MODE32, "c5 00", "LDS", 2);
+    undefined(MODE16, "0f 00 d8");        /* LTR in real mode */
+    good(MODE32, "0f 00 d8", "LTR", 3);
+    ck_assert_int_eq(decode(MODE64, "0f ff 00 00 00 00 00 00 00 00 00 00 00 00 00", &out) == DECODE_OK, 1);
+    /* RIP-relative, out of reach of struct insn */
+    undefined(MODE64, "8b 05 ff ff ff 7f");
+}
+END_TEST
+
+START_TEST(test_length)
+{
+    struct decoded out;
+
+    ck_assert_int_eq(decode(MODE64, "66 66 66 66 66 66 66 66 66 66 66 66 66 01 c0", &out), DECODE_OK);
+    ck_assert_uint_eq(out.insn.len, 15);
+    ck_assert_int_eq(decode(MODE64, "66 66 66 66 66 66 66 66 66 66 66 66 66 66 01 c0", &out), DECODE_TOO_LONG);
+    ck_assert_int_eq(decode(MODE64, "66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 01", &out), DECODE_TOO_LONG);
+    ck_assert_int_eq(decode(MODE64, "48 81 80 00 00 00", &out), DECODE_MORE);
+    ck_assert_int_eq(decode(MODE64, "0f", &out), DECODE_MORE);
+    ck_assert_int_eq(decode(MODE64, "66", &out), DECODE_MORE);
+    ck_assert_int_eq(decode(MODE64, "8b 04", &out), DECODE_MORE);
+    ck_assert_int_eq(decode(MODE32, "66 66 66 66 66 66 66 66 66 66 c7 80 00 00 00 00 01 02", &out), DECODE_TOO_LONG);
+}
+END_TEST
+
+/* Rows of one opcode agree on whether there is a ModRM byte: the decoder reads it before it knows the row. */
+START_TEST(test_table)
+{
+    for (unsigned a = 0; a < opcode_rows_count; a++) {
+        for (unsigned b = 0; b < a; b++) {
+            const struct opcode_row *x = &opcode_rows[a], *y = &opcode_rows[b];
+            if (x->map == y->map && x->opcode == y->opcode)
+                ck_assert_msg((x->modrm == MODRM_NONE) == (y->modrm == MODRM_NONE), "%u %02x %s", x->map, x->opcode,
+                              x->mnemonic);
+        }
+    }
+}
+END_TEST
+
+/* ---- against capstone ----------------------------------------------------------------------------------------- */
+
+static uint64_t random_state = 88172645463325252ull;
+
+static uint32_t next_random(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 16);
+}
+
+struct sample {
+    uint8_t bytes[DECODE_BYTES_MAX];
+    bool operand, repeat, lock;
+};
+
+static struct sample make_sample(void)
+{
+    static const uint8_t prefixes[] = {0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x64, 0x36, 0x48, 0x41, 0x44};
+    struct sample s = {.operand = false};
+    unsigned place = 0, kind = next_random() % 8;
+
+    for (unsigned count = next_random() % 8; count > 4; count--) {
+        uint8_t prefix = prefixes[next_random() % sizeof prefixes];
+        s.bytes[place++] = prefix;
+        s.operand |= prefix == 0x66;
+        s.repeat |= prefix == 0xF2 || prefix == 0xF3;
+    }
+    if (kind >= 4)
+        s.bytes[place++] = 0x0F;
+    if (kind >= 6)
+        s.bytes[place++] = kind == 6 ? 0x38 : 0x3A;
+    while (place < sizeof s.bytes)
+        s.bytes[place++] = (uint8_t)next_random();
+    for (unsigned n = 0; n < sizeof s.bytes && !s.lock; n++)
+        s.lock = s.bytes[n] == 0xF0;
+    return s;
+}
+
+static bool is_any(const char *name, const char *const *list)
+{
+    for (; *list; list++) {
+        if (!strcmp(name, *list))
+            return true;
+    }
+    return false;
+}
+
+/* Is there a row with capstone's mnemonic? It has other names for some conditions. */
+static bool in_table(const char *mnemonic)
+{
+    static const char *const conditions[][2] = {{"ae", "nb"}, {"e", "z"}, {"ne", "nz"}, {"a", "nbe"}, {"ge", "nl"},
+                                                {"g", "nle"}};
+    char alias[48] = "";
+    size_t stem = mnemonic[0] == 'j' ? 1 : !strncmp(mnemonic, "set", 3) ? 3 : !strncmp(mnemonic, "cmov", 4) ? 4 : 0;
+
+    for (unsigned n = 0; stem && n < 6; n++) {
+        if (!strcmp(mnemonic + stem, conditions[n][0]))
+            snprintf(alias, sizeof alias, "%.*s%s", (int)stem, mnemonic, conditions[n][1]);
+    }
+    for (unsigned n = 0; n < opcode_rows_count; n++) {
+        if (!strcasecmp(opcode_rows[n].mnemonic, mnemonic) || !strcasecmp(opcode_rows[n].mnemonic, alias))
+            return true;
+    }
+    return false;
+}
+
+static bool in_group(csh handle, const cs_insn *insn, const char *const *names)
+{
+    for (unsigned n = 0; n < insn->detail->groups_count; n++) {
+        if (is_any(cs_group_name(handle, insn->detail->groups[n]), names))
+            return true;
+    }
+    return false;
+}
+
+/* Valid for capstone alone. */
+static bool explained_theirs(csh handle, const cs_insn *insn, const struct sample *s)
+{
+    static const char *const vector[] = {"mmx", "sse1", "sse2", NULL};
+    static const char *const other_names[] = {"mov", "ud2b", NULL};
+
+    /* capstone lets LOCK pass on what takes none; it may stand in front as a mnemonic's word */
+    if (s->lock || strchr(insn->mnemonic, ' '))
+        return true;
+    /* it takes prefixes beside the mandatory one, and instead of none */
+    if ((s->operand || s->repeat) && (in_group(handle, insn, vector) || insn->bytes[0] == 0x0F || s->repeat))
+        return true;
+    /* control registers that do not exist, and MOV CS: taken by neither CPU nor row */
+    if (is_any(insn->mnemonic, other_names) && (strstr(insn->op_str, "cr") || strstr(insn->op_str, "dr")))
+        return true;
+    return !in_table(insn->mnemonic);
+}
+
+/* Valid for the table alone: what capstone 4 does not know. */
+static bool explained_ours(const struct opcode_row *row, unsigned bits)
+{
+    static const char *const names[] = {"NOP", "PREFETCHW", "PREFETCH", "UD0", "UD1", "SFENCE", "LFENCE", "MFENCE", NULL};
+    static const char *const names16[] = {"CVTPD2DQ", "CVTDQ2PD", "CVTTPD2DQ", "PUNPCKHQDQ", "PUNPCKLQDQ", "MOVQ",
+                                          "MOVQ2DQ", "MOVDQ2Q", NULL};
+
+    if (is_any(row->mnemonic, names) || (bits == 16 && is_any(row->mnemonic, names16)))
+        return true;
+    return !strcmp(row->mnemonic, "MOV") && strstr(row->operands, "Sw"); /* its function rejects bad registers */
+}
+
+static bool explained_length(const struct opcode_row *row, const struct sample *s, unsigned bits)
+{
+    if (!strncmp(row->mnemonic, "UD", 2))
+        return true; /* capstone: without ModRM */
+    /* 66 in 64-bit code: capstone takes AMD's view of branches, and miscounts the others */
+    return bits == 64 && (row->flags & (OP_F64 | OP_D64)) && (s->operand || s->repeat || s->bytes[0]);
+}
+
+static void compare(csh handle, unsigned bits, unsigned mode)
+{
+    for (unsigned n = 0; n < RANDOM_CASES; n++) {
+        struct sample s = make_sample();
+        struct decoded ours;
+        cs_insn *theirs = NULL;
+        bool mine = decode_insn(tables, (uint8_t)mode, s.bytes, sizeof s.bytes, 0, 0, &ours) == DECODE_OK;
+        bool yours = cs_disasm(handle, s.bytes, sizeof s.bytes, 0, 1, &theirs) == 1;
+        char hex[64] = "";
+
+        for (unsigned b = 0; b < sizeof s.bytes; b++)
+            snprintf(hex + b * 3, 4, "%02x ", s.bytes[b]);
+        if (mine && yours && ours.insn.len != theirs->size)
+            ck_assert_msg(explained_length(ours.row, &s, bits), "%u bits, %s %s: length %u, capstone %s %s: %u: %s", bits,
+                          ours.row->mnemonic, ours.row->operands, ours.insn.len, theirs->mnemonic, theirs->op_str,
+                          theirs->size, hex);
+        else if (mine && !yours)
+            ck_assert_msg(explained_ours(ours.row, bits), "%u bits, only %s %s: %s", bits, ours.row->mnemonic,
+                          ours.row->operands, hex);
+        else if (yours && !mine)
+            ck_assert_msg(explained_theirs(handle, theirs, &s), "%u bits, only capstone, %s %s: %s", bits,
+                          theirs->mnemonic, theirs->op_str, hex);
+        if (yours)
+            cs_free(theirs, 1);
+    }
+}
+
+START_TEST(test_capstone)
+{
+    static const struct {
+        unsigned bits, mode;
+        cs_mode theirs;
+    } modes[] = {{16, MODE_CODE16, CS_MODE_16}, {32, MODE32, CS_MODE_32}, {64, MODE64, CS_MODE_64}};
+    csh handle;
+
+    ck_assert_int_eq(cs_open(CS_ARCH_X86, modes[_i].theirs, &handle), CS_ERR_OK);
+    cs_option(handle, CS_OPT_DETAIL, CS_OPT_ON);
+    compare(handle, modes[_i].bits, modes[_i].mode);
+    cs_close(&handle);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("decode");
+    TCase *tcase = tcase_create("decode");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, test_registers);
+    tcase_add_test(tcase, test_memory);
+    tcase_add_test(tcase, test_immediates);
+    tcase_add_test(tcase, test_sizes);
+    tcase_add_test(tcase, test_undefined);
+    tcase_add_test(tcase, test_length);
+    tcase_add_test(tcase, test_table);
+    tcase_add_loop_test(tcase, test_capstone, 0, 3);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
