@@ -38,7 +38,7 @@ __attribute__((noinline)) static void fxsave_execute(struct interp *cpu, const s
 
     fp_merge_mxcsr(cpu);
     put(image, s->fcw, 2);
-    put(image + 2, s->fsw, 2);
+    put(image + 2, fp_fsw(cpu), 2);
     put(image + 4, s->ftw, 1);
     put(image + 6, s->fop, 2);
     put(image + 8, s->fip, insn_osize(i) == 3 ? 8 : 4);
@@ -66,10 +66,11 @@ __attribute__((noinline)) static void fxrstor_execute(struct interp *cpu, const 
     if (get(image + 24, 4) & ~(uint64_t)MXCSR_MASK)
         RAISE_ERROR(EXC_GP, 0);
     s->fcw = (uint16_t)((get(image, 2) & FCW_WRITABLE) | FCW_FIXED);
-    s->fsw = (uint16_t)get(image + 2, 2);
+    fp_set_fsw(cpu, (uint16_t)get(image + 2, 2));
     s->ftw = image[4];
     s->fop = get(image + 6, 2) & 0x7FF;
-    s->fip = get(image + 8, insn_osize(i) == 3 ? 8 : 4);
+    /* as a 48-bit linear address */
+    s->fip = insn_osize(i) == 3 ? (uint64_t)((int64_t)(get(image + 8, 8) << 16) >> 16) : get(image + 8, 4);
     s->fdp = get(image + 16, insn_osize(i) == 3 ? 8 : 4);
     s->mxcsr = (uint32_t)get(image + 24, 4);
     top = x87_top(cpu);

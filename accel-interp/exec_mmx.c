@@ -15,7 +15,7 @@ static inline bool mmx_wait(struct interp *cpu, const struct insn *i)
 
 static inline void mmx_enter(struct interp *cpu)
 {
-    cpu->s.fsw &= (uint16_t)~FSW_TOP;
+    cpu->x87_top = 0;
     cpu->s.ftw = 0xFF;
 }
 

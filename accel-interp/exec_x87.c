@@ -47,7 +47,7 @@ bool x87_wait(struct interp *cpu, const struct insn *i)
 static void state_get(const struct interp *cpu, struct fp_x87 *x)
 {
     x->fcw = cpu->s.fcw;
-    x->fsw = cpu->s.fsw;
+    x->fsw = fp_fsw(cpu);
     x->ftw = cpu->s.ftw;
     memcpy(x->fpr, cpu->s.fpr, sizeof x->fpr);
 }
@@ -56,7 +56,7 @@ static void state_put(struct interp *cpu, const struct insn *i, const struct fp_
 {
     uint16_t raised = x->fsw & (uint16_t) ~cpu->s.fcw & FSW_FLAGS;
 
-    cpu->s.fsw = fp_summary(x->fsw, cpu->s.fcw);
+    fp_set_fsw(cpu, fp_summary(x->fsw, cpu->s.fcw));
     cpu->s.ftw = x->ftw;
     memcpy(cpu->s.fpr, x->fpr, sizeof x->fpr);
     cpu->s.fip = interp_rip(cpu, i);

@@ -35,7 +35,7 @@ static void control_done(struct interp *cpu, bool ferr)
 static void control_initialise(struct interp *cpu)
 {
     cpu->s.fcw = FCW_DEFAULT;
-    cpu->s.fsw = 0;
+    fp_set_fsw(cpu, 0);
     cpu->s.ftw = 0;
     cpu->s.fop = 0;
     cpu->s.fip = 0;
@@ -112,7 +112,7 @@ X87_FORMS_MEM(forms_fnstcw, fnstcw, fnstcw, fnstcw);
 EXEC_STATIC(fnstsw_m16)
 {
     CONTROL_NM();
-    st16(cpu, i, ea_general(cpu, i, 2, TLB_WRITE), cpu->s.fsw);
+    st16(cpu, i, ea_general(cpu, i, 2, TLB_WRITE), fp_fsw(cpu));
     NEXT;
 }
 X87_FORMS_MEM(forms_fnstsw_m16, fnstsw_m16, fnstsw_m16, fnstsw_m16);
@@ -120,7 +120,7 @@ X87_FORMS_MEM(forms_fnstsw_m16, fnstsw_m16, fnstsw_m16, fnstsw_m16);
 EXEC_STATIC(fnstsw_ax)
 {
     CONTROL_NM();
-    cpu->r[CPU_RAX].w = cpu->s.fsw;
+    cpu->r[CPU_RAX].w = fp_fsw(cpu);
     NEXT;
 }
 X87_FORMS_REG(forms_fnstsw_ax, fnstsw_ax);
@@ -185,7 +185,7 @@ static void env_put(const struct interp *cpu, const struct insn *i, uint8_t *p)
 
     if (image_is_wide(i)) {
         put32(p, 0xFFFF0000u | s->fcw);
-        put32(p + 4, 0xFFFF0000u | s->fsw);
+        put32(p + 4, 0xFFFF0000u | fp_fsw(cpu));
         put32(p + 8, 0xFFFF0000u | fp_x87_full_tags(s));
         put32(p + 12, real ? 0xFFFF0000u | (fip & 0xFFFF) : fip);
         put32(p + 16, real ? (fip >> 16) << 12 | fop : s->fcs | fop << 16);
@@ -193,7 +193,7 @@ static void env_put(const struct interp *cpu, const struct insn *i, uint8_t *p)
         put32(p + 24, real ? (fdp >> 16) << 12 : 0xFFFF0000u | s->fds);
     } else {
         put16(p, s->fcw);
-        put16(p + 2, s->fsw);
+        put16(p + 2, fp_fsw(cpu));
         put16(p + 4, fp_x87_full_tags(s));
         put16(p + 6, fip);
         put16(p + 8, real ? (fip >> 16 & 15) << 12 | fop : s->fcs);
@@ -210,14 +210,14 @@ static void env_get(struct interp *cpu, const struct insn *i, const uint8_t *p)
 
     if (image_is_wide(i)) {
         control_set_fcw(cpu, (uint16_t)get16(p));
-        s->fsw = (uint16_t)get16(p + 4);
+        fp_set_fsw(cpu, (uint16_t)get16(p + 4));
         tags = get16(p + 8);
         s->fip = real ? get16(p + 12) | (get32(p + 16) >> 12 & 0xFFFF) << 16 : get32(p + 12);
         s->fop = (real ? get16(p + 16) : get16(p + 18)) & 0x7FF;
         s->fdp = real ? get16(p + 20) | (get32(p + 24) >> 12 & 0xFFFF) << 16 : get32(p + 20);
     } else {
         control_set_fcw(cpu, (uint16_t)get16(p));
-        s->fsw = (uint16_t)get16(p + 2);
+        fp_set_fsw(cpu, (uint16_t)get16(p + 2));
         tags = get16(p + 4);
         s->fip = get16(p + 6) | (real ? (get16(p + 8) >> 12) << 16 : 0);
         s->fop = real ? get16(p + 8) & 0x7FF : 0;

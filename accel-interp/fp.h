@@ -10,7 +10,9 @@
  *     fp_merge_mxcsr (called by STMXCSR, FXSAVE, fp_leave, unmasked modes).
  *  3. The host's x87 status flags are a subset of those in s.fsw (fp_clear_x87_flags after s.fsw lost some); the host's
  *     register stack is empty.
- *  4. s.fsw's ES and B follow from its flags and s.fcw's masks, always (fp_update_summary). */
+ *  4. TOP is in x87_top, and s.fsw's field for it means nothing: the next instruction's registers would otherwise have to
+ *     wait for the status of this one.
+ *  5. s.fsw's ES and B follow from its flags and s.fcw's masks, always (fp_update_summary). */
 #ifndef VMRR_ACCEL_INTERP_FP_H
 #define VMRR_ACCEL_INTERP_FP_H
 
@@ -54,6 +56,19 @@
  * by longjmp stay inside. */
 void fp_enter(struct interp *cpu);
 void fp_leave(struct interp *cpu);
+/* Puts what is held elsewhere (invariants 2 and 4) into a copy of cpu->s. */
+void fp_get_state(const struct interp *cpu, struct cpu_state *state);
+
+/* The status word with TOP, between enter and leave. */
+static inline uint16_t fp_fsw(const struct interp *cpu)
+{
+    return (uint16_t)((cpu->s.fsw & ~FSW_TOP) | cpu->x87_top << FSW_TOP_SHIFT);
+}
+static inline void fp_set_fsw(struct interp *cpu, uint16_t fsw)
+{
+    cpu->s.fsw = fsw;
+    cpu->x87_top = (fsw & FSW_TOP) >> FSW_TOP_SHIFT;
+}
 
 /* After s.fcw, s.mxcsr or s.fsw was written: brings the host's registers and ES into line (within enter..leave). */
 void fp_load_fcw(struct interp *cpu);

@@ -25,15 +25,26 @@ void fp_merge_mxcsr(struct interp *cpu) { cpu->s.mxcsr |= host_mxcsr() & MXCSR_F
 
 void fp_enter(struct interp *cpu)
 {
+    fp_set_fsw(cpu, cpu->s.fsw);
     fp_update_summary(cpu);
     fp_clear_x87_flags();
     fp_load_fcw(cpu);
     fp_load_mxcsr(cpu);
+    cpu->fp_inside = true;
+}
+
+void fp_get_state(const struct interp *cpu, struct cpu_state *state)
+{
+    if (!cpu->fp_inside)
+        return;
+    state->fsw = fp_fsw(cpu);
+    state->mxcsr |= host_mxcsr() & MXCSR_FLAGS;
 }
 
 void fp_leave(struct interp *cpu)
 {
-    fp_merge_mxcsr(cpu);
+    fp_get_state(cpu, &cpu->s);
+    cpu->fp_inside = false;
     host_set_mxcsr(MXCSR_DEFAULT);
     fp_clear_x87_flags();
     host_set_fcw(FCW_DEFAULT);

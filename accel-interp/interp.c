@@ -266,6 +266,7 @@ static void interp_get_state(struct accel *accel, struct cpu_state *state)
     const struct interp *cpu = interp_of(accel);
 
     *state = cpu->s;
+    fp_get_state(cpu, state);
     for (unsigned n = 0; n < 16; n++)
         state->gpr[n] = cpu->r[n].q;
     for (unsigned n = 0; n < 8; n++) {

@@ -163,7 +163,10 @@ struct interp {
     /* the rest of cpu_state that no other field holds: MSRs, shadows, x87 and SSE in their architectural form */
     struct cpu_state s; /* used fields: star..bios_sign_id, halted.., pending_debug; fcw..fds, fpr, vector, mxcsr */
 
-    /* x87/SSE (exec_x87.c, exec_sse*.c): registers live in s.fpr[], s.vector[], s.fcw, s.fsw (TOP in it), s.ftw, s.mxcsr */
+    /* x87/SSE (exec_x87.c, exec_sse*.c): registers live in s.fpr[], s.vector[], s.fcw, s.fsw, s.ftw, s.mxcsr. Between fp_enter
+     * and fp_leave (fp.h) TOP is here and not in s.fsw, and flags may be in the host's MXCSR: fp_get_state has all. */
+    uint8_t x87_top;
+    bool fp_inside;
 
     uint64_t stop_icount; /* of the running call of run */
     struct tlb_set *views; /* TLB_VIEWS of them */

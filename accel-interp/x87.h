@@ -16,10 +16,10 @@ bool x87_wait(struct interp *cpu, const struct insn *i);
 /* Only the second half, for MMX (whose #UD and #NM rules differ). */
 bool x87_wait_pending(struct interp *cpu, const struct insn *i);
 
-static inline unsigned x87_top(const struct interp *cpu) { return (cpu->s.fsw & FSW_TOP) >> FSW_TOP_SHIFT; }
+static inline unsigned x87_top(const struct interp *cpu) { return cpu->x87_top; }
 static inline void x87_set_top(struct interp *cpu, unsigned top)
 {
-    cpu->s.fsw = (uint16_t)((cpu->s.fsw & ~FSW_TOP) | ((top & 7) << FSW_TOP_SHIFT));
+    cpu->x87_top = top & 7;
 }
 static inline struct cpu_x87_register *x87_st(struct interp *cpu, unsigned top, unsigned n)
 {

@@ -127,7 +127,7 @@ static inline void fp_put_operand(struct native_case *c, const void *bytes, unsi
 
 /* Takes out what differs between processors, or between a process and the interpreter's machine:
  *   - a fault at low addresses, where the machine has supervisor pages and the process nothing: P of the error code
- *   - CR2 of an operand of many words, within its page: which word faults first is the silicon's choice
+ *   - CR2 of an operand of many words: which word faults first is the silicon's choice
  *   - an MMX instruction that faults: this host has then set TOP and tags already
  *   - a masked store that faults: what is looked at when no byte is chosen, and CR2, is the silicon's choice
  *   - PE beside an unmasked overflow or underflow of SSE (fp.h says so) */
@@ -140,10 +140,8 @@ static inline void fp_normalise(const struct native_case *c, struct native_state
         host->error = interp->error = 0;
     if (host->vector >= 0 && !strncmp(c->row->mnemonic, "MASKMOV", 7))
         *interp = *host;
-    if (host->vector == 14 && !strcmp(c->row->operands, "M")) {
-        host->cr2 &= ~0xFFFull;
-        interp->cr2 &= ~0xFFFull;
-    }
+    if (host->vector == 14 && !strcmp(c->row->operands, "M"))
+        host->cr2 = interp->cr2 = 0;
     if (mmx && ((host->vector >= 12 && host->vector <= 14) || host->vector == 19)) {
         memcpy(interp->fx + NATIVE_FX_FSW, host->fx + NATIVE_FX_FSW, 2);
         interp->fx[NATIVE_FX_FTW] = host->fx[NATIVE_FX_FTW];

@@ -58,7 +58,7 @@ static void prepare(struct native_case *c)
 
 START_TEST(test_sse)
 {
-    struct native_profile profile = {.iterations = 300, .prepare = prepare, .aligned = true};
+    struct native_profile profile = {.iterations = 200, .prepare = prepare, .aligned = true};
     ck_assert_uint_eq(fp_check_rows(is_sse, profile), 0);
 }
 END_TEST

@@ -49,7 +49,7 @@ static void prepare(struct native_case *c)
 
 START_TEST(test_x87)
 {
-    struct native_profile profile = {.iterations = 400, .prepare = prepare};
+    struct native_profile profile = {.iterations = 250, .prepare = prepare};
     ck_assert_uint_eq(fp_check_rows(is_x87, profile), 0);
 }
 END_TEST
