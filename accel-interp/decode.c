@@ -28,7 +28,7 @@ struct decode_row {
     const struct opcode_row *row;
     uint8_t immediate;
     bool reg_byte, rm_byte; /* 8-bit registers */
-    bool rm_register;       /* a register whatever mod says */
+    bool rm_register;       /* a register whatever mod says: MOV to and from CR and DR */
     unsigned rank;
 };
 
@@ -62,7 +62,7 @@ static void parse_operand(struct decode_row *out, const char *token, size_t leng
         out->reg_byte = true;
     if ((token[0] == 'E' || token[0] == 'R') && token[1] == 'b')
         out->rm_byte = true;
-    if (token[0] == 'R' && token[1] >= 'a' && token[1] <= 'z')
+    if ((token[0] == 'C' || token[0] == 'D') && token[1] == 'd')
         out->rm_register = true;
 }
 
@@ -250,7 +250,7 @@ static void read_opcode(struct reader *r)
     r->opcode = (uint8_t)take(r, 1);
 }
 
-static bool modrm_matches(uint16_t pattern, uint8_t modrm)
+static bool modrm_matches(uint16_t pattern, unsigned modrm)
 {
     bool is_register = modrm >= 0xC0;
     bool digit = ((modrm >> 3) & 7) == (pattern & 7);
@@ -277,17 +277,16 @@ static bool prefix_matches(uint8_t wanted, const struct prefixes *prefix)
     }
 }
 
-static bool row_matches(const struct reader *r, const struct opcode_row *row)
+static bool row_matches(const struct reader *r, const struct decode_row *candidate)
 {
-    if (!prefix_matches(row->prefix, &r->prefix) || !modrm_matches(row->modrm, r->modrm))
+    const struct opcode_row *row = candidate->row;
+
+    if (!prefix_matches(row->prefix, &r->prefix) ||
+        !modrm_matches(row->modrm, candidate->rm_register ? r->modrm | 0xC0u : r->modrm))
         return false;
     if (row->flags & (code64(r) ? OP_I64 : OP_O64))
         return false;
-    if ((row->flags & OP_PROT) && (r->mode & (MODE_REAL | MODE_VM86)))
-        return false;
-    /* 90 is NOP, but with REX.B it is XCHG R8,rAX, which the OPREG row has */
-    return row->map != MAP_1 || row->opcode != 0x90 || (row->flags & OP_OPREG) || row->prefix != PFX_ANY ||
-           !(r->prefix.rex & 1);
+    return !(row->flags & OP_PROT) || !(r->mode & (MODE_REAL | MODE_VM86));
 }
 
 static const struct decode_row *find_row(const struct decode_tables *tables, const struct reader *r)
@@ -295,7 +294,7 @@ static const struct decode_row *find_row(const struct decode_tables *tables, con
     const struct decode_slot *slot = &tables->slot[r->map][r->opcode];
 
     for (unsigned n = 0; n < slot->count; n++) {
-        if (row_matches(r, tables->rows[slot->first + n].row))
+        if (row_matches(r, &tables->rows[slot->first + n]))
             return &tables->rows[slot->first + n];
     }
     return NULL;
