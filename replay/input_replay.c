@@ -79,6 +79,12 @@ static struct position replay_horizon(struct input *input, struct position posit
 static uint64_t replay_wait(struct input *input, struct position position, uint64_t deadline_ns)
 {
     struct position horizon = replay_horizon(input, position);
+    struct replay_player *player = player_of(input);
+    const struct journal_event *head = player_head(player);
+    /* The host may have broken off the wait for a reason of its own. */
+    if (head && head->type == JOURNAL_EVENT_TRACE && head->trace.kind == TRACE_HALT &&
+        position_equal(head->trace.position, position) && head->trace.value < deadline_ns - position.vtime_ns)
+        return position.vtime_ns + head->trace.value;
     if (horizon.icount == position.icount && horizon.vtime_ns < deadline_ns && horizon.vtime_ns >= position.vtime_ns)
         return horizon.vtime_ns;
     return deadline_ns;
