@@ -1,14 +1,68 @@
-/* x87 loads, stores and moves with all exceptions masked and no stack fault. Anything else goes to x87_general. A store is
- * done by the host straight into guest memory: with everything masked and the page at hand nothing can stop it. */
+/* x87 loads, stores and moves with all exceptions masked and no stack fault. Anything else goes to x87_general. A store goes
+ * straight into guest memory: with everything masked and the page at hand nothing can stop it. */
+#include "accel-interp/fp_convert.h"
 #include "accel-interp/x87.h"
 
 #define ST(n) x87_st(cpu, top, (n))
 #define ROOM !x87_filled(cpu, top, 7)
 #define NEW_TOP ((top + 7) & 7)
 
+/* Of any value; fp_convert.h's for ordinary ones before fp.h's for all. */
+#define CONVERT_FLOAT(bits, fraction, exponent_max)                                                                    \
+    static inline uint16_t load_f##bits(struct cpu_x87_register *d, const uint8_t *host)                               \
+    {                                                                                                                  \
+        if (LIKELY(fp80_from_float(d, host_get##bits(host), fraction, exponent_max)))                                  \
+            return 0;                                                                                                  \
+        return fp80_from_f##bits(d, host);                                                                             \
+    }                                                                                                                  \
+    static inline uint16_t store_f##bits(const struct cpu_x87_register *a, uint16_t fcw, uint8_t *host)                \
+    {                                                                                                                  \
+        uint64_t value;                                                                                                \
+        uint16_t sw;                                                                                                   \
+        if (UNLIKELY(!fp80_to_float(a, fcw, fraction, exponent_max, &value, &sw)))                                     \
+            return fp80_to_f##bits(a, host);                                                                           \
+        host_set##bits(host, (uint##bits##_t)value);                                                                   \
+        return sw;                                                                                                     \
+    }
+CONVERT_FLOAT(32, 23, 255)
+CONVERT_FLOAT(64, 52, 2047)
+
+#define CONVERT_INTEGER(bits)                                                                                          \
+    static inline uint16_t load_i##bits(struct cpu_x87_register *d, const uint8_t *host)                               \
+    {                                                                                                                  \
+        fp80_from_integer(d, (int##bits##_t)host_get##bits(host));                                                     \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    static inline uint16_t store_i##bits(const struct cpu_x87_register *a, uint16_t fcw, uint8_t *host)                \
+    {                                                                                                                  \
+        uint64_t value;                                                                                                \
+        uint16_t sw;                                                                                                   \
+        if (UNLIKELY(!fp80_to_integer(a, fcw, bits, &value, &sw)))                                                     \
+            return fp80_to_i##bits(a, host);                                                                           \
+        host_set##bits(host, (uint##bits##_t)value);                                                                   \
+        return sw;                                                                                                     \
+    }
+CONVERT_INTEGER(16)
+CONVERT_INTEGER(32)
+CONVERT_INTEGER(64)
+
+static inline uint16_t load_f80(struct cpu_x87_register *d, const uint8_t *host)
+{
+    d->significand = host_get64(host);
+    d->sign_exponent = host_get16(host + 8);
+    return 0;
+}
+static inline uint16_t store_f80(const struct cpu_x87_register *a, uint16_t fcw, uint8_t *host)
+{
+    (void)fcw;
+    host_set64(host, a->significand);
+    host_set16(host + 8, a->sign_exponent);
+    return 0;
+}
+
 #define LOAD(name, type, op, bytes)                                                                                    \
     X87_MEM(forms_##name, name, op, bytes, TLB_READ, ROOM,                                                             \
-            x87_commit(cpu, i, fp80_from_##type(ST(7), host), 0);                                                      \
+            x87_commit(cpu, i, load_##type(ST(7), host), 0);                                                           \
             x87_push(cpu, NEW_TOP));
 LOAD(fld_f32, f32, d9, 4)
 LOAD(fld_f64, f64, dd, 8)
@@ -19,7 +73,7 @@ LOAD(fild_i64, i64, df, 8)
 
 #define STORE_(name, type, op, bytes, pop)                                                                             \
     X87_MEM(forms_##name, name, op, bytes, TLB_WRITE, x87_filled(cpu, top, 0),                                         \
-            x87_commit(cpu, i, fp80_to_##type(ST(0), host), 0);                                                        \
+            x87_commit(cpu, i, store_##type(ST(0), cpu->s.fcw, host), 0);                                              \
             pop);
 STORE_(fst_f32, f32, d9, 4, )
 STORE_(fst_f64, f64, dd, 8, )

@@ -230,10 +230,6 @@ FP80_CONSTANT_(fldln2)
     }
 FP80_FROM_(f32, "flds", 4)
 FP80_FROM_(f64, "fldl", 8)
-FP80_FROM_(i16, "filds", 2)
-FP80_FROM_(i32, "fildl", 4)
-FP80_FROM_(i64, "fildll", 8)
-FP80_FROM_(f80, "fldt", 10)
 
 #define FP80_TO_(name, insn, bytes)                                                                                    \
     static inline uint16_t fp80_to_##name(const struct cpu_x87_register *a, void *out)                                 \
@@ -249,7 +245,6 @@ FP80_TO_(f64, "fstpl", 8)
 FP80_TO_(i16, "fistps", 2)
 FP80_TO_(i32, "fistpl", 4)
 FP80_TO_(i64, "fistpll", 8)
-FP80_TO_(f80, "fstpt", 10)
 
 /* ---- SSE: kernels on whole 128-bit values ------------------------------------------------------------------------ */
 
