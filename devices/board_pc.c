@@ -46,7 +46,7 @@
 #define IO_COM1 0x3F8
 #define IO_COM2 0x2F8
 
-static const struct state_field no_fields[] = {{NULL, 0, 0, 0, NULL}};
+static const struct state_field no_fields[] = {{.name = NULL}};
 
 static void board_reset(struct device *device)
 {
