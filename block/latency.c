@@ -15,7 +15,7 @@
 #define FLUSH_SECTORS_MAX 16384u /* what the cache holds */
 
 const struct state_field block_latency_fields[] = {
-    BLOCK_LATENCY_STATE(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, struct block_latency){NULL, 0, 0, 0, NULL}};
+    BLOCK_LATENCY_STATE(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, struct block_latency){.name = NULL}};
 
 static uint64_t generate(struct block_latency *latency)
 {

@@ -16,7 +16,7 @@
 #define ROM_ENABLE 0x00000001u
 
 const struct state_field pci_function_fields[] = {
-    PCI_FUNCTION_STATE(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, struct pci_function){NULL, 0, 0, 0, NULL}};
+    PCI_FUNCTION_STATE(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, struct pci_function){.name = NULL}};
 
 #define PCI_BUS_STATE(S, A, N, T)  \
     S(T, uint32_t, address)        \

@@ -62,7 +62,10 @@ static struct bench *bench_open(enum block_timing timing, uint64_t seed, bool th
 
 static void bench_close(struct bench *bench)
 {
-    ck_assert(!bench->probe->breached);
+    pthread_mutex_lock(&bench->probe->lock);
+    bool breached = bench->probe->breached;
+    pthread_mutex_unlock(&bench->probe->lock);
+    ck_assert(!breached);
     struct input_mailbox *mailbox = bench->fake->mailbox;
     struct input *input = bench->fake->input;
     machine_destroy(bench->fake->machine);
