@@ -19,6 +19,7 @@
 #define LINE_SHOWN_NS 25422u
 
 #define MISC_COLOUR 0x01u
+#define LFB_PRIORITY (-1) /* a base address over RAM: the host bridge answers with RAM */
 
 STATE_TABLE(vga_fields, struct vga, VGA_STATE);
 
@@ -311,6 +312,8 @@ static void vga_reset(struct device *device)
 static void vga_post_load(struct device *device)
 {
     struct vga *vga = device_of(device, struct vga);
+    vga->dac_component %= 3;
+    vga_vbe_post_load(vga);
     pci_function_post_load(&vga->pci[0]);
 }
 
@@ -335,7 +338,7 @@ struct device *vga_create(struct machine *machine, struct pci_bus *bus, unsigned
         return NULL;
     struct vga *vga = device_alloc(&vga_class, machine, "vga");
     vga->vram = vram;
-    vga->lfb = memory_map_block(memory, MEMORY_HOLE_START, VGA_VRAM_BYTES, vram, 0, MEMORY_RAM, 1);
+    vga->lfb = memory_map_block(memory, MEMORY_HOLE_START, VGA_VRAM_BYTES, vram, 0, MEMORY_RAM, LFB_PRIORITY);
     memory_map_set(memory, vga->lfb, 0, MEMORY_RAM, false);
     pci_function_init(&vga->pci[0], bus, slot, 0, &identity, &pci_ops, vga);
     pci_function_add_bar(&vga->pci[0], 0, PCI_BAR_MEMORY_PREFETCH, VGA_VRAM_BYTES);

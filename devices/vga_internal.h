@@ -65,6 +65,7 @@ void vga_memory_create(struct vga *vga); /* maps the window */
 
 void vga_vbe_create(struct vga *vga); /* maps the ports */
 void vga_vbe_reset(struct vga *vga);
+void vga_vbe_post_load(struct vga *vga); /* bounds what a damaged file may hold */
 uint32_t vga_vbe_line_bytes(const struct vga *vga);
 
 #endif

@@ -28,6 +28,12 @@ static bool mode_valid(const struct vga *vga)
     return width && height && (uint64_t)width * height * ((bpp + 7) / 8) <= VGA_VRAM_BYTES;
 }
 
+void vga_vbe_post_load(struct vga *vga)
+{
+    if (vga->vbe[VBE_XRES] > XRES_MAX || vga->vbe[VBE_YRES] > YRES_MAX || !mode_valid(vga))
+        vga->vbe[VBE_ENABLE] &= (uint16_t)~VBE_ENABLED;
+}
+
 static void set_virtual_width(struct vga *vga, uint16_t width)
 {
     if (width < vga->vbe[VBE_XRES])
