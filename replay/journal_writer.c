@@ -1,6 +1,8 @@
 /* Writer of journal files (FORMAT.md). Keeps a reserve of disk space allocated ahead of the end, where the file system
  * can do that: a full disk is then noticed while the frames in memory, the index and the end mark still fit. */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* fallocate */
+#endif
 #include "replay/journal_writer.h"
 
 #include <errno.h>

@@ -30,6 +30,7 @@ struct sector_index {
     struct contents *contents;
     size_t contents_count, contents_capacity;
     uint64_t next_number;
+    bool broken; /* a frame was refused: nothing is known any more */
     struct cached cache[CACHE_FRAMES];
     uint64_t clock;
 };
@@ -194,6 +195,7 @@ enum status sector_index_add(struct sector_index *index, const struct journal_co
     struct sector_walk walk;
     sector_walk_start(&walk, raw, header->raw_bytes, index->next_number);
     const char *fault = take_entries(index, config, &walk);
+    index->broken |= fault != NULL;
     if (fault)
         return error_status(error, STATUS_CORRUPT, "%s: sectors frame at offset %llu: %s",
                             journal_reader_path(index->reader), (unsigned long long)header->offset, fault);
@@ -234,7 +236,7 @@ uint32_t sector_index_run(const struct sector_index *index, uint32_t drive, uint
     size_t at = find_run(index, drive, sector);
     uint64_t length = max;
     *known = false;
-    if (at < index->run_count && index->run[at].drive == drive) {
+    if (!index->broken && at < index->run_count && index->run[at].drive == drive) {
         const struct run *run = &index->run[at];
         *known = run->sector <= sector;
         length = *known ? run->sector + run->count - sector : run->sector - sector;

@@ -2,6 +2,9 @@
  * Input: one byte of choice, then: 0 a journal file as it is; 1 one whose checksums and sequence numbers are made right
  * first, so that what lies under them is reached; 2 the content of an events frame; 3 of a config frame; 4 of a sectors
  * frame. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
 #include "replay/player.h"
 #include "tests/fuzz/fuzz.h"
 
