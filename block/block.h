@@ -1,18 +1,18 @@
 /* The block layer as devices and tools see it.
  *
- * device -> block_submit -> request queue (queue.c: ordering, latency model or host threads) -> image vtable (raw.c, ...)
- * -> host_file.c, the only file that touches the host. Sector: 512 bytes. Thread: machine thread; image functions may run
- * on a worker under --timing=host, one request of an image at a time.
+ * device -> block_submit -> request queue (queue.c: ordering, latency model or host threads) -> image vtable (raw.c,
+ * ...) -> host_file.c, the only file that touches the host. Sector: 512 bytes. Thread: machine thread; image
+ * functions may run on a worker under --timing=host, one request of an image at a time.
  *
  * A request: the device fills it and submits; it is in flight until complete is called on the machine thread, at a
  * position, with the data of a read already in `data`. Writes take `data` at submit (the queue owns a copy until
- * completion). Requests of a drive that overlap an earlier write (or a write that overlaps an earlier read) wait for it; a
- * flush waits for all before it and holds back all after it.
+ * completion). Requests of a drive that overlap an earlier write (or a write that overlaps an earlier read) wait for
+ * it; a flush waits for all before it and holds back all after it.
  *
  * Timing (options):
- *   model  a request comes due at a virtual time given by the latency model (seek, transfer, flush; `seed` varies latency
- *          and order); the image work is done then, inline, and its outcome is an input (INPUT_IO_STATUS).
- *   host   the image work is done by the executor (worker threads), whose completion is an input (INPUT_BLOCK_COMPLETION).
+ *   model  a request comes due at a virtual time given by the latency model (seek, transfer, flush; `seed` varies
+ *          latency and order); the image work is done then, inline, and its outcome is an input (INPUT_IO_STATUS).
+ *   host   the image work is done by the executor, whose completion is an input (INPUT_BLOCK_COMPLETION).
  * An executor is chosen when the queue is made: block_executor_threads posts to the mailbox when the host is done;
  * block_executor_deferred does the work inline, when the completion message is delivered. */
 #ifndef VMRR_BLOCK_BLOCK_H
@@ -51,8 +51,8 @@ void block_image_destroy(struct block_image *image); /* null allowed */
 
 /* raw.c: file or block device. Size rounded down to sectors, at least one. */
 struct block_image *block_raw_open(const char *path, bool read_only, struct error *error);
-/* overlay.c: writes stay in memory (sparse, 64 KiB chunks), reads fall through to base. Owns base; base may be null (all
- * zero, size given). For -snapshot, for journal-driven machines, for tests. */
+/* overlay.c: writes stay in memory (sparse, 64 KiB chunks), reads fall through to base. Owns base; base may be null
+ * (all zero, size given). For -snapshot, for journal-driven machines, for tests. */
 struct block_image *block_overlay_create(struct block_image *base, uint64_t size_sectors, struct error *error);
 
 enum block_timing { BLOCK_TIMING_MODEL, BLOCK_TIMING_HOST };
@@ -91,8 +91,8 @@ bool block_drive_read_only(const struct block_drive *drive);
 uint32_t block_drive_index(const struct block_drive *drive);
 struct block_image *block_drive_image(struct block_drive *drive);
 
-/* How many more requests the drive takes now. A device that can have more than BLOCK_PENDING_MAX in flight, abandoned ones
- * included, asks before it submits. */
+/* How many more requests the drive takes now. A device that can have more than BLOCK_PENDING_MAX in flight, abandoned
+ * ones included, asks before it submits. */
 #define BLOCK_PENDING_MAX 32u
 unsigned block_drive_room(const struct block_drive *drive);
 /* Out of range or read-only writes complete with a status; they never fail here. The request must stay until complete,
@@ -108,7 +108,8 @@ void block_drive_abandon(struct block_drive *drive);
 size_t block_drive_payload_bytes(const struct block_drive *drive);
 void block_drive_payload_save(const struct block_drive *drive, uint8_t *out);
 enum status block_drive_payload_load(struct block_drive *drive, const uint8_t *in, size_t size) MUST_CHECK;
-/* A device's post_load: the request in flight with request->tag is this one again. False: there is none. */
+/* A device's post_load: the request in flight with this tag, operation and range is this one again. False: there is
+ * none. */
 bool block_reattach(struct block_drive *drive, struct block_request *request);
 
 #endif

@@ -1,5 +1,5 @@
-/* Deferred executor: nothing happens at the start; the work is done where its completion is delivered. For machines whose
- * completions come from somewhere else than the host's disk. */
+/* Deferred executor: nothing happens at the start; the work is done where its completion is delivered. For machines
+ * whose completions come from somewhere else than the host's disk. */
 #include "block/executor.h"
 #include "block/image.h"
 

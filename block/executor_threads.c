@@ -1,5 +1,5 @@
-/* Worker threads: jobs wait in one list, in order of start; a worker takes the first whose image no other worker has, does
- * the work, and posts INPUT_BLOCK_COMPLETION. Jobs of one image therefore run one at a time and in order.
+/* Worker threads: jobs wait in one list, in order of start; a worker takes the first whose image no other worker has,
+ * does the work, and posts INPUT_BLOCK_COMPLETION. Jobs of one image therefore run one at a time and in order.
  * Invariants: (1) a job is in the list, or at one worker, or done; (2) once done is set, under the lock, no worker
  * touches the job again; (3) the message is posted after done is set. */
 #include "block/executor.h"

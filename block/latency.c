@@ -1,7 +1,7 @@
-/* Latency model: a rotating disk with a write cache, about ten times faster than a real one, so that firmware which polls
- * spends its instructions on something else. Seek by the square root of the distance, rotation by the angle between where
- * the head stopped and the first sector, transfer by size; writes go to the cache, and a flush pays for them.
- * Generator: splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
+/* Latency model: a rotating disk with a write cache, about ten times faster than a real one, so that firmware which
+ * polls spends its instructions on something else. Seek by the square root of the distance, rotation by the angle
+ * between where the head stopped and the first sector, transfer by size; writes go to the cache, and a flush pays for
+ * them. Generator: splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
 #include "block/latency.h"
 
 #define COMMAND_NS 15000u

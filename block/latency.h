@@ -1,5 +1,5 @@
-/* The latency model of --timing=model: how long a drive takes for a request, as a function of the requests before it and
- * of a seed. Integers only; the generator's state is part of the machine's. */
+/* The latency model of --timing=model: how long a drive takes for a request, as a function of the requests before it
+ * and of a seed. Integers only; the generator's state is part of the machine's. */
 #ifndef VMRR_BLOCK_LATENCY_H
 #define VMRR_BLOCK_LATENCY_H
 

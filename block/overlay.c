@@ -1,7 +1,7 @@
-/* Overlay: what was written lies in memory, in chunks of 64 KiB made at the first write; the rest is the base's, or zero.
- * Each chunk knows which of its sectors it has, so a write never reads the base: a base need not be able to give sectors
- * that nobody asks for. Chunks are found by a hash table with linear probing (load at most one half), so that the size of
- * the disk costs nothing. */
+/* Overlay: what was written lies in memory, in chunks of 64 KiB made at the first write; the rest is the base's, or
+ * zero. Each chunk knows which of its sectors it has, so a write never reads the base: a base need not be able to
+ * give sectors that nobody asks for. Chunks are found by a hash table with linear probing (load at most one half), so
+ * that the size of the disk costs nothing. */
 #include "block/block.h"
 
 #include <stdlib.h>

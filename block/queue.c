@@ -1,13 +1,13 @@
 /* Drive = image + request queue: order, timing, completion. See block.h.
  *
  * Invariants:
- * (1) A request that conflicts with an earlier one (overlap with a write or discard among the two; a flush on either side)
- *     starts after the earlier one has completed.
- * (2) With timing=model the drive serves one request at a time; which of those that may go is the oldest, or, with a seed,
- *     drawn. It ends when the timer fires; the image work is done then, and its outcome is pulled.
+ * (1) A request that conflicts with an earlier one (overlap with a write or discard among the two; a flush on either
+ *     side) starts after the earlier one has completed.
+ * (2) With timing=model the drive serves one request at a time; which of those that may go is the oldest, or, with a
+ *     seed, drawn. It ends when the timer fires; the image work is done then, and its outcome is pulled.
  * (3) With timing=host all that may go are at the executor; each ends when its INPUT_BLOCK_COMPLETION is delivered.
- * (4) All trace events, and all writes to a device's buffer, happen on the machine thread at submit or at the end: their
- *     sequence depends on the guest and its inputs alone.
+ * (4) All trace events, and all writes to a device's buffer, happen on the machine thread at submit or at the end:
+ *     their sequence depends on the guest and its inputs alone.
  * (5) A request that cannot be served (range, read-only) never reaches the image and ends after REFUSED_NS. */
 #include "block/block.h"
 #include "block/executor.h"
@@ -312,8 +312,8 @@ static void timer_fired(void *opaque)
     start_ready(drive);
 }
 
-/* INPUT_BLOCK_COMPLETION. One for a request that is not at the executor cannot come from this machine's host: the run is
- * not what its inputs were made for. */
+/* INPUT_BLOCK_COMPLETION. One for a request that is not at the executor cannot come from this machine's host: the run
+ * is not what its inputs were made for. */
 static void completion_delivered(void *opaque, const struct input_message *message)
 {
     struct block_drive *drive = opaque;
@@ -544,7 +544,8 @@ bool block_reattach(struct block_drive *drive, struct block_request *request)
 {
     for (unsigned n = 0; n < BLOCK_PENDING_MAX; n++) {
         struct slot *slot = &drive->slot[n];
-        if (slot->state == SLOT_FREE || slot->abandoned || slot->tag != request->tag || slot->op != request->op)
+        if (slot->state == SLOT_FREE || slot->abandoned || slot->tag != request->tag || slot->op != request->op ||
+            slot->sectors != request->sectors || slot->sector != request->sector)
             continue;
         slot->request = request;
         return true;

@@ -1,4 +1,5 @@
-/* Raw images: sector n lies at byte n * 512 of the file. The size is that of the file when it was opened, rounded down. */
+/* Raw images: sector n lies at byte n * 512 of the file. The size is that of the file when it was opened, rounded
+ * down. */
 #include "block/block.h"
 #include "block/host_file.h"
 

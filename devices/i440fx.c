@@ -1,8 +1,8 @@
 /* Intel 82441FX PCI and Memory Controller (440FX PCIset datasheet, 290549), host bridge.
  * Modelled: identification, PAM (59h..5Fh), DRAM row boundaries and SMRAM as storage.
  * Not modelled: SMM space, DRAM timing, ECC and error reporting, the memory gap (FDHC); PCI-side masters see the same
- * shadowing as the CPU does. A segment that is write-only shows the ROM, and its writes come through an MMIO mapping to the
- * RAM below. Such writes are slow; no firmware here uses them, since SeaBIOS copies with reads and writes on. */
+ * shadowing as the CPU does. A segment that is write-only shows the ROM, and its writes come through an MMIO mapping
+ * to the RAM below. Such writes are slow; no firmware here uses them, since SeaBIOS copies with reads and writes on. */
 #include "devices/i440fx.h"
 
 #include <string.h>
@@ -36,7 +36,8 @@ struct i440fx {
 };
 STATE_TABLE(i440fx_fields, struct i440fx, I440FX_STATE);
 
-/* PAM0 has the BIOS segment in its high half; PAM1..6 have two segments of 16 KiB each, the lower one in the low half. */
+/* PAM0 has the BIOS segment in its high half; PAM1..6 have two segments of 16 KiB each, the lower one in the low
+ * half. */
 static unsigned segment_attributes(const struct i440fx *chip, unsigned segment)
 {
     unsigned nibble = segment + 1;

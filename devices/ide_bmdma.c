@@ -1,9 +1,9 @@
 /* The bus master of one channel (PIIX3 datasheet; "Programming Interface for Bus Master IDE Controller", rev. 1.0).
- * Data move at one position: for a write when command and bus master have both started, for a read when the drive has the
- * data. An address that is not memory ends in a master abort: Error is set, Active cleared. A table shorter than the
- * transfer: Active cleared, no interrupt; a longer one: Active stays set beside the interrupt.
- * Not modelled: the 64 KiB wrap-around of a table or a region that crosses such a boundary, which the interface forbids:
- * addresses go on linearly. */
+ * Data move at one position: for a write when command and bus master have both started, for a read when the drive has
+ * the data. An address that is not memory ends in a master abort: Error is set, Active cleared. A table shorter than
+ * the transfer: Active cleared, no interrupt; a longer one: Active stays set beside the interrupt.
+ * Not modelled: the 64 KiB wrap-around of a table or a region that crosses such a boundary, which the interface
+ * forbids: addresses go on linearly. */
 #include "devices/ide_internal.h"
 
 #define REG_COMMAND 0

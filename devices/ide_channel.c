@@ -1,9 +1,9 @@
-/* One ATA channel: command block and control block registers (ATA/ATAPI-6, clause 7), INTRQ, PIO data port, software and
- * hardware reset (9.1, 9.2).
- * Not modelled: ATAPI devices, overlapped and queued commands, CFA, the time a reset takes. A register write while BSY is
- * set is taken (the command under way has its own copy); a command written then is ignored.
- * Absent devices: with none on the channel DD7 is pulled down and the rest float (7Fh); a missing device 1 is answered for
- * by device 0 (status 00h); a missing device 0 by nobody. */
+/* One ATA channel: command block and control block registers (ATA/ATAPI-6, clause 7), INTRQ, PIO data port, software
+ * and hardware reset (9.1, 9.2).
+ * Not modelled: ATAPI devices, overlapped and queued commands, CFA, the time a reset takes. A register write while
+ * BSY is set is taken (the command under way has its own copy); a command written then is ignored.
+ * Absent devices: with none on the channel DD7 is pulled down and the rest float (7Fh); a missing device 1 is
+ * answered for by device 0 (status 00h); a missing device 0 by nobody. */
 #include "devices/ide_internal.h"
 
 #include <stdlib.h>
@@ -126,7 +126,8 @@ static void request_complete(void *opaque, struct block_request *request, enum s
     ide_request_done(channel, status);
 }
 
-void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lba, uint32_t sectors, void *data, bool fua)
+void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lba, uint32_t sectors, void *data,
+                bool fua)
 {
     struct block_drive *drive = channel->drive[channel->active];
     if (!block_drive_room(drive)) { /* requests abandoned by resets, which the host has not finished */
@@ -376,15 +377,52 @@ static void channel_reset(struct device *device)
     software_reset(channel);
 }
 
-/* Makes loaded numbers safe to use as indexes, and finds the request in flight again. */
+/* ---- loaded state: numbers that index or count must be ones that this chip could have saved ---- */
+
+static bool disk_sound(const struct ide_disk *disk)
+{
+    return disk->heads && disk->heads <= 16 && disk->track_sectors && disk->multiple <= IDE_MULTIPLE_MAX &&
+           !(disk->multiple & (disk->multiple - 1));
+}
+
+static bool transfer_sound(const struct ide_channel *channel)
+{
+    const struct block_drive *drive = channel->drive[channel->active];
+    uint64_t sectors = drive ? block_drive_sectors(drive) : 0;
+    bool pio = channel->phase == IDE_PIO_IN || channel->phase == IDE_PIO_OUT;
+    bool inside = channel->next_lba <= sectors && channel->remaining <= sectors - channel->next_lba;
+    return channel->phase < IDE_PHASES && (channel->phase == IDE_IDLE || drive) &&
+           channel->remaining <= BLOCK_REQUEST_SECTORS_MAX && (!channel->remaining || inside) &&
+           channel->block_sectors <= IDE_MULTIPLE_MAX && (!pio || channel->block_sectors) &&
+           channel->pio_fill <= IDE_BUFFER_BYTES && channel->pio_fill % BLOCK_SECTOR_BYTES == 0 &&
+           channel->pio_end % BLOCK_SECTOR_BYTES == 0 && channel->pio_end <= channel->pio_fill &&
+           (channel->phase == IDE_TRIM ? channel->pio_index % 8 == 0 && channel->pio_index <= channel->pio_fill
+                                       : channel->pio_index <= channel->pio_end) &&
+           (channel->phase == IDE_TRIM || channel->phase == IDE_DMA_IN || channel->phase == IDE_DMA_OUT ||
+            !channel->dma_wait);
+}
+
+static bool request_sound(const struct ide_channel *channel)
+{
+    uint32_t sectors = channel->request_sectors;
+    switch (channel->phase) {
+    case IDE_PIO_IN: return channel->request_op == TRACE_BLOCK_READ && sectors && sectors <= IDE_MULTIPLE_MAX;
+    case IDE_PIO_OUT: return channel->request_op == TRACE_BLOCK_WRITE && sectors && sectors <= channel->remaining;
+    case IDE_DMA_IN: return channel->request_op == TRACE_BLOCK_READ && sectors == channel->remaining;
+    case IDE_DMA_OUT: return channel->request_op == TRACE_BLOCK_WRITE && sectors == channel->remaining;
+    case IDE_NO_DATA: return channel->request_op == TRACE_BLOCK_FLUSH || channel->request_op == TRACE_BLOCK_READ;
+    case IDE_TRIM: return channel->request_op == TRACE_BLOCK_DISCARD;
+    default: return false;
+    }
+}
+
+/* Finds the request in flight again. */
 static void channel_post_load(struct device *device)
 {
     struct ide_channel *channel = channel_of(device);
-    bool sound = channel->phase < IDE_PHASES && channel->active < 2 && channel->pio_fill <= IDE_BUFFER_BYTES &&
-                 channel->pio_end <= channel->pio_fill && channel->pio_index <= channel->pio_end &&
-                 channel->request_sectors <= BLOCK_REQUEST_SECTORS_MAX && channel->block_sectors <= IDE_MULTIPLE_MAX &&
-                 channel->disk[0].track_sectors && channel->disk[1].track_sectors && channel->disk[0].heads &&
-                 channel->disk[1].heads && (!channel->in_flight || channel->drive[channel->active]);
+    bool sound = channel->active < 2 && disk_sound(&channel->disk[0]) && disk_sound(&channel->disk[1]) &&
+                 transfer_sound(channel) && channel->request_sectors <= BLOCK_REQUEST_SECTORS_MAX &&
+                 (!channel->in_flight || request_sound(channel));
     if (!sound) {
         channel->in_flight = false;
         channel_reset(device);
@@ -392,11 +430,9 @@ static void channel_post_load(struct device *device)
     }
     if (!channel->in_flight)
         return;
-    void *data = channel->buffer;
+    void *data = channel->buffer; /* a write's data are the queue's */
     if (channel->phase == IDE_DMA_IN || channel->phase == IDE_NO_DATA)
         data = ide_scratch(channel, (size_t)channel->request_sectors * BLOCK_SECTOR_BYTES + 1);
-    else if (channel->request_sectors > IDE_MULTIPLE_MAX)
-        data = NULL; /* a write's data are the queue's */
     channel->request = (struct block_request){.op = (enum trace_block_op)channel->request_op, .data = data,
                                               .sector = channel->request_sector, .sectors = channel->request_sectors,
                                               .complete = request_complete, .opaque = channel,

@@ -2,8 +2,8 @@
  * A PIO read fetches up to a buffer (16 sectors) at a time; a PIO write stores each DRQ block; a DMA command is one
  * request. The address reported with an error is that of the failed request's first sector.
  * Not modelled, and aborted: SMART, security, host protected area (SET MAX), power-up in standby, logs, queued and CFA
- * commands, READ/WRITE LONG and BUFFER, FORMAT TRACK. Write-cached data are the block layer's; write cache off makes every
- * write FUA. Idle and standby timers are accepted and never run out. */
+ * commands, READ/WRITE LONG and BUFFER, FORMAT TRACK. Write-cached data are the block layer's; write cache off makes
+ * every write FUA. Idle and standby timers are accepted and never run out. */
 #include "devices/ide_internal.h"
 
 #include <string.h>
@@ -175,8 +175,8 @@ void ide_pio_block_done(struct ide_channel *channel)
     if (channel->phase == IDE_PIO_IN)
         pio_in_block_done(channel);
     else
-        ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->pio_end / BLOCK_SECTOR_BYTES, channel->buffer,
-                   write_through(channel));
+        ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->pio_end / BLOCK_SECTOR_BYTES,
+                   channel->buffer, write_through(channel));
 }
 
 /* ---- DMA ---- */
@@ -210,7 +210,8 @@ void ide_dma_start(struct ide_channel *channel)
     channel->dma_wait = false;
     switch (channel->phase) {
     case IDE_DMA_IN:
-        ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, channel->remaining, ide_scratch(channel, bytes), false);
+        ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, channel->remaining, ide_scratch(channel, bytes),
+                   false);
         break;
     case IDE_DMA_OUT:
         if (ide_bm_transfer(channel, ide_scratch(channel, bytes), bytes, false))

@@ -1,5 +1,6 @@
-/* The parts of an IDE channel among themselves: ide_channel.c (task file, PIO, interrupt, reset), ide_commands.c (what each
- * command does), ide_identify.c, ide_bmdma.c (bus master). Sections of ATA/ATAPI-6 (T13/1410D) unless said otherwise. */
+/* The parts of an IDE channel among themselves: ide_channel.c (task file, PIO, interrupt, reset), ide_commands.c
+ * (what each command does), ide_identify.c, ide_bmdma.c (bus master). Sections of ATA/ATAPI-6 (T13/1410D) unless said
+ * otherwise. */
 #ifndef VMRR_DEVICES_IDE_INTERNAL_H
 #define VMRR_DEVICES_IDE_INTERNAL_H
 

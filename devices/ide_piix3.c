@@ -1,7 +1,7 @@
 /* Intel 82371SB (PIIX3), function 1: IDE controller with bus master (82371FB/SB datasheet, 290550).
- * Modelled: identification, the bus master's registers at BAR 4, timing registers as storage. Both channels always decode
- * their compatibility ports; the decode enable bits (IDETIM bit 15) are storage and set after reset, so that an operating
- * system without firmware before it finds the channels. */
+ * Modelled: identification, the bus master's registers at BAR 4, timing registers as storage. Both channels always
+ * decode their compatibility ports; the decode enable bits (IDETIM bit 15) are storage and set after reset, so that
+ * an operating system without firmware before it finds the channels. */
 #include "devices/ide_internal.h"
 
 #define BM_BAR 4

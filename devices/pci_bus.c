@@ -1,4 +1,4 @@
-/* PCI bus 0: PCI Local Bus Specification 2.1, sections 3.7.4.1 (configuration mechanism #1) and 6 (configuration space).
+/* PCI bus 0: PCI Local Bus Specification 2.1, 3.7.4.1 (configuration mechanism #1) and 6 (configuration space).
  * Not modelled: other buses and bridges, mechanism #2, special cycles, 64-bit BARs, parity and error reporting, latency
  * timers. CONFIG_ADDRESS answers to dwords only, as on the 440FX; other accesses there pass it by. */
 #include "devices/pci_bus.h"
@@ -227,7 +227,8 @@ void pci_bus_config_write(struct pci_bus *bus, unsigned slot, unsigned number, u
         *byte &= (uint8_t)~(new_bits & function->clear_mask[offset + n]);
     }
     if (touches(offset, size_bytes, PCI_COMMAND, PCI_COMMAND + 2) ||
-        touches(offset, size_bytes, PCI_BAR0, PCI_BAR0 + 24) || touches(offset, size_bytes, PCI_ROM_BAR, PCI_ROM_BAR + 4))
+        touches(offset, size_bytes, PCI_BAR0, PCI_BAR0 + 24) ||
+        touches(offset, size_bytes, PCI_ROM_BAR, PCI_ROM_BAR + 4))
         pci_function_update_bars(function);
     if (touches(offset, size_bytes, PCI_COMMAND, PCI_COMMAND + 2) && function->config[PCI_INTERRUPT_PIN])
         update_pirq(bus, pirq_of(function));

@@ -4,8 +4,8 @@
 
 #include "devices/pci_bus.h"
 
-/* lines: the 16 interrupt lines as PCI interrupts reach them (the board gives each to the 8259 pair and to the IOAPIC pin
- * of the same number). Becomes the router of the bus. */
+/* lines: the 16 interrupt lines as PCI interrupts reach them (the board gives each to the 8259 pair and to the IOAPIC
+ * pin of the same number). Becomes the router of the bus. */
 struct device *piix3_isa_create(struct machine *machine, struct pci_bus *bus, const struct irq_line lines[16]);
 
 #endif

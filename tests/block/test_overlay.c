@@ -32,7 +32,8 @@ static enum status base_read(struct block_image *image, uint64_t sector, uint32_
     return STATUS_OK;
 }
 
-static enum status base_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer, bool fua)
+static enum status base_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
+                              bool fua)
 {
     (void)image, (void)sector, (void)sectors, (void)buffer, (void)fua;
     ck_abort_msg("an overlay never writes its base");
