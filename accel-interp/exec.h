@@ -1,8 +1,8 @@
 /* What the exec_*.c files of the integer set share: register access by width, and the memory shapes.
  *
- * A memory instruction is three functions. `name_seg` takes any address (ea_general) and the slow path of mem.h; `name_m64`
- * and `name_m32` do only the TLB hit and hand everything else to name_seg as a tail call, so that they need no stack
- * frame. */
+ * A memory instruction is four functions. `name_any` takes any address (ea_general) and the slow path of mem.h; `name_m64`,
+ * `name_m32` and `name_seg` do only the TLB hit in their kind of address and hand everything else to name_any as a tail
+ * call, so that they need no stack frame. */
 #ifndef VMRR_ACCEL_INTERP_EXEC_H
 #define VMRR_ACCEL_INTERP_EXEC_H
 
@@ -43,22 +43,47 @@ HOST_ACCESSORS_(16)
 HOST_ACCESSORS_(32)
 HOST_ACCESSORS_(64)
 
+/* Host address of a memory operand that hits the TLB, else null: the three kinds of address. */
+static inline uint8_t *exec_hit_64(struct interp *cpu, const struct insn *i, unsigned size_bytes, enum tlb_access access)
+{
+    return mem_hit(cpu, ea64(cpu, i), size_bytes, access);
+}
+static inline uint8_t *exec_hit_32(struct interp *cpu, const struct insn *i, unsigned size_bytes, enum tlb_access access)
+{
+    return mem_hit(cpu, ea32(cpu, i), size_bytes, access);
+}
+static inline uint8_t *exec_hit_seg(struct interp *cpu, const struct insn *i, unsigned size_bytes,
+                                    enum tlb_access access)
+{
+    const struct seg *seg = &cpu->seg[i->seg];
+    uint64_t offset = ea_offset(cpu, i) & (UINT64_MAX >> (64 - (8u << insn_asize(i))));
+    uint64_t linear = seg->base + offset;
+
+    if ((cpu->mode & MODE_CODE_MASK) != MODE_CODE64) {
+        if (UNLIKELY(offset + size_bytes > seg->end[access]))
+            return NULL;
+        linear = (uint32_t)linear;
+    }
+    return mem_hit(cpu, linear, size_bytes, access);
+}
+
 /* Instruction with a memory source: `use` is an expression statement over `src`. */
 #define EXEC_LOAD(name, bits, use)                                                                                     \
-    EXEC_STATIC(name##_seg)                                                                                            \
+    EXEC_STATIC(name##_any)                                                                                            \
     {                                                                                                                  \
         uint##bits##_t src = ld##bits(cpu, i, ea_general(cpu, i, (bits) / 8, TLB_READ));                               \
         use;                                                                                                           \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    EXEC_LOAD_FAST_(name, bits, use, 64)                                                                               \
-    EXEC_LOAD_FAST_(name, bits, use, 32)
-#define EXEC_LOAD_FAST_(name, bits, use, abits)                                                                        \
-    EXEC_STATIC(name##_m##abits)                                                                                       \
+    EXEC_LOAD_FAST_(name, bits, use, m64, exec_hit_64)                                                                 \
+    EXEC_LOAD_FAST_(name, bits, use, m32, exec_hit_32)                                                                 \
+    EXEC_LOAD_FAST_(name, bits, use, seg, exec_hit_seg)
+#define EXEC_LOAD_FAST_(name, bits, use, kind, hit)                                                                    \
+    EXEC_STATIC(name##_##kind)                                                                                         \
     {                                                                                                                  \
-        const uint8_t *host = mem_hit(cpu, ea##abits(cpu, i), (bits) / 8, TLB_READ);                                   \
+        const uint8_t *host = hit(cpu, i, (bits) / 8, TLB_READ);                                                       \
         if (UNLIKELY(!host))                                                                                           \
-            return name##_seg(cpu, i);                                                                                 \
+            return name##_any(cpu, i);                                                                                 \
         uint##bits##_t src = host_get##bits(host);                                                                     \
         use;                                                                                                           \
         NEXT;                                                                                                          \
@@ -66,20 +91,21 @@ HOST_ACCESSORS_(64)
 
 /* Memory destination, not read. */
 #define EXEC_STORE(name, bits, value)                                                                                  \
-    EXEC_STATIC(name##_seg)                                                                                            \
+    EXEC_STATIC(name##_any)                                                                                            \
     {                                                                                                                  \
         uint64_t linear = ea_general(cpu, i, (bits) / 8, TLB_WRITE);                                                   \
         st##bits(cpu, i, linear, (uint##bits##_t)(value));                                                             \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    EXEC_STORE_FAST_(name, bits, value, 64)                                                                            \
-    EXEC_STORE_FAST_(name, bits, value, 32)
-#define EXEC_STORE_FAST_(name, bits, value, abits)                                                                     \
-    EXEC_STATIC(name##_m##abits)                                                                                       \
+    EXEC_STORE_FAST_(name, bits, value, m64, exec_hit_64)                                                              \
+    EXEC_STORE_FAST_(name, bits, value, m32, exec_hit_32)                                                              \
+    EXEC_STORE_FAST_(name, bits, value, seg, exec_hit_seg)
+#define EXEC_STORE_FAST_(name, bits, value, kind, hit)                                                                 \
+    EXEC_STATIC(name##_##kind)                                                                                         \
     {                                                                                                                  \
-        uint8_t *host = mem_hit(cpu, ea##abits(cpu, i), (bits) / 8, TLB_WRITE);                                        \
+        uint8_t *host = hit(cpu, i, (bits) / 8, TLB_WRITE);                                                            \
         if (UNLIKELY(!host))                                                                                           \
-            return name##_seg(cpu, i);                                                                                 \
+            return name##_any(cpu, i);                                                                                 \
         host_set##bits(host, (uint##bits##_t)(value));                                                                 \
         NEXT;                                                                                                          \
     }
@@ -90,7 +116,7 @@ HOST_ACCESSORS_(64)
  * A store into a page of decoded code may abandon the instruction after `result` was computed (block_code_written), so the
  * slow function holds the new flags back until the write is done. */
 #define EXEC_MODIFY(name, bits, result, after)                                                                         \
-    EXEC_STATIC(name##_seg)                                                                                            \
+    EXEC_STATIC(name##_any)                                                                                            \
     {                                                                                                                  \
         struct rmw m;                                                                                                  \
         uint64_t linear = ea_general(cpu, i, (bits) / 8, TLB_WRITE);                                                   \
@@ -106,14 +132,15 @@ HOST_ACCESSORS_(64)
         after;                                                                                                         \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    EXEC_MODIFY_FAST_(name, bits, result, after, 64)                                                                   \
-    EXEC_MODIFY_FAST_(name, bits, result, after, 32)
-#define EXEC_MODIFY_FAST_(name, bits, result, after, abits)                                                            \
-    EXEC_STATIC(name##_m##abits)                                                                                       \
+    EXEC_MODIFY_FAST_(name, bits, result, after, m64, exec_hit_64)                                                     \
+    EXEC_MODIFY_FAST_(name, bits, result, after, m32, exec_hit_32)                                                     \
+    EXEC_MODIFY_FAST_(name, bits, result, after, seg, exec_hit_seg)
+#define EXEC_MODIFY_FAST_(name, bits, result, after, kind, hit)                                                        \
+    EXEC_STATIC(name##_##kind)                                                                                         \
     {                                                                                                                  \
-        uint8_t *host = mem_hit(cpu, ea##abits(cpu, i), (bits) / 8, TLB_WRITE);                                        \
+        uint8_t *host = hit(cpu, i, (bits) / 8, TLB_WRITE);                                                            \
         if (UNLIKELY(!host))                                                                                           \
-            return name##_seg(cpu, i);                                                                                 \
+            return name##_any(cpu, i);                                                                                 \
         uint##bits##_t dst = host_get##bits(host);                                                                     \
         host_set##bits(host, (uint##bits##_t)(result));                                                                \
         after;                                                                                                         \

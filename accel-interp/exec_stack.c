@@ -33,6 +33,13 @@ static uint64_t stack_linear(struct interp *cpu, const struct insn *i, int64_t d
     return offset;
 }
 
+#define EXEC_ANY(name, ...)                                                                                            \
+    EXEC_STATIC(name##_any)                                                                                            \
+    {                                                                                                                  \
+        __VA_ARGS__;                                                                                                   \
+        NEXT;                                                                                                          \
+    }
+
 #define STACK_GENERAL(bits, unused)                                                                                    \
     /* Writes at RSP + delta; the caller moves RSP. */                                                                 \
     static inline void stack_write##bits(struct interp *cpu, const struct insn *i, int64_t delta, uint##bits##_t v)    \
@@ -54,12 +61,12 @@ static uint64_t stack_linear(struct interp *cpu, const struct insn *i, int64_t d
         stack_set(cpu, stack_offset(cpu, (bits) / 8));                                                                 \
         return v;                                                                                                      \
     }                                                                                                                  \
-    EXEC_REG(push_z##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->reg)))                                       \
-    EXEC_REG(push_i##bits, stack_push##bits(cpu, i, (uint##bits##_t)i->imm))                                           \
-    EXEC_REG(push_e##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->rm)))                                        \
+    EXEC_ANY(push_z##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->reg)))                                       \
+    EXEC_ANY(push_i##bits, stack_push##bits(cpu, i, (uint##bits##_t)i->imm))                                           \
+    EXEC_ANY(push_er##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->rm)))                                        \
     EXEC_LOAD(push_e##bits, bits, stack_push##bits(cpu, i, src))                                                       \
-    EXEC_REG(pop_z##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->reg, v))                   \
-    EXEC_REG(pop_e##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->rm, v))                    \
+    EXEC_ANY(pop_z##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->reg, v))                   \
+    EXEC_ANY(pop_er##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->rm, v))                    \
     /* The address is computed with RSP as it will be after the pop. */                                                \
     EXEC_STATIC(pop_m##bits)                                                                                           \
     {                                                                                                                  \
@@ -69,7 +76,7 @@ static uint64_t stack_linear(struct interp *cpu, const struct insn *i, int64_t d
         stack_set(cpu, stack_offset(cpu, (bits) / 8));                                                                 \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    EXEC_STATIC(leave##bits##_reg)                                                                                     \
+    EXEC_STATIC(leave##bits##_any)                                                                                     \
     {                                                                                                                  \
         int64_t delta = (int64_t)(cpu->r[CPU_RBP].q - cpu->r[CPU_RSP].q);                                              \
         uint##bits##_t v = stack_read##bits(cpu, i, delta);                                                            \
@@ -79,62 +86,108 @@ static uint64_t stack_linear(struct interp *cpu, const struct insn *i, int64_t d
     }
 EXEC_SIZES_NOT8(STACK_GENERAL, )
 
-/* The fast ones: `abits` of address, a TLB hit, or else the general function. */
+/* The fast ones: a TLB hit, or else the general function. Segmented code first, then 64-bit and flat 32-bit code, whose
+ * stack pointer is as wide as the operand. */
+static inline uint8_t *stack_hit(struct interp *cpu, uint64_t pointer, unsigned size_bytes, enum tlb_access access)
+{
+    const struct seg *seg = &cpu->seg[CPU_SS];
+    uint64_t offset = cpu->mode & MODE_STACK32 ? (uint32_t)pointer : (uint16_t)pointer;
+
+    if (UNLIKELY((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 || offset + size_bytes > seg->end[access]))
+        return NULL;
+    return mem_hit(cpu, (uint32_t)(seg->base + offset), size_bytes, access);
+}
+static inline void stack_set_segmented(struct interp *cpu, uint64_t pointer)
+{
+    if (cpu->mode & MODE_STACK32)
+        cpu->r[CPU_RSP].q = (uint32_t)pointer;
+    else
+        cpu->r[CPU_RSP].w = (uint16_t)pointer;
+}
+
 #define STACK_PUSH_FAST(name, bits, value)                                                                             \
-    EXEC_STATIC(name##bits##_fast)                                                                                     \
+    EXEC_STATIC(name##bits##_reg)                                                                                      \
+    {                                                                                                                  \
+        uint64_t rsp = cpu->r[CPU_RSP].q - (bits) / 8;                                                                 \
+        uint8_t *host = stack_hit(cpu, rsp, (bits) / 8, TLB_WRITE);                                                    \
+        if (UNLIKELY(!host))                                                                                           \
+            return name##bits##_any(cpu, i);                                                                           \
+        host_set##bits(host, (uint##bits##_t)(value));                                                                 \
+        stack_set_segmented(cpu, rsp);                                                                                 \
+        NEXT;                                                                                                          \
+    }
+#define STACK_POP_FAST(name, bits, from, to)                                                                           \
+    EXEC_STATIC(name##bits##_reg)                                                                                      \
+    {                                                                                                                  \
+        uint64_t rsp = cpu->r[from].q;                                                                                 \
+        const uint8_t *host = stack_hit(cpu, rsp, (bits) / 8, TLB_READ);                                               \
+        if (UNLIKELY(!host))                                                                                           \
+            return name##bits##_any(cpu, i);                                                                           \
+        uint##bits##_t v = host_get##bits(host);                                                                       \
+        stack_set_segmented(cpu, rsp + (bits) / 8);                                                                    \
+        reg_set##bits(cpu, to, v);                                                                                     \
+        NEXT;                                                                                                          \
+    }
+#define STACK_PUSH_FLAT(name, bits, value)                                                                             \
+    EXEC_STATIC(name##bits##_flat)                                                                                     \
     {                                                                                                                  \
         uint64_t rsp = (uint##bits##_t)(cpu->r[CPU_RSP].q - (bits) / 8);                                               \
         uint8_t *host = mem_hit(cpu, rsp, (bits) / 8, TLB_WRITE);                                                      \
         if (UNLIKELY(!host))                                                                                           \
-            return name##bits##_reg(cpu, i);                                                                           \
+            return name##bits##_any(cpu, i);                                                                           \
         host_set##bits(host, (uint##bits##_t)(value));                                                                 \
         cpu->r[CPU_RSP].q = rsp;                                                                                       \
         NEXT;                                                                                                          \
     }
-#define STACK_POP_FAST(name, bits, from, to)                                                                           \
-    EXEC_STATIC(name##bits##_fast)                                                                                     \
+#define STACK_POP_FLAT(name, bits, from, to)                                                                           \
+    EXEC_STATIC(name##bits##_flat)                                                                                     \
     {                                                                                                                  \
         uint64_t rsp = (uint##bits##_t)cpu->r[from].q;                                                                 \
         const uint8_t *host = mem_hit(cpu, rsp, (bits) / 8, TLB_READ);                                                 \
         if (UNLIKELY(!host))                                                                                           \
-            return name##bits##_reg(cpu, i);                                                                           \
+            return name##bits##_any(cpu, i);                                                                           \
         uint##bits##_t v = host_get##bits(host);                                                                       \
         cpu->r[CPU_RSP].q = (uint##bits##_t)(rsp + (bits) / 8);                                                        \
         reg_set##bits(cpu, to, v);                                                                                     \
         NEXT;                                                                                                          \
     }
-#define STACK_FAST(bits)                                                                                               \
-    STACK_PUSH_FAST(push_z, bits, reg_get##bits(cpu, i->reg))                                                          \
-    STACK_PUSH_FAST(push_i, bits, i->imm)                                                                              \
-    STACK_PUSH_FAST(push_e, bits, reg_get##bits(cpu, i->rm))                                                           \
-    STACK_POP_FAST(pop_z, bits, CPU_RSP, i->reg)                                                                       \
-    STACK_POP_FAST(pop_e, bits, CPU_RSP, i->rm)                                                                        \
-    STACK_POP_FAST(leave, bits, CPU_RBP, CPU_RBP)
-STACK_FAST(32)
-STACK_FAST(64)
+#define STACK_FAST(bits, suffix)                                                                                       \
+    STACK_PUSH_##suffix(push_z, bits, reg_get##bits(cpu, i->reg))                                                      \
+    STACK_PUSH_##suffix(push_i, bits, i->imm)                                                                          \
+    STACK_PUSH_##suffix(push_er, bits, reg_get##bits(cpu, i->rm))                                                      \
+    STACK_POP_##suffix(pop_z, bits, CPU_RSP, i->reg)                                                                   \
+    STACK_POP_##suffix(pop_er, bits, CPU_RSP, i->rm)                                                                   \
+    STACK_POP_##suffix(leave, bits, CPU_RBP, CPU_RBP)
+STACK_FAST(16, FAST)
+STACK_FAST(32, FAST)
+STACK_FAST(32, FLAT)
+STACK_FAST(64, FLAT)
 
 #define STACK_FORMS(name)                                                                                              \
-    static const struct insn_forms forms_##name##_code64 = {.fn = {{0}, {0}, {0}, {name##64_fast}}};                   \
-    static const struct insn_forms forms_##name##_flat32 = {.fn = {{0}, {0}, {name##32_fast}, {0}}};                   \
-    const struct insn_forms forms_##name = {.fn = {{0}, {name##16_reg}, {name##32_reg}, {name##64_reg}},               \
+    static const struct insn_forms forms_##name##_code64 = {.fn = {{0}, {0}, {0}, {name##64_flat}}};                   \
+    static const struct insn_forms forms_##name##_flat32 = {.fn = {{0}, {0}, {name##32_flat}, {0}}};                   \
+    const struct insn_forms forms_##name = {.fn = {{0}, {name##16_reg}, {name##32_reg}, {0}},                         \
                                             .code64 = &forms_##name##_code64,                                          \
                                             .flat32 = &forms_##name##_flat32}
 STACK_FORMS(push_z);
 STACK_FORMS(push_i);
 STACK_FORMS(pop_z);
 STACK_FORMS(leave);
-static const struct insn_forms forms_push_e_code64 = {.fn = {{0}, {0}, {0}, {push_e64_fast}}};
-static const struct insn_forms forms_push_e_flat32 = {.fn = {{0}, {0}, {push_e32_fast}, {0}}};
+static const struct insn_forms forms_push_e_code64 = {.fn = {{0}, {0}, {0}, {push_er64_flat}}};
+static const struct insn_forms forms_push_e_flat32 = {.fn = {{0}, {0}, {push_er32_flat}, {0}}};
 const struct insn_forms forms_push_e = {
-    .fn = {{0}, FORMS_ENTRY_(push_e16), FORMS_ENTRY_(push_e32), FORMS_ENTRY_(push_e64)},
+    .fn = {{0},
+           {push_er16_reg, push_e16_m64, push_e16_m32, push_e16_seg},
+           {push_er32_reg, push_e32_m64, push_e32_m32, push_e32_seg},
+           FORMS_ENTRY_MEM_(push_e64)},
     .code64 = &forms_push_e_code64,
     .flat32 = &forms_push_e_flat32};
-static const struct insn_forms forms_pop_e_code64 = {.fn = {{0}, {0}, {0}, {pop_e64_fast}}};
-static const struct insn_forms forms_pop_e_flat32 = {.fn = {{0}, {0}, {pop_e32_fast}, {0}}};
+static const struct insn_forms forms_pop_e_code64 = {.fn = {{0}, {0}, {0}, {pop_er64_flat}}};
+static const struct insn_forms forms_pop_e_flat32 = {.fn = {{0}, {0}, {pop_er32_flat}, {0}}};
 const struct insn_forms forms_pop_e = {.fn = {{0},
-                                              FORMS_ROW_(pop_e16_reg, pop_m16),
-                                              FORMS_ROW_(pop_e32_reg, pop_m32),
-                                              FORMS_ROW_(pop_e64_reg, pop_m64)},
+                                              FORMS_ROW_(pop_er16_reg, pop_m16),
+                                              FORMS_ROW_(pop_er32_reg, pop_m32),
+                                              FORMS_ROW_(0, pop_m64)},
                                        .code64 = &forms_pop_e_code64,
                                        .flat32 = &forms_pop_e_flat32};
 

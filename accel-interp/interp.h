@@ -85,6 +85,7 @@ struct seg {
     /* derived by seg_update (segment.c) */
     uint32_t low, high; /* offsets low..high are inside (expand-down applied); low > high: none */
     bool readable, writable;
+    uint64_t end[2];    /* by TLB_READ, TLB_WRITE: an access that ends at or before it needs no other check; 0: none such */
 };
 
 /* A TLB entry of the software TLB: one compare, one add. */

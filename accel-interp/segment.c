@@ -67,7 +67,7 @@ void descriptor_set_accessed(struct interp *cpu, const struct insn *i, struct de
 
 /* ---- registers --------------------------------------------------------------------------------------------------- */
 
-void seg_update(struct seg *seg, bool protected_mode)
+static void update_limits(struct seg *seg, bool protected_mode)
 {
     bool data = (seg->attributes & (SEG_S | SEG_CODE)) == SEG_S;
 
@@ -91,6 +91,14 @@ void seg_update(struct seg *seg, bool protected_mode)
         seg->low = 1;
         seg->high = 0;
     }
+}
+
+void seg_update(struct seg *seg, bool protected_mode)
+{
+    update_limits(seg, protected_mode);
+    uint64_t end = seg->low == 0 ? (uint64_t)seg->high + 1 : 0;
+    seg->end[TLB_READ] = seg->readable ? end : 0;
+    seg->end[TLB_WRITE] = seg->writable ? end : 0;
 }
 
 static bool is_protected(const struct interp *cpu)
