@@ -24,7 +24,7 @@ GUEST(guest_mix16, 16,
 GUEST(guest_mix64, 64,
       "movl $0x200000,%esi; movl $0x200,%ecx; cld\n"
       "1: leaq 3(%rax,%rax,4),%rax; movq %rax,(%rsi,%rcx,8); imulq %rax,%rdx; addq %rdx,%rbx\n"
-      "call 3f; testb $4,%al; jz 2f; incb 9f(%rip)\n"
+      "call 3f; testb $4,%al; jz 2f; incb 9f+2(%rip)\n"
       "2: decl %ecx; jnz 1b; movl $0x200,%ecx; pushq %rcx; leaq 0x1000(%rsi),%rdi; rep movsb; movl $0x200000,%esi\n"
       "popq %rcx; jmp 1b\n"
       "3: pushq %rax\n"
