@@ -82,7 +82,7 @@ static const uint8_t *load_field(const struct state_field *field, uint8_t *objec
         uint64_t value = 0;
         for (uint32_t byte = 0; byte < field->elem_size; byte++)
             value |= (uint64_t)*in++ << (8 * byte);
-        element_set(out, field->elem_size, value);
+        element_set(out, field->elem_size, field->boolean ? value != 0 : value);
     }
     return in;
 }

@@ -34,6 +34,7 @@ struct state_field {
     uint32_t elem_size; /* bytes; of the nested struct when nested is set */
     uint32_t count;
     const struct state_field *nested; /* null for integers */
+    bool boolean;                     /* loads as 0 or 1 whatever a damaged file says */
 };
 
 #define STATE_MEMBER_S_(T, type, name) type name;
@@ -41,12 +42,15 @@ struct state_field {
 #define STATE_MEMBER_N_(T, type, name, n, table) type name[n];
 #define STATE_MEMBERS(LIST) LIST(STATE_MEMBER_S_, STATE_MEMBER_A_, STATE_MEMBER_N_, unused)
 
-#define STATE_ROW_S_(T, type, name) {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), 1, NULL},
-#define STATE_ROW_A_(T, type, name, n) {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), NULL},
+#define STATE_IS_BOOL_(type) _Generic((type)0, bool: true, default: false)
+#define STATE_ROW_S_(T, type, name)                                                                                    \
+    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), 1, NULL, STATE_IS_BOOL_(type)},
+#define STATE_ROW_A_(T, type, name, n)                                                                                 \
+    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), NULL, STATE_IS_BOOL_(type)},
 #define STATE_ROW_N_(T, type, name, n, table)                                                                          \
-    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), table},
+    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), table, false},
 #define STATE_TABLE(var, T, LIST)                                                                                      \
-    static const struct state_field var[] = {LIST(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, T){NULL, 0, 0, 0, NULL}}
+    static const struct state_field var[] = {LIST(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, T){NULL, 0, 0, 0, NULL, false}}
 
 /* Bytes that state_save writes. */
 size_t state_size(const struct state_field *fields);

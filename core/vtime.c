@@ -1,4 +1,4 @@
-/* Timers on virtual time: a binary heap by (deadline, sequence of arming). */
+/* Timers on virtual time: a binary heap by (deadline, order of initialisation). */
 #include "core/vtime.h"
 
 #include "core/machine.h"
@@ -10,12 +10,12 @@
 struct vtime_queue {
     struct vtimer **heap;
     int count, capacity;
-    uint64_t next_sequence;
+    uint64_t next_order;
 };
 
 static bool before(const struct vtimer *a, const struct vtimer *b)
 {
-    return a->deadline_ns < b->deadline_ns || (a->deadline_ns == b->deadline_ns && a->sequence < b->sequence);
+    return a->deadline_ns < b->deadline_ns || (a->deadline_ns == b->deadline_ns && a->order < b->order);
 }
 
 static void place(struct vtime_queue *queue, int index, struct vtimer *timer)
@@ -66,6 +66,7 @@ void vtimer_init(struct vtimer *timer, struct machine *machine, void (*fire)(voi
 {
     *timer = (struct vtimer){.fire = fire, .opaque = opaque, .queue = machine_vtime(machine),
                              .deadline_ns = VTIME_NEVER, .heap_index = -1};
+    timer->order = timer->queue->next_order++;
 }
 
 void vtimer_disarm(struct vtimer *timer)
@@ -91,7 +92,6 @@ void vtimer_arm(struct vtimer *timer, uint64_t deadline_ns)
         return;
     }
     timer->deadline_ns = deadline_ns;
-    timer->sequence = queue->next_sequence++;
     if (timer->heap_index < 0) {
         if (queue->count == queue->capacity) {
             queue->capacity = queue->capacity ? 2 * queue->capacity : 32;

@@ -1,7 +1,8 @@
 /* Virtual time: the only clock a device can name, and the timers that run on it. Thread: machine thread.
  *
  * Unit: nanoseconds since the machine was made. On the interpreter a step takes VTIME_NS_PER_STEP and HLT skips to the
- * next deadline. Timers fire in order of (deadline, sequence of arming), which is deterministic. */
+ * next deadline. Timers fire in order of (deadline, order of vtimer_init), so that a machine restored from saved
+ * state, whose timers were re-armed in another order, fires them alike. */
 #ifndef VMRR_CORE_VTIME_H
 #define VMRR_CORE_VTIME_H
 
@@ -23,7 +24,7 @@ struct vtimer {
     void *opaque;
     struct vtime_queue *queue;
     uint64_t deadline_ns; /* VTIME_NEVER when not armed */
-    uint64_t sequence;
+    uint64_t order;       /* of vtimer_init in its machine */
     int heap_index; /* -1 when not armed */
 };
 

@@ -11,7 +11,7 @@ struct debugcon {
     struct device device;
     struct char_sink sink;
 };
-static const struct state_field debugcon_fields[] = {{NULL, 0, 0, 0, NULL}};
+static const struct state_field debugcon_fields[] = {{.name = NULL}};
 
 static uint64_t debugcon_read(void *opaque, uint64_t address, unsigned size_bytes)
 {

@@ -4,7 +4,7 @@
 #include "core/bus.h"
 #include "core/machine.h"
 
-static const struct state_field debug_exit_fields[] = {{NULL, 0, 0, 0, NULL}};
+static const struct state_field debug_exit_fields[] = {{.name = NULL}};
 
 static uint64_t debug_exit_read(void *opaque, uint64_t address, unsigned size_bytes)
 {

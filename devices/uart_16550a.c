@@ -3,6 +3,7 @@
  * Transmission takes no virtual time: the holding register and the FIFO are always empty again when the write returns,
  * so a guest that polls LSR never waits. Received bytes wait in a queue before the FIFO (flow control by the sender's
  * patience), and enter it as the guest reads; only when that queue is full is a byte lost, as an overrun.
+ * All eight bits are sent whatever word length LCR says: a guest that prints without setting the line up is readable.
  * Not modelled: line errors other than overrun, break, parity, DMA mode signals, changing modem inputs (the other side is
  * always there: DCD, DSR, CTS). */
 #include "devices/uart_16550a.h"
@@ -165,8 +166,6 @@ static uint8_t uart_read_data(struct uart *uart)
 
 static void uart_write_data(struct uart *uart, uint8_t value)
 {
-    static const uint8_t data_mask[4] = {0x1F, 0x3F, 0x7F, 0xFF};
-    value &= data_mask[uart->lcr & 3];
     uart->thre_pending = false;
     uart_update(uart);
     if (uart->mcr & MCR_LOOP)
