@@ -1,7 +1,7 @@
-/* Additions and subtractions with their flags, at every width: shared by the arithmetic, string, compare-and-exchange and
- * decimal instructions. Up to 32 bits the carry (or borrow) into each bit position is a ^ b ^ result at 64 bits, so that
- * bit `bits` is the carry out; at 64 bits the carry vector of flags.h is used. Bits of lf_aux that have no meaning are left
- * as they fall (flags.h). */
+/* Additions and subtractions with their flags, at every width: shared by the arithmetic, string, compare-and-exchange
+ * and decimal instructions. Up to 32 bits the carry (or borrow) into each bit position is a ^ b ^ result at 64 bits, so
+ * that bit `bits` is the carry out; at 64 bits the carry vector of flags.h is used. Bits of lf_aux that have no meaning
+ * are left as they fall (flags.h). */
 #ifndef VMRR_ACCEL_INTERP_ALU_H
 #define VMRR_ACCEL_INTERP_ALU_H
 

@@ -1,8 +1,8 @@
 /* What the exec_*.c files of the integer set share: register access by width, and the memory shapes.
  *
- * A memory instruction is four functions. `name_any` takes any address (ea_general) and the slow path of mem.h; `name_m64`,
- * `name_m32` and `name_seg` do only the TLB hit in their kind of address and hand everything else to name_any as a tail
- * call, so that they need no stack frame. */
+ * A memory instruction is four functions. `name_any` takes any address (ea_general) and the slow path of mem.h;
+ * `name_m64`, `name_m32` and `name_seg` do only the TLB hit in their kind of address and hand everything else to
+ * name_any as a tail call, so that they need no stack frame. */
 #ifndef VMRR_ACCEL_INTERP_EXEC_H
 #define VMRR_ACCEL_INTERP_EXEC_H
 
@@ -44,11 +44,13 @@ HOST_ACCESSORS_(32)
 HOST_ACCESSORS_(64)
 
 /* Host address of a memory operand that hits the TLB, else null: the three kinds of address. */
-static inline uint8_t *exec_hit_64(struct interp *cpu, const struct insn *i, unsigned size_bytes, enum tlb_access access)
+static inline uint8_t *exec_hit_64(struct interp *cpu, const struct insn *i, unsigned size_bytes,
+                                   enum tlb_access access)
 {
     return mem_hit(cpu, ea64(cpu, i), size_bytes, access);
 }
-static inline uint8_t *exec_hit_32(struct interp *cpu, const struct insn *i, unsigned size_bytes, enum tlb_access access)
+static inline uint8_t *exec_hit_32(struct interp *cpu, const struct insn *i, unsigned size_bytes,
+                                   enum tlb_access access)
 {
     return mem_hit(cpu, ea32(cpu, i), size_bytes, access);
 }
@@ -110,11 +112,11 @@ static inline uint8_t *exec_hit_seg(struct interp *cpu, const struct insn *i, un
         NEXT;                                                                                                          \
     }
 
-/* Memory destination, read and written: `result` is an expression over `dst`, evaluated once, flags included. `after` is
- * a statement for when the write can't be abandoned any more.
+/* Memory destination, read and written: `result` is an expression over `dst`, evaluated once, flags included. `after`
+ * is a statement for when the write can't be abandoned any more.
  *
- * A store into a page of decoded code may abandon the instruction after `result` was computed (block_code_written), so the
- * slow function holds the new flags back until the write is done. */
+ * A store into a page of decoded code may abandon the instruction after `result` was computed (block_code_written), so
+ * the slow function holds the new flags back until the write is done. */
 #define EXEC_MODIFY(name, bits, result, after)                                                                         \
     EXEC_STATIC(name##_any)                                                                                            \
     {                                                                                                                  \
@@ -161,7 +163,8 @@ static inline uint8_t *exec_hit_seg(struct interp *cpu, const struct insn *i, un
     const struct insn_forms table = {                                                                                  \
         .fn = {FORMS_ENTRY_(name##8), FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
 #define FORMS_SIZES_NOT8(table, name)                                                                                  \
-    const struct insn_forms table = {.fn = {{0}, FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
+    const struct insn_forms table = {                                                                                  \
+        .fn = {{0}, FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
 #define FORMS_SIZES_REG(table, name)                                                                                   \
     const struct insn_forms table = {                                                                                  \
         .fn = {{name##8_reg}, {name##16_reg}, {name##32_reg}, {name##64_reg}}}

@@ -1,5 +1,5 @@
-/* Integer arithmetic and logic: ADD OR ADC SBB AND SUB XOR CMP TEST INC DEC NEG NOT (Intel SDM vol. 2), one function a size
- * and operand shape. */
+/* Integer arithmetic and logic: ADD OR ADC SBB AND SUB XOR CMP TEST INC DEC NEG NOT (Intel SDM vol. 2), one function a
+ * size and operand shape. */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 

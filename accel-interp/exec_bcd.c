@@ -85,4 +85,5 @@ EXEC_STATIC(bound32)
         RAISE(EXC_BR);
     NEXT;
 }
-const struct insn_forms forms_bound = {.fn = {{0}, {0, bound16, bound16, bound16}, {0, bound32, bound32, bound32}, {0}}};
+const struct insn_forms forms_bound = {
+    .fn = {{0}, {0, bound16, bound16, bound16}, {0, bound32, bound32, bound32}, {0}}};

@@ -1,5 +1,6 @@
-/* BT BTS BTR BTC (with memory bit strings), BSF BSR. Undefined flags as measured on Intel processors: the BT family changes
- * CF only; BSF and BSR clear CF OF SF AF and set PF by the result, and with a source of 0 leave the destination. */
+/* BT BTS BTR BTC (with memory bit strings), BSF BSR. Undefined flags as measured on Intel processors: the BT family
+ * changes CF only; BSF and BSR clear CF OF SF AF and set PF by the result, and with a source of 0 leave the
+ * destination. */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 
@@ -32,8 +33,8 @@ BIT_ADDRESS(64, 6)
 /* E, G: register, and memory of any address form. */
 #define BIT_MODIFY_EG(bits, op)                                                                                        \
     BIT_PRIMITIVE(bits, op)                                                                                            \
-    EXEC_REG(op##_eg##bits,                                                                                            \
-             reg_set##bits(cpu, i->rm, bit_##op##bits(cpu, reg_get##bits(cpu, i->rm), reg_get##bits(cpu, i->reg) & 63))) \
+    EXEC_REG(op##_eg##bits, unsigned index = reg_get##bits(cpu, i->reg) & 63;                                          \
+             reg_set##bits(cpu, i->rm, bit_##op##bits(cpu, reg_get##bits(cpu, i->rm), index)))                         \
     EXEC_STATIC(op##_eg##bits##_mem)                                                                                   \
     {                                                                                                                  \
         struct rmw m;                                                                                                  \
@@ -44,7 +45,8 @@ BIT_ADDRESS(64, 6)
         flags_put_cf(cpu, value & mask);                                                                               \
         NEXT;                                                                                                          \
     }                                                                                                                  \
-    EXEC_REG(op##_ei##bits, reg_set##bits(cpu, i->rm, bit_##op##bits(cpu, reg_get##bits(cpu, i->rm), (uint8_t)i->imm))) \
+    EXEC_REG(op##_ei##bits, unsigned index = (uint8_t)i->imm;                                                          \
+             reg_set##bits(cpu, i->rm, bit_##op##bits(cpu, reg_get##bits(cpu, i->rm), index)))                         \
     EXEC_MODIFY(op##_ei##bits, bits, bit_##op##bits(cpu, dst, (uint8_t)i->imm), )
 EXEC_SIZES_NOT8(BIT_MODIFY_EG, bts)
 EXEC_SIZES_NOT8(BIT_MODIFY_EG, btr)

@@ -1,6 +1,6 @@
-/* Data movement: MOV (but segment, control and debug registers), MOVZX MOVSX MOVSXD, LEA, XCHG, XLAT, BSWAP, CMOVcc, SETcc,
- * the sign extensions of the accumulator, CMPXCHG, CMPXCHG8B/16B, XADD, MOVNTI. The accesses of a locked instruction are
- * atomic by themselves: there is one CPU, and DMA happens between steps. */
+/* Data movement: MOV (but segment, control and debug registers), MOVZX MOVSX MOVSXD, LEA, XCHG, XLAT, BSWAP, CMOVcc,
+ * SETcc, the sign extensions of the accumulator, CMPXCHG, CMPXCHG8B/16B, XADD, MOVNTI. The accesses of a locked
+ * instruction are atomic by themselves: there is one CPU, and DMA happens between steps. */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 

@@ -1,5 +1,5 @@
-/* Flag instructions (CLC STC CMC CLD STD LAHF SAHF SALC) and those that do nothing here: NOP in all its encodings, the hint
- * NOPs (PAUSE, ENDBR, PREFETCH), fences (one CPU, in order) and cache line hints. */
+/* Flag instructions (CLC STC CMC CLD STD LAHF SAHF SALC) and those that do nothing here: NOP in all its encodings, the
+ * hint NOPs (PAUSE, ENDBR, PREFETCH), fences (one CPU, in order) and cache line hints. */
 #include "accel-interp/exec.h"
 
 EXEC_REG(clc, flags_put_cf(cpu, false))

@@ -1,8 +1,10 @@
 /* IN OUT INS OUTS: port I/O, with the checks of IOPL and the TSS's bitmap (Intel SDM vol. 1, chapter 19).
  *
- * All end their block, so that a device is touched by the last instruction of a chain. OUTS and INS whose memory operand is
- * not a TLB hit run alone, since that operand may be a device too; REP INS and OUTS are cut into slices like the other
- * string instructions. Not modelled: INS to memory-mapped I/O reads the device's register before it writes it. */
+ * All end their block, so that a device is touched by the last instruction of a chain. OUTS and INS whose memory
+ * operand is not a TLB hit run alone, since that operand may be a device too; REP INS and OUTS are cut into slices like
+ * the other string instructions. Not modelled: INS to memory-mapped I/O reads the device's register before it writes
+ * it. */
+#include "accel-interp/debug.h"
 #include "accel-interp/exec.h"
 #include "accel-interp/segment.h"
 
@@ -24,10 +26,12 @@ static void io_check(struct interp *cpu, const struct insn *i, unsigned port, un
 {
     unsigned iopl = (cpu->sysflags & FLAG_IOPL) >> 12;
 
-    if (!(cpu->cr0 & CR0_PE) || (cpu->cpl <= iopl && !(cpu->sysflags & FLAG_VM)))
-        return;
-    if (!io_bitmap_allows(cpu, i, port, size_bytes))
+    bool open = !(cpu->cr0 & CR0_PE) || (cpu->cpl <= iopl && !(cpu->sysflags & FLAG_VM));
+
+    if (!open && !io_bitmap_allows(cpu, i, port, size_bytes))
         RAISE_ERROR(EXC_GP, 0);
+    if (UNLIKELY(cpu->dr[7] & DR7_ENABLED))
+        debug_check_io(cpu, i, (uint16_t)port, size_bytes);
 }
 
 static uint64_t io_in(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
@@ -93,7 +97,8 @@ static void io_string_move(struct interp *cpu, const struct insn *i, unsigned re
     cpu->r[reg].q = mask == 0xFFFF ? (cpu->r[reg].q & ~mask) | moved : moved;
 }
 
-/* RAM that may be written without looking again, or null. Alone, anything writable: faults come before the port is read. */
+/* RAM that may be written without looking again, or null. Alone, anything writable: faults come before the port is
+ * read. */
 static uint8_t *io_destination(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
 {
     uint8_t *host = mem_hit(cpu, linear, size_bytes, TLB_WRITE);

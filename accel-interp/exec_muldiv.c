@@ -1,5 +1,5 @@
-/* MUL, IMUL (one, two and three operands), DIV, IDIV. Undefined flags as measured on Intel processors: after MUL and IMUL
- * ZF and AF are 0, SF and PF those of the low half; DIV and IDIV change none. */
+/* MUL, IMUL (one, two and three operands), DIV, IDIV. Undefined flags as measured on Intel processors: after MUL and
+ * IMUL ZF and AF are 0, SF and PF those of the low half; DIV and IDIV change none. */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 
@@ -117,7 +117,6 @@ static inline void put_quotient8(struct interp *cpu, uint8_t quotient, uint8_t r
     }
 PUT_QUOTIENT(16)
 PUT_QUOTIENT(32)
-PUT_QUOTIENT(64)
 DIV_PRIMITIVES(8, 16)
 DIV_PRIMITIVES(16, 32)
 DIV_PRIMITIVES(32, 64)

@@ -1,8 +1,8 @@
 /* Shifts and rotates: SHL SHR SAR ROL ROR RCL RCR by 1, CL and an immediate, SHLD SHRD.
  *
- * Flags where the SDM leaves them undefined are as measured on Intel processors (Cascade Lake): AF is 0 after shifts; OF is
- * that of the first one-bit step, whatever the count, but for ROL and ROR of a register by an immediate of 2 or more, which
- * keep OF. A masked count of 0 (for RCL and RCR: modulo the width plus one) changes no flag. */
+ * Flags where the SDM leaves them undefined are as measured on Intel processors (Cascade Lake): AF is 0 after shifts;
+ * OF is that of the first one-bit step, whatever the count, but for ROL and ROR of a register by an immediate of 2 or
+ * more, which keep OF. A masked count of 0 (for RCL and RCR: modulo the width plus one) changes no flag. */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 
@@ -110,8 +110,8 @@ SHIFT_OPERATION(shl);
 SHIFT_OPERATION(shr);
 SHIFT_OPERATION(sar);
 
-/* SHLD, SHRD: dst:src shifted, n masked and not 0. A 16-bit shift by more than 16 (undefined) goes on with dst behind src,
- * as Intel's processors do. */
+/* SHLD, SHRD: dst:src shifted, n masked and not 0. A 16-bit shift by more than 16 (undefined) goes on with dst behind
+ * src, as Intel's processors do. */
 #define DOUBLE_PRIMITIVES(bits, unused)                                                                                \
     static inline uint##bits##_t shift_shld##bits(struct interp *cpu, uint##bits##_t dst, uint##bits##_t src,          \
                                                   unsigned n)                                                          \

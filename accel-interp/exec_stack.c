@@ -1,5 +1,5 @@
-/* PUSH and POP of registers, immediates and memory, PUSHA POPA, PUSHF POPF, ENTER, LEAVE. The common ones have functions for
- * 64-bit code and for flat 32-bit code of their own; the others ask for the stack's width and segment. */
+/* PUSH and POP of registers, immediates and memory, PUSHA POPA, PUSHF POPF, ENTER, LEAVE. The common ones have
+ * functions for 64-bit code and for flat 32-bit code of their own; the others ask for the stack's width and segment. */
 #include "accel-interp/exec.h"
 #include "accel-interp/segment.h"
 
@@ -63,10 +63,10 @@ static uint64_t stack_linear(struct interp *cpu, const struct insn *i, int64_t d
     }                                                                                                                  \
     EXEC_ANY(push_z##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->reg)))                                       \
     EXEC_ANY(push_i##bits, stack_push##bits(cpu, i, (uint##bits##_t)i->imm))                                           \
-    EXEC_ANY(push_er##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->rm)))                                        \
+    EXEC_ANY(push_er##bits, stack_push##bits(cpu, i, reg_get##bits(cpu, i->rm)))                                       \
     EXEC_LOAD(push_e##bits, bits, stack_push##bits(cpu, i, src))                                                       \
     EXEC_ANY(pop_z##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->reg, v))                   \
-    EXEC_ANY(pop_er##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->rm, v))                    \
+    EXEC_ANY(pop_er##bits, uint##bits##_t v = stack_pop##bits(cpu, i); reg_set##bits(cpu, i->rm, v))                   \
     /* The address is computed with RSP as it will be after the pop. */                                                \
     EXEC_STATIC(pop_m##bits)                                                                                           \
     {                                                                                                                  \
@@ -258,8 +258,8 @@ static void popf_write(struct interp *cpu, uint64_t value, bool upper_half)
 EXEC_SIZES_NOT8(POPF_FUNCTION, )
 const struct insn_forms forms_popf = {.fn = {{0}, {popf16}, {popf32}, {popf64}}};
 
-/* ENTER: imm is the frame's size, and the nesting level above it. The old frame pointers are read at RBP, downwards; the new
- * top of the stack must be writable. */
+/* ENTER: imm is the frame's size, and the nesting level above it. The old frame pointers are read at RBP, downwards;
+ * the new top of the stack must be writable. */
 #define ENTER_FUNCTION(bits, unused)                                                                                   \
     EXEC_STATIC(enter##bits)                                                                                           \
     {                                                                                                                  \

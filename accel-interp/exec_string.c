@@ -1,12 +1,12 @@
 /* MOVS STOS LODS CMPS SCAS, single and repeated.
  *
  * A repeated instruction runs in slices (core/position.h): a slice ends where the count register is a multiple of
- * REP_SLICE_ITERATIONS, so where it ends is the same after a fault or an abandoned attempt in its middle. RIP stays until the
- * last slice. The registers are brought up to date before anything that may fault.
+ * REP_SLICE_ITERATIONS, so where it ends is the same after a fault or an abandoned attempt in its middle. RIP stays
+ * until the last slice. The registers are brought up to date before anything that may fault.
  *
- * Within a slice, runs of elements that lie in one page each and hit the TLB are done on host memory; anything else goes
- * element by element through mem.h. CMPS and SCAS set flags when the last slice is done: a fault leaves them as they were
- * (SDM vol. 2, CMPS). */
+ * Within a slice, runs of elements that lie in one page each and hit the TLB are done on host memory; anything else
+ * goes element by element through mem.h. CMPS and SCAS set flags when the last slice is done: a fault leaves them as
+ * they were (SDM vol. 2, CMPS). */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
 #include "accel-interp/segment.h"
@@ -27,8 +27,8 @@ static inline void string_move(struct interp *cpu, const struct insn *i, unsigne
     }
 }
 
-/* With 32-bit addresses in 64-bit code a repeated instruction clears the upper half of its count, even if the count is 0 or
- * its first access faults; MOVS and STOS those of their pointers too. used: bit n for register n. */
+/* With 32-bit addresses in 64-bit code a repeated instruction clears the upper half of its count, even if the count is
+ * 0 or its first access faults; MOVS and STOS those of their pointers too. used: bit n for register n. */
 static inline void string_truncate(struct interp *cpu, const struct insn *i, unsigned used)
 {
     if (insn_asize(i) != 2)
@@ -47,8 +47,8 @@ static inline uint64_t string_linear(struct interp *cpu, const struct insn *i, u
     return seg_linear_inline(cpu, i, seg, cpu->r[reg].q & string_mask(i), size_bytes, access);
 }
 
-/* Where a run of elements can be done on host memory: shortens *count to what lies in one page, one segment and one turn
- * of the pointer, and gives the first element's host address. Null: do one element the general way. */
+/* Where a run of elements can be done on host memory: shortens *count to what lies in one page, one segment and one
+ * turn of the pointer, and gives the first element's host address. Null: do one element the general way. */
 static uint8_t *string_run(struct interp *cpu, const struct insn *i, unsigned reg, unsigned seg, unsigned size_bytes,
                            enum tlb_access access, uint64_t *count)
 {
@@ -106,8 +106,8 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
     return cpu->sysflags & FLAG_DF ? 0 - (uint64_t)size_bytes : size_bytes;
 }
 
-/* REP MOVS, STOS, LODS: `run` tries some iterations on host memory and says how many it did; `one` does one. Both bring the
- * pointers up to date, here goes the count. */
+/* REP MOVS, STOS, LODS: `run` tries some iterations on host memory and says how many it did; `one` does one. Both bring
+ * the pointers up to date, here goes the count. */
 #define STRING_REP(name, used, run, one)                                                                               \
     EXEC_STATIC(rep_##name)                                                                                            \
     {                                                                                                                  \
@@ -133,7 +133,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
     {                                                                                                                  \
         uint64_t count = cpu->r[CPU_RCX].q & string_mask(i);                                                           \
         uint64_t left = count ? string_slice(count) : 0;                                                               \
-        bool again = count != left, while_equal = string_while_equal(i);                                                \
+        bool again = count != left, while_equal = string_while_equal(i);                                               \
         uint##bits##_t pair[2];                                                                                        \
         string_truncate(cpu, i, 1u << CPU_RCX);                                                                        \
         if (!count)                                                                                                    \
@@ -239,8 +239,8 @@ EXEC_ALL_SIZES(STRING_COPY, )
     EXEC_REG(movs##bits, movs_one##bits(cpu, i))                                                                       \
     EXEC_REG(stos##bits, stos_one##bits(cpu, i))                                                                       \
     EXEC_REG(lods##bits, lods_one##bits(cpu, i))                                                                       \
-    STRING_REP(movs##bits, MOVS_CLEARS, movs_run##bits, movs_one##bits)                                                             \
-    STRING_REP(stos##bits, STOS_CLEARS, stos_run##bits, stos_one##bits)                                                             \
+    STRING_REP(movs##bits, MOVS_CLEARS, movs_run##bits, movs_one##bits)                                                \
+    STRING_REP(stos##bits, STOS_CLEARS, stos_run##bits, stos_one##bits)                                                \
     STRING_REP(lods##bits, LODS_CLEARS, lods_run##bits, lods_one##bits)
 EXEC_ALL_SIZES(STRING_MOVE, )
 

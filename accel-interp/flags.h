@@ -3,7 +3,7 @@
  *   lf_aux     carry-outs: bit 63 = CF, bit 62 = CF ^ OF, bit 3 = AF; bits 15:8 are XORed onto the result's low byte for
  *              PF, bit 0 onto the sign for SF (both zero after ALU operations; they let any flag word be set)
  * ZF = (lf_result == 0); SF = bit 63 of lf_result ^ bit 0 of lf_aux; PF = even parity of low byte ^ aux 15:8;
- * CF = bit 63; OF = bit 63 ^ bit 62 of lf_aux; AF = bit 3.
+ * CF = bit 63; OF = bit 63 ^ bit 62 of lf_aux; AF = bit 3. The other bits of lf_aux mean nothing and may hold anything.
  * (The idea of deferred carry-out vectors is Bochs' and Valgrind's; the encoding is ours.) */
 #ifndef VMRR_ACCEL_INTERP_FLAGS_H
 #define VMRR_ACCEL_INTERP_FLAGS_H

@@ -1,12 +1,14 @@
 /* The native instruction check: one instruction, run by the host's CPU in this process and by the interpreter on a fake
  * machine, from the same registers, flags and memory; everything that comes out is compared.
  *
- * The host side enters and leaves through signal frames: a handler puts the case's registers (general, RFLAGS, x87, SSE, and
- * CS, so 32-bit code runs too) into the frame it returns through, and the INT3 behind the instruction, or its fault, brings
- * what came out. The interpreter runs it at CPL 3 with page tables that map the same linear addresses in the same way.
+ * The host side enters and leaves through signal frames: a handler puts the case's registers (general, RFLAGS, x87,
+ * SSE, and CS, so 32-bit code runs too) into the frame it returns through, and the INT3 behind the instruction, or its
+ * fault, brings what came out. The interpreter runs it at CPL 3 with page tables that map the same linear addresses in
+ * the same way.
  *
  * Linear layout, the same on both sides; all else is not present:
- *   NATIVE_CODE   two pages, read only, filled with INT3; the instruction lies anywhere in the first, or runs into the second
+ * NATIVE_CODE two pages, read only, filled with INT3; the instruction lies anywhere in the first, or runs into the
+ * second
  *   NATIVE_DATA   NATIVE_DATA_BYTES, read and write, between two pages that are not present
  *   NATIVE_RODATA one page, read only, behind the second of them
  *
@@ -74,7 +76,7 @@ struct native_profile {
     bool aligned;               /* memory operands at multiples of 16 most of the time */
     /* Changes the state of a generated case: floating-point operands, ranges. May be null. */
     void (*prepare)(struct native_case *c);
-    /* Called before comparison: takes out of both states what can't be compared (FDP of a CPU without it). May be null. */
+    /* Called before comparison: takes out of both states what can't be compared. May be null. */
     void (*normalise)(const struct native_case *c, struct native_state *host, struct native_state *interp);
 };
 
@@ -87,10 +89,11 @@ void native_destroy(struct native_harness *h);
 uint64_t native_random(struct native_case *c);
 uint64_t native_value(struct native_case *c);
 
-/* Runs a row's cases; prints the first few failures. Returns how many failed. executed: cases that ended without a fault. */
+/* Runs a row's cases; prints the first few failures. Returns how many failed. executed: cases that ended without a
+ * fault. */
 unsigned native_check_row(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile,
                           unsigned *executed);
-/* One encoding, from chosen registers: c->code, length, in and data are given by the caller (native_case_init first). */
+/* One encoding, from chosen registers: the caller gives code, length, in and data (native_case_init first). */
 void native_case_init(struct native_case *c, uint64_t seed, unsigned bits);
 bool native_check_case(struct native_harness *h, struct native_case *c, const struct native_profile *profile,
                        struct native_state *host_out);
@@ -106,8 +109,8 @@ enum native_group {
 };
 enum native_group native_group_of(const struct opcode_row *row);
 
-/* Runs all rows of a group that exist in profile->bits and in the machine's CPU model, as a test's main body. Returns the
- * number of rows that failed, or never ran without a fault though profile->faults is not set. */
+/* Runs all rows of a group that exist in profile->bits and in the machine's CPU model, as a test's main body. Returns
+ * the number of rows that failed, or never ran without a fault though profile->faults is not set. */
 unsigned native_check_group(struct native_harness *h, enum native_group group,
                             const struct native_profile *(*profile_of)(const struct opcode_row *row));
 

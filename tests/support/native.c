@@ -17,8 +17,8 @@
 #define USER_CS32 0x23u
 #define USER_DS 0x2Bu
 
-/* Guest physical layout, all below 1 MiB. Supervisor structures are mapped in the upper half, where no case can tell them
- * from the host's kernel. */
+/* Guest physical layout, all below 1 MiB. Supervisor structures are mapped in the upper half, where no case can tell
+ * them from the host's kernel. */
 #define SUPERVISOR 0xFFFFFF8000000000ull
 enum {
     PHYS_TABLES = 0x10000,
@@ -110,7 +110,8 @@ static void build_state(struct native_harness *h)
     s->segment[CPU_SS] = s->segment[CPU_DS] = s->segment[CPU_ES] = segment(USER_DS, 0xC0F3);
     s->segment[CPU_FS] = s->segment[CPU_GS] =
         (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE}; /* null, as in a host process */
-    s->segment[CPU_TR] = (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = SUPERVISOR + PHYS_TSS};
+    s->segment[CPU_TR] =
+        (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = SUPERVISOR + PHYS_TSS};
     s->segment[CPU_LDTR] = (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE};
     s->gdtr_base = SUPERVISOR + PHYS_GDT;
     s->gdtr_limit = 0x7F;
@@ -274,7 +275,8 @@ static bool differ(bool quiet, const char *name, uint64_t in, uint64_t host_valu
     return true;
 }
 
-static bool differ_fx(bool quiet, const struct native_case *c, const struct native_state *a, const struct native_state *b)
+static bool differ_fx(bool quiet, const struct native_case *c, const struct native_state *a,
+                      const struct native_state *b)
 {
     bool any = false;
 
@@ -298,8 +300,8 @@ static bool differ_data(bool quiet, const struct native_case *c, const uint8_t *
     while (a[first] == b[first])
         first++;
     if (!quiet)
-        fprintf(stderr, "    memory  at %08x: in %02x host %02x interp %02x\n", NATIVE_DATA + first, c->data[first], a[first],
-                b[first]);
+        fprintf(stderr, "    memory  at %08x: in %02x host %02x interp %02x\n", NATIVE_DATA + first, c->data[first],
+                a[first], b[first]);
     return true;
 }
 
@@ -366,8 +368,8 @@ bool native_check_case(struct native_harness *h, struct native_case *c, const st
         return true;
     print_case(c);
     if (a.vector >= 0 || b.vector >= 0)
-        fprintf(stderr, "    host vector %d cr2 %llx, interp vector %d cr2 %llx\n", a.vector, (unsigned long long)a.cr2, b.vector,
-                (unsigned long long)b.cr2);
+        fprintf(stderr, "    host vector %d cr2 %llx, interp vector %d cr2 %llx\n", a.vector,
+                (unsigned long long)a.cr2, b.vector, (unsigned long long)b.cr2);
     compare(false, c, profile, &a, host_data, &b, interp_data);
     return false;
 }

@@ -269,7 +269,8 @@ static void emit_immediates(struct native_case *c, struct encoding *e, const str
     if (has_operand(row, "Jz")) /* within the code most of the time */
         emit(e, branch_distance(chance(c, 80) ? between(c, 0, 0x1000) - c->offset : native_value(c)), word);
     if (has_letter(row, 'O'))
-        emit(e, choose_target(c, &(struct native_profile){0}), c->bits == 64 ? (k->address ? 4 : 8) : k->address ? 2 : 4);
+        emit(e, choose_target(c, &(struct native_profile){0}),
+             c->bits == 64 ? (k->address ? 4 : 8) : (k->address ? 2 : 4));
 }
 
 /* ---- state ----------------------------------------------------------------------------------------------------- */
@@ -364,11 +365,10 @@ static void place_operand(struct native_case *c)
 
     if (c->target >= NATIVE_DATA && c->target + 8 <= NATIVE_DATA + NATIVE_DATA_BYTES && chance(c, 60))
         memcpy(c->data + (c->target - NATIVE_DATA), &value, 8);
-    if (chance(c, 30)) /* compare-and-exchange, equal strings */
-        memcpy(&c->in.gpr[CPU_RAX], c->data + (c->target >= NATIVE_DATA && c->target < NATIVE_DATA + NATIVE_DATA_BYTES - 8
-                                                   ? c->target - NATIVE_DATA
-                                                   : 0),
-               c->bits == 64 ? 8 : 4);
+    if (chance(c, 30)) { /* compare-and-exchange, equal strings */
+        bool inside = c->target >= NATIVE_DATA && c->target < NATIVE_DATA + NATIVE_DATA_BYTES - 8;
+        memcpy(&c->in.gpr[CPU_RAX], c->data + (inside ? c->target - NATIVE_DATA : 0), c->bits == 64 ? 8 : 4);
+    }
 }
 
 bool native_generate(struct native_case *c, const struct opcode_row *row, const struct native_profile *profile,
@@ -484,7 +484,8 @@ static unsigned run_chosen(struct native_harness *h, const struct native_profile
     fprintf(stderr, "    rip %llx rflags %llx target %llx\n", (unsigned long long)c.in.rip,
             (unsigned long long)c.in.rflags, (unsigned long long)c.target);
     bool same = native_check_case(h, &c, profile, &out);
-    fprintf(stderr, "    vector %d rip %llx: %s\n", out.vector, (unsigned long long)out.rip, same ? "same" : "DIFFERENT");
+    fprintf(stderr, "    vector %d rip %llx: %s\n", out.vector, (unsigned long long)out.rip,
+            same ? "same" : "DIFFERENT");
     return !same;
 }
 

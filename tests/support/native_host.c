@@ -145,7 +145,12 @@ void native_host_run(const struct native_case *c, struct native_state *out, uint
     host.c = c;
     host.out = out;
     /* NT and ID stay through a signal frame: a POPF before may have set them. */
-    __asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" : : : "cc", "memory");
+    __asm__ volatile("leaq -128(%%rsp), %%rsp\n\t" /* the red zone */
+                     "pushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\t"
+                     "leaq 128(%%rsp), %%rsp"
+                     :
+                     :
+                     : "cc", "memory");
     raise(SIGUSR1);
     memcpy(data_out, (void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
     memset(code, 0xCC, c->length);
