@@ -25,7 +25,6 @@ static bool io_bitmap_allows(struct interp *cpu, const struct insn *i, unsigned 
 static void io_check(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
 {
     unsigned iopl = (cpu->sysflags & FLAG_IOPL) >> 12;
-
     bool open = !(cpu->cr0 & CR0_PE) || (cpu->cpl <= iopl && !(cpu->sysflags & FLAG_VM));
 
     if (!open && !io_bitmap_allows(cpu, i, port, size_bytes))

@@ -598,6 +598,23 @@ START_TEST(data_breakpoint)
 }
 END_TEST
 
+START_TEST(io_breakpoint)
+{
+    struct cpu_test t = t_create();
+    t_protected(&t, 0);
+    t.s.cr4 = 8; /* DE */
+    t.s.dr[3] = 0x81;
+    t.s.dr[7] = 0x400 | 0x80 | 0x20000000;
+    t_code(&t, 0xE6, 0x80, 0x66, 0xE7, 0x80, 0x40); /* out 0x80, al; out 0x80, ax: reaches 0x81 */
+    t_run(&t);
+    ck_assert_int_eq(t.vector, 1);
+    ck_assert_uint_eq(t_stack(&t, 0, 4), T_CODE + 5);
+    ck_assert_uint_eq(t.s.dr[6], 0xFFFF0FF8);
+    ck_assert_uint_eq(fake_machine_count_events(t.fake, TRACE_PIO_WRITE), 2);
+    t_destroy(&t);
+}
+END_TEST
+
 START_TEST(mov_dr_general_detect)
 {
     struct cpu_test t = t_create();
@@ -660,6 +677,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, int_clears_tf_without_trap);
     tcase_add_test(tcase, execution_breakpoint_and_rf);
     tcase_add_test(tcase, data_breakpoint);
+    tcase_add_test(tcase, io_breakpoint);
     tcase_add_test(tcase, mov_dr_general_detect);
     tcase_add_test(tcase, mov_ss_holds_back_step_trap);
 }
