@@ -7,6 +7,7 @@
 #include "accel-interp/block.h"
 
 #include "accel-interp/decode.h"
+#include "accel-interp/fuse.h"
 #include "accel-interp/mem.h"
 #include "accel-interp/mmu.h"
 
@@ -415,14 +416,28 @@ static void finish_block(struct interp *cpu, struct block *block, bool falls)
     init_links(cpu->cache, (struct block_links *)&block->insn[block->slots - 1]);
 }
 
+/* The block's last two instructions, just decoded: one function for both, if there is one. */
+static void fuse_end(struct interp *cpu, struct block *block, const struct decoded *first, const struct decoded *last)
+{
+    struct insn *i = &block->insn[block->steps - 2];
+    insn_fn *fn = first->row && last->row ? fuse_pair(first, last, block_is_flat(cpu)) : NULL;
+
+    if (!fn)
+        return;
+    block->flags |= BLOCK_FUSED;
+    block->entry_fn = i->fn;
+    i->fn = fn;
+}
+
 /* Decodes a run into block. False: not one instruction without bytes after the available ones. */
 static bool decode_block(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available)
 {
+    struct decoded decoded = {.row = NULL}, before;
     unsigned offset = 0, steps = 0;
     bool ended = false;
 
     while (!ended && steps < cpu->cache->block_steps && offset < available) {
-        struct decoded decoded;
+        before = decoded;
         enum decode_status status = decode_insn(cpu->tables, cpu->mode, bytes + offset, available - offset, offset,
                                                 block->page_offset, &decoded);
         if (status == DECODE_MORE)
@@ -441,6 +456,8 @@ static bool decode_block(struct interp *cpu, struct block *block, const uint8_t 
     block->steps = (int32_t)steps;
     block->bytes = (uint16_t)offset;
     block->mode = cpu->mode;
+    if (ended && steps >= 2)
+        fuse_end(cpu, block, &before, &decoded);
     if (steps)
         finish_block(cpu, block, !ended);
     return steps > 0;
@@ -660,6 +677,8 @@ struct block *block_truncate(struct interp *cpu, const struct block *block, unsi
     CHECK((int)steps < block->steps);
     copy_place(copy, block);
     memcpy(copy->insn, block->insn, steps * sizeof(struct insn));
+    if ((block->flags & BLOCK_FUSED) && (int)steps == block->steps - 1)
+        copy->insn[steps - 1].fn = block->entry_fn;
     copy->steps = (int32_t)steps;
     copy->bytes = block->insn[steps].off;
     copy->flags |= BLOCK_FALLS;
@@ -675,7 +694,7 @@ struct block *block_single(struct interp *cpu, const struct insn *i)
     copy_place(copy, block);
     copy->insn[0] = *i;
     copy->insn[0].index = 0;
-    if (block->flags & BLOCK_CROSS)
+    if ((block->flags & BLOCK_CROSS) || ((block->flags & BLOCK_FUSED) && i->index == block->steps - 2))
         copy->insn[0].fn = block->entry_fn;
     copy->steps = 1;
     copy->bytes = (uint16_t)(i->off + i->len);

@@ -23,6 +23,7 @@
 
 #define BLOCK_CROSS 0x01u
 #define BLOCK_FALLS 0x04u   /* ends with a fall-through pseudo instruction after its steps */
+#define BLOCK_FUSED 0x08u   /* the last two instructions run as one function (fuse.h) */
 #define BLOCK_SCRATCH 0x02u /* not kept, not linked */
 
 /* The slot after a block's last instruction: where a direct branch goes on. */
@@ -44,7 +45,8 @@ struct block {
     struct block *hash_next;
     struct block *page_next;
     uintptr_t incoming;
-    /* What insn[0].fn was by decoding, when something else stands there: the check of a BLOCK_CROSS block. A translator
+    /* What a function was by decoding, when something else stands there: insn[0]'s in a BLOCK_CROSS block, that of the last
+     * instruction but one in a BLOCK_FUSED block. A translator
      * to host code would put its entry into insn[0].fn likewise: block entry is always insn[0].fn. */
     insn_fn *entry_fn;
     struct insn insn[];
@@ -139,6 +141,22 @@ static inline const struct insn *block_enter(struct interp *cpu, struct block *t
     cpu->budget -= target->steps;
     cpu->r[REG_RIP].q = rip;
     BLOCK_ENTER(target);
+}
+
+/* Where a direct or indirect branch may go in segmented code; raises #GP(0). */
+static inline uint64_t block_target_segmented(struct interp *cpu, const struct insn *i, uint64_t rip)
+{
+    rip = insn_osize(i) == 1 ? (uint16_t)rip : (uint32_t)rip;
+    if (__builtin_expect(rip > cpu->rip_limit, 0))
+        RAISE_ERROR(EXC_GP, 0);
+    return rip;
+}
+
+static inline const struct insn *block_go_segmented(struct interp *cpu, const struct insn *i, uint64_t rip, unsigned slot)
+{
+    struct block *target = block_linked_segmented(cpu, i, rip, slot);
+
+    return target ? block_enter(cpu, target, rip) : block_leave_to(cpu, i, rip, slot);
 }
 
 /* ---- for the run loop ----------------------------------------------------------------------------------------- */

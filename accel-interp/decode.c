@@ -539,7 +539,8 @@ static enum decode_status decode_row(struct reader *r, const struct decode_row *
         return DECODE_UNDEFINED;
     if (memory)
         form = form_of(r, insn);
-    insn->fn = pick_function(r, row, insn, form, leaves_page(insn, found->immediate, block_page_offset));
+    out->leaves_page = leaves_page(insn, found->immediate, block_page_offset);
+    insn->fn = pick_function(r, row, insn, form, out->leaves_page);
     out->row = row;
     return insn->fn ? DECODE_OK : DECODE_UNDEFINED;
 }

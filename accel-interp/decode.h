@@ -23,6 +23,7 @@ enum decode_status {
 struct decoded {
     struct insn insn;             /* len is set for DECODE_OK and DECODE_UNDEFINED (as far as it was looked at) */
     const struct opcode_row *row; /* of DECODE_OK */
+    bool leaves_page;             /* a direct branch with a successor in another page */
     bool reserved;                /* DECODE_UNDEFINED: UD0, UD1, UD2, which the manual promises to leave so */
 };
 

@@ -11,15 +11,6 @@
 
 /* ---- targets -------------------------------------------------------------------------------------------------- */
 
-/* Where a branch may go in segmented code; raises #GP(0). */
-static uint64_t check_segmented(struct interp *cpu, const struct insn *i, uint64_t rip)
-{
-    rip = insn_osize(i) == 1 ? (uint16_t)rip : (uint32_t)rip;
-    if (UNLIKELY(rip > cpu->rip_limit))
-        RAISE_ERROR(EXC_GP, 0);
-    return rip;
-}
-
 static void check_flat(struct interp *cpu, const struct insn *i, uint64_t rip)
 {
     if ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 && !mmu_canonical(rip))
@@ -67,21 +58,14 @@ static inline const struct insn *fall_flat(struct interp *cpu, const struct insn
     return target ? block_enter(cpu, target, rip) : fall_slowly(cpu, i);
 }
 
-static inline const struct insn *go_segmented(struct interp *cpu, const struct insn *i, uint64_t rip, unsigned slot)
-{
-    struct block *target = block_linked_segmented(cpu, i, rip, slot);
-
-    return target ? block_enter(cpu, target, rip) : block_leave_to(cpu, i, rip, slot);
-}
-
 static inline const struct insn *take_segmented(struct interp *cpu, const struct insn *i)
 {
-    return go_segmented(cpu, i, check_segmented(cpu, i, direct_target(cpu, i)), 0);
+    return block_go_segmented(cpu, i, block_target_segmented(cpu, i, direct_target(cpu, i)), 0);
 }
 
 static inline const struct insn *fall_segmented(struct interp *cpu, const struct insn *i)
 {
-    return go_segmented(cpu, i, interp_rip_next(cpu, i), 1);
+    return block_go_segmented(cpu, i, interp_rip_next(cpu, i), 1);
 }
 
 /* ---- conditional branches and JMP ----------------------------------------------------------------------------- */
@@ -115,7 +99,7 @@ static inline const struct insn *fall_segmented(struct interp *cpu, const struct
     {                                                                                                                  \
         bool taken = (condition);                                                                                      \
         if (taken)                                                                                                     \
-            check_segmented(cpu, i, direct_target(cpu, i));                                                            \
+            block_target_segmented(cpu, i, direct_target(cpu, i));                                                            \
         commit;                                                                                                        \
         return taken ? take_segmented(cpu, i) : fall_segmented(cpu, i);                                                \
     }                                                                                                                  \
@@ -252,10 +236,10 @@ CALL_FLAT_(32, (uint32_t)(cpu->r[CPU_RSP].d - 4))
 
 EXEC_STATIC(call_segmented)
 {
-    uint64_t rip = check_segmented(cpu, i, direct_target(cpu, i));
+    uint64_t rip = block_target_segmented(cpu, i, direct_target(cpu, i));
 
     push_segmented(cpu, i, interp_rip_next(cpu, i));
-    return go_segmented(cpu, i, rip, 0);
+    return block_go_segmented(cpu, i, rip, 0);
 }
 
 static const struct insn_forms call_forms64 = {.fn = {[3] = {call_direct64}}};
@@ -292,10 +276,10 @@ JMP_INDIRECT_(32)
 static uint64_t indirect_target(struct interp *cpu, const struct insn *i)
 {
     if (i->modrm >= 0xC0)
-        return check_segmented(cpu, i, cpu->r[i->rm].q);
+        return block_target_segmented(cpu, i, cpu->r[i->rm].q);
     unsigned size_bytes = insn_osize_bytes(i);
     uint64_t linear = ea_general(cpu, i, size_bytes, TLB_READ);
-    return check_segmented(cpu, i, size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear));
+    return block_target_segmented(cpu, i, size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear));
 }
 
 EXEC_STATIC(jmp_indirect_segmented) { return END_JUMP(indirect_target(cpu, i)); }
@@ -351,7 +335,7 @@ EXEC_STATIC(ret_segmented)
 {
     unsigned size_bytes = insn_osize_bytes(i);
     uint64_t linear = seg_linear_inline(cpu, i, CPU_SS, stack_offset(cpu, 0), size_bytes, TLB_READ);
-    uint64_t rip = check_segmented(cpu, i, size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear));
+    uint64_t rip = block_target_segmented(cpu, i, size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear));
     struct block *target = block_cached_segmented(cpu, rip);
 
     stack_set(cpu, stack_offset(cpu, size_bytes + (int64_t)i->imm));

@@ -178,6 +178,81 @@ END_TEST
 START_TEST(test_cuts64) { check_cuts(64, guest_mix64, GUEST_SIZE(guest_mix64)); }
 END_TEST
 
+/* Pairs of arithmetic and a conditional branch over INC CL, all kinds and conditions: fused against one by one. */
+static size_t emit_pairs(uint8_t *code, const uint8_t pairs[][4], unsigned count)
+{
+    static const uint8_t mix[] = {0xC1, 0xC0, 0x05, 0x31, 0xC3, 0xC1, 0xC3, 0x0B}; /* ROL EAX,5; XOR EBX,EAX; ROL EBX,11 */
+    size_t at = 0;
+
+    for (unsigned n = 0; n < count; n++) {
+        for (unsigned condition = 0; condition < 16; condition++) {
+            uint8_t immediate = (uint8_t)(condition * 37);
+            memcpy(code + at, mix, sizeof mix);
+            at += sizeof mix;
+            memcpy(code + at, &pairs[n][1], pairs[n][0] & 15);
+            at += pairs[n][0] & 15;
+            if (pairs[n][0] & 0x10)
+                code[at++] = immediate;
+            memcpy(code + at, (uint8_t[]){(uint8_t)(0x70 + condition), 2, 0xFE, 0xC1, 0xC0, 0xC1, 0x01}, 7);
+            at += 7; /* Jcc; INC CL; ROL CL,1 */
+        }
+    }
+    memcpy(code + at, (uint8_t[]){0xE9, 0, 0, 0, 0}, 5);
+    return at;
+}
+
+static void check_pairs(unsigned bits, const uint8_t pairs[][4], unsigned count)
+{
+    static uint8_t code[0x4000];
+    size_t end = emit_pairs(code, pairs, count);
+    int32_t back = -(int32_t)(end + (bits == 16 ? 3 : 5));
+
+    ck_assert_uint_lt(end + 5, sizeof code);
+    memcpy(code + end + 1, &back, bits == 16 ? 2 : 4);
+    for (unsigned round = 0; round < 4; round++) {
+        struct guest fused = guest_create(bits, code, end + 5, 0, 0), single = guest_create(bits, code, end + 5, 1, 0);
+        for (unsigned n = 0; n < 2; n++) {
+            struct guest *g = n ? &single : &fused;
+            struct cpu_state state = state_of(g);
+            state.gpr[CPU_RSI] = round == 3 ? 0x5FFE : 0x6000; /* 5ffe: across a page, the slow path */
+            state.gpr[CPU_RAX] = 0x123456789ABCDEFull * (round + 1);
+            g->accel->ops->set_state(g->accel, &state);
+        }
+        for (uint64_t icount = 1000; icount <= 30000; icount += 1009) {
+            run_to(&fused, icount);
+            run_to(&single, icount);
+            ck_same_state(&fused, &single);
+        }
+        guest_destroy(&fused);
+        guest_destroy(&single);
+    }
+}
+
+#define IMM 0x10 /* an immediate byte follows */
+START_TEST(test_fused64)
+{
+    static const uint8_t pairs[][4] = {
+        {2, 0x39, 0xD8}, {2, 0x3B, 0xC3}, {2 | IMM, 0x83, 0xF8}, {3, 0x48, 0x39, 0xD8}, {3, 0x48, 0x3B, 0xC3},
+        {3 | IMM, 0x48, 0x83, 0xF8}, {2, 0x38, 0xD8}, {2, 0x3A, 0xC3}, {1 | IMM, 0x3C}, {3, 0x66, 0x39, 0xD8},
+        {3 | IMM, 0x66, 0x83, 0xFB}, {2, 0x85, 0xC3}, {2, 0x85, 0xC0}, {3, 0x48, 0x85, 0xC0}, {2, 0x84, 0xC3},
+        {1 | IMM, 0xA8}, {2 | IMM, 0xF6, 0xC3}, {3, 0x66, 0x85, 0xC3}, {2, 0x29, 0xD8}, {3, 0x48, 0x29, 0xD8},
+        {2 | IMM, 0x83, 0xE8}, {3 | IMM, 0x48, 0x83, 0xEB}, {2, 0x01, 0xD8}, {2 | IMM, 0x83, 0xC3},
+        {3 | IMM, 0x48, 0x83, 0xC3}, {2, 0x21, 0xD8}, {2 | IMM, 0x83, 0xE3}, {3, 0x48, 0x21, 0xC3}, {2, 0xFF, 0xC8},
+        {3, 0x48, 0xFF, 0xC0}, {2, 0xFF, 0xC3}, {2, 0x39, 0x06}, {2, 0x3B, 0x06}, {2 | IMM, 0x83, 0x3E}, {2, 0x38, 0x06},
+        {2, 0x3A, 0x06}, {2 | IMM, 0x80, 0x3E}, {2 | IMM, 0xF6, 0x06}, {3, 0x48, 0x39, 0x06}, {3, 0x67, 0x3B, 0x06},
+        {3 | IMM, 0x67, 0x83, 0x3E}, {3, 0x67, 0x39, 0x06}, {3, 0x66, 0x39, 0x06}, {2, 0x01, 0x06}, {2, 0xF7, 0xD8}};
+    check_pairs(64, pairs, sizeof pairs / sizeof pairs[0]);
+}
+END_TEST
+START_TEST(test_fused16)
+{
+    static const uint8_t pairs[][4] = {{2, 0x39, 0xD8}, {2, 0x3B, 0xC3}, {2 | IMM, 0x83, 0xF8}, {2, 0x38, 0xD8}, {2, 0x3A, 0xC3},
+                                       {1 | IMM, 0x3C}, {2, 0x85, 0xC3}, {2, 0x84, 0xC3}, {1 | IMM, 0xA8}, {1, 0x40},
+                                       {1, 0x48}, {1, 0x43}, {1, 0x4B}, {3, 0x66, 0x39, 0xD8}};
+    check_pairs(16, pairs, sizeof pairs / sizeof pairs[0]);
+}
+END_TEST
+
 START_TEST(test_self_modifying)
 {
     struct guest g = guest_create(64, guest_smc, GUEST_SIZE(guest_smc), 0, 0);
@@ -428,6 +503,8 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_cuts16);
     tcase_add_test(tcase, test_cuts64);
+    tcase_add_test(tcase, test_fused64);
+    tcase_add_test(tcase, test_fused16);
     tcase_add_test(tcase, test_self_modifying);
     tcase_add_test(tcase, test_data_beside_code);
     tcase_add_test(tcase, test_dma_into_code);
