@@ -9,16 +9,18 @@
 #include "accel-interp/block.h"
 #include "accel-interp/exec.h"
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline)) /* or else the pair is two jumps again */
+
 /* ---- the branch ----------------------------------------------------------------------------------------------- */
 
-static inline const struct insn *branch_page(struct interp *cpu, const struct insn *j, bool taken)
+ALWAYS_INLINE const struct insn *branch_page(struct interp *cpu, const struct insn *j, bool taken)
 {
     if (taken)
         return block_chain_page(cpu, j, j->imm, 0);
     return block_chain_page(cpu, j, (uint64_t)j->off + j->len, 1);
 }
 
-static inline const struct insn *branch_segmented(struct interp *cpu, const struct insn *j, bool taken)
+ALWAYS_INLINE const struct insn *branch_segmented(struct interp *cpu, const struct insn *j, bool taken)
 {
     if (taken)
         return block_go_segmented(cpu, j, block_target_segmented(cpu, j, cpu->r[REG_RIP].q + j->imm), 0);
