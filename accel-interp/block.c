@@ -28,10 +28,6 @@ struct code_page {
     uint64_t chunks; /* bit n: decoded bytes in [64n, 64n + 64) */
 };
 
-struct scratch {
-    struct block block;
-    struct insn insn[SLOTS_MAX];
-};
 enum { SCRATCH_DECODE, SCRATCH_TRUNCATED, SCRATCH_SINGLE, SCRATCH_COUNT };
 
 struct block_cache {
@@ -62,7 +58,7 @@ static void clear_jump_cache(struct interp *cpu)
 
 static struct block *create_scratch(void)
 {
-    struct block *block = calloc(1, sizeof(struct scratch));
+    struct block *block = calloc(1, sizeof(struct block) + SLOTS_MAX * sizeof(struct insn));
 
     CHECK(block);
     block->flags = BLOCK_SCRATCH;
