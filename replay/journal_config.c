@@ -178,6 +178,7 @@ static enum status write_blob(struct journal_writer *writer, const struct journa
     for (uint64_t at = 0; at < blob->size_bytes && !status; at += JOURNAL_BLOB_CHUNK) {
         uint64_t left = blob->size_bytes - at;
         struct byte_sink sink = {0};
+        byte_sink_reserve(&sink, JOURNAL_FRAME_RAW_MAX);
         byte_sink_put_u64(&sink, hash.low);
         byte_sink_put_u64(&sink, hash.high);
         byte_sink_put_varint(&sink, blob->size_bytes);

@@ -2,6 +2,7 @@
  * a full disk, death at any moment. */
 #include "tests/replay/toy_guest.h"
 #include "replay/journal_reader.h"
+#include "replay/recorder.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -353,9 +354,6 @@ static void record_in_frames(struct toy_recording *recording, uint64_t steps, ui
     toy_record_start(recording, path, 21, true);
     for (uint64_t i = 0; i < steps; i += frame_steps) {
         toy_run(&recording->toy, frame_steps);
-        struct timespec moment = {0, 0};
-        nanosleep(&moment, NULL);
-        extern void recorder_flush(struct replay_recorder * recorder);
         recorder_flush(recording->recorder);
     }
 }
@@ -640,8 +638,7 @@ START_TEST(test_disk_full)
         recording.toy.sink = replay_recorder_trace(recording.recorder);
         recording.toy.disk = replay_recorder_image(recording.recorder, 0, toy_disk(), &error);
         for (unsigned i = 0; i < 100; i++) {
-            extern void recorder_flush(struct replay_recorder * recorder);
-            toy_run(&recording.toy, 200);
+                toy_run(&recording.toy, 200);
             recorder_flush(recording.recorder);
             replay_recorder_tick(recording.recorder);
         }
