@@ -40,7 +40,10 @@ static int judge(struct session *session, enum machine_stop stop)
 {
     struct error error = {0};
     char why[256];
-    enum status status = replay_player_result(session->player, &error);
+    enum status status = STATUS_OK;
+    /* What is left of the journal after an early stop is no divergence. */
+    if (!session->partial)
+        status = replay_player_result(session->player, &error);
     if (status == STATUS_DIVERGED || stop == MACHINE_STOP_DIVERGED) {
         report_divergence(session);
         return EXIT_CODE_DIVERGED;
@@ -49,16 +52,17 @@ static int judge(struct session *session, enum machine_stop stop)
         tool_error("%s: %s", session->options.input, error.text[0] ? error.text : status_name(status));
         return EXIT_CODE_USAGE;
     }
-    if (replay_player_torn(session->player, why, sizeof why))
-        fprintf(stderr, "replay: the journal is torn (%s): replayed as far as it goes\n", why);
-    if (stop == MACHINE_STOP_HOST) {
+    if (session->partial && stop == MACHINE_STOP_HOST) {
         fprintf(stderr, "replay: interrupted; bit-exact so far\n");
         return EXIT_CODE_FAILED;
     }
-    if (session->options.limit_icount != POSITION_NEVER)
+    if (session->partial) {
         fprintf(stderr, "replay: bit-exact up to the position asked for\n");
-    else
-        fprintf(stderr, "replay: bit-exact\n");
+        return EXIT_CODE_OK;
+    }
+    if (replay_player_torn(session->player, why, sizeof why))
+        fprintf(stderr, "replay: the journal is torn (%s): replayed as far as it goes\n", why);
+    fprintf(stderr, "replay: bit-exact\n");
     return EXIT_CODE_OK;
 }
 

@@ -304,6 +304,17 @@ static struct position run_limit(const struct session *session)
     return limit;
 }
 
+/* A replay that went to its journal's end stopped for the recorded reason. */
+static enum machine_stop replay_stop(struct session *session, enum machine_stop stop)
+{
+    uint64_t end_icount = replay_player_end(session->player).icount;
+    session->partial = stop == MACHINE_STOP_HOST ||
+                       (stop == MACHINE_STOP_LIMIT && session->options.limit_icount < end_icount);
+    if (stop == MACHINE_STOP_LIMIT && !session->partial && replay_player_stop(session->player))
+        return replay_player_stop(session->player);
+    return stop;
+}
+
 enum machine_stop session_run(struct session *session)
 {
     struct sigaction saved[3];
@@ -317,10 +328,10 @@ enum machine_stop session_run(struct session *session)
     session->start_ns = host_clock_ns();
     enum machine_stop stop = machine_run(session->machine, run_limit(session));
     session->progress_ns = host_clock_ns() - session->start_ns;
-    if (stop == MACHINE_STOP_LIMIT && session->player && session->options.limit_icount == POSITION_NEVER &&
-        replay_player_stop(session->player))
-        stop = replay_player_stop(session->player);
-    bool whole_replay = session->player && stop == replay_player_stop(session->player);
+    session->interrupted = stop == MACHINE_STOP_HOST;
+    if (session->player)
+        stop = replay_stop(session, stop);
+    bool whole_replay = session->player && !session->partial && stop == replay_player_stop(session->player);
     if (!session->player || whole_replay)
         machine_finish(session->machine, stop);
     session->digest = machine_digest_all(session->machine);

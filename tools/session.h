@@ -22,6 +22,8 @@ struct session {
     uint64_t start_ns, progress_ns;
     struct position start, end; /* end: for a replay's percentage */
     bool show_progress, interactive;
+    bool interrupted; /* this run, here: not the recorded one */
+    bool partial; /* a replay was stopped, by --until or a signal, before its journal's end */
     uint64_t digest;
 };
 
