@@ -8,6 +8,7 @@ new_disk "$work/disk.img"
 linux_options "$name" disk "$work/disk.img"
 record "$work/run.vmrr" "$work/record.txt" "${options[@]}" "$@"
 said "$work/record.txt" "vmrr-init: disk task done"
+clean_log "$work/record.txt"
 /sbin/e2fsck -n -f "$work/disk.img" >"$work/fsck.txt" 2>&1 || { cat "$work/fsck.txt"; fail "e2fsck finds the disk broken"; }
 sha256sum <"$work/disk.img" >"$work/disk.sum"
 

@@ -31,6 +31,15 @@ initrd_of() {
     echo "$path"
 }
 
+# seabios: path of the firmware that the host has, or skip
+seabios() {
+    local path
+    for path in /usr/share/seabios/bios-256k.bin /usr/share/qemu/bios-256k.bin /usr/share/seabios/bios.bin; do
+        [ -f "$path" ] && echo "$path" && return 0
+    done
+    skip "no SeaBIOS (package seabios)" >&2
+}
+
 new_disk() {
     rm -f "$1"
     truncate -s "${2:-64M}" "$1"
@@ -52,10 +61,12 @@ record() { # record JOURNAL CONSOLE options...
     "$VMRR" record -q -o "$journal" -serial "file:$console" "$@" </dev/null || fail "record: exit $?"
 }
 
-replay() { # replay JOURNAL CONSOLE
-    "$VMRR" replay -q -serial "file:$2" "$1" </dev/null 2>"$work/replay.err" ||
-        { code=$?; cat "$work/replay.err"; fail "replay of $1: exit $code"; }
-    grep -q "replay: bit-exact" "$work/replay.err" || { cat "$work/replay.err"; fail "replay of $1 is not bit-exact"; }
+replay() { # replay JOURNAL CONSOLE options...
+    local journal=$1 console=$2
+    shift 2
+    "$VMRR" replay -q -serial "file:$console" "$@" "$journal" </dev/null 2>"$work/replay.err" ||
+        { code=$?; cat "$work/replay.err"; fail "replay of $journal: exit $code"; }
+    grep -q "replay: bit-exact" "$work/replay.err" || { cat "$work/replay.err"; fail "replay of $journal is not bit-exact"; }
 }
 
 # The event stream as text, without what depends on where frames were cut (how many bits of a digest a frame keeps).
@@ -68,4 +79,11 @@ same_console() {
 }
 said() { # said CONSOLE TEXT
     grep -aq "$2" "$1" || { tail -n 30 "$1"; fail "the guest did not say: $2"; }
+}
+
+# clean_log CONSOLE: the kernel complained about nothing that an emulated machine could have got wrong
+clean_log() {
+    local complaints
+    complaints=$(grep -aE 'ACPI (BIOS )?(Error|Warning)|WARNING:|BUG:|Oops|Call Trace|unchecked MSR|hard LOCKUP|soft lockup' "$1" || true)
+    [ -z "$complaints" ] || { echo "$complaints"; fail "the guest's log $1 is not clean"; }
 }
