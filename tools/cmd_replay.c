@@ -6,18 +6,6 @@
 
 #include <inttypes.h>
 
-static void print_event(const char *what, const struct trace_event *event)
-{
-    fprintf(stderr, "  %-8s icount %" PRIu64 " vtime %" PRIu64 " %s address %" PRIx64 " size %" PRIu32
-                    " value %" PRIx64,
-            what, event->position.icount, event->position.vtime_ns, trace_kind_name(event->kind), event->address,
-            event->size_bytes, event->value);
-    if (event->kind == TRACE_BLOCK_REQUEST || event->kind == TRACE_BLOCK_COMPLETION || event->kind == TRACE_HOST_WRITE)
-        fprintf(stderr, " drive %" PRIu32 " tag %" PRIu32 " op %" PRIu32 " sectors %" PRIu32 " status %" PRId32,
-                event->drive, event->tag, event->op, event->sectors, event->status);
-    fputc('\n', stderr);
-}
-
 static void report_divergence(struct session *session)
 {
     const struct replay_divergence *divergence = replay_player_divergence(session->player);
@@ -26,12 +14,12 @@ static void report_divergence(struct session *session)
     fprintf(stderr, "replay: DIVERGED at icount %" PRIu64 " (virtual time %" PRIu64 " ns): %s\n",
             divergence->position.icount, divergence->position.vtime_ns, divergence->text);
     if (divergence->have_expected)
-        print_event("expected", &divergence->expected);
+        fprintf(stderr, "  expected %s\n", divergence->expected_text);
     if (divergence->have_actual)
-        print_event("actual", &divergence->actual);
+        fprintf(stderr, "  actual   %s\n", divergence->actual_text);
     fprintf(stderr, "events before:\n");
     for (unsigned n = 0; n < divergence->before_count; n++)
-        print_event("", &divergence->before[n]);
+        fprintf(stderr, "           %s\n", divergence->before_text[n]);
     debug_print_registers(session->machine, stderr);
     disassemble_around(session->machine, stderr);
 }
