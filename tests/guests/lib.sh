@@ -107,6 +107,7 @@ events() {
 }
 # start_recording JOURNAL CONSOLE options...: in the background, $recorder is its process; waits until the guest is under way
 start_recording() {
+    rm -f "$1" "$2"
     "$VMRR" record -o "$1" -serial "file:$2" "${@:3}" </dev/null >"$work/record.out" 2>"$work/record.err" &
     recorder=$!
     jobs_started+=($recorder)
