@@ -2,29 +2,43 @@
  * came. */
 #include "guest.h"
 
-static volatile char line[128];
-static volatile unsigned length;
-static volatile bool complete;
+static volatile uint8_t ring[256]; /* indices of 8 bits wrap by themselves */
+static volatile uint8_t head, tail;
 
 static void on_serial(void)
 {
     while (inb(0x3FA) != 0xC1) { /* FIFOs on, nothing pending */
-        while (inb(0x3FD) & 1) {
-            char c = (char)inb(0x3F8);
-            if (c == '\n' || c == '\r')
-                complete = true;
-            else if (length < sizeof line - 1)
-                line[length++] = c;
-        }
+        while (inb(0x3FD) & 1)
+            ring[head++] = inb(0x3F8);
     }
 }
 
-static bool is(const char *text)
+static char next_character(void)
 {
-    unsigned n = 0;
-    while (text[n] && line[n] == text[n])
-        n++;
-    return !text[n] && n == length;
+    interrupts_off();
+    while (head == tail)
+        wait_for_interrupt();
+    char c = (char)ring[tail++];
+    interrupts_on();
+    return c;
+}
+
+static void read_line(char *line, unsigned size)
+{
+    unsigned length = 0;
+    for (char c = next_character(); c != '\n'; c = next_character())
+        if (length < size - 1)
+            line[length++] = c;
+    line[length] = 0;
+}
+
+static bool same(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    return *a == *b;
 }
 
 void guest_main(void)
@@ -36,17 +50,12 @@ void guest_main(void)
     outb(0x3FC, 0x0B);
     outb(0x3F9, 1);
     guest_print("echo: type\n");
-    bool quit = false;
-    while (!quit) {
-        interrupts_off();
-        while (!complete)
-            wait_for_interrupt();
-        line[length] = 0;
-        quit = is("quit");
-        guest_print("%s, at %X\n", (const char *)(uintptr_t)line, rdtsc());
-        length = 0;
-        complete = false;
-    }
+    char line[128];
+    do {
+        read_line(line, sizeof line);
+        guest_print("%s, at %X\n", line, rdtsc());
+    } while (!same(line, "quit"));
+    interrupts_off();
     outb(0x3F9, 0);
     guest_print("echo: bye\n");
     guest_exit(0);
