@@ -42,8 +42,8 @@ _Noreturn static void unknown(struct interp *cpu, const struct insn *i, uint32_t
         refuse(cpu, i);
     snprintf(name, sizeof name, "%s %#x", verb, index);
     interp_sync_position(cpu, i);
-    unimplemented_log_add_name(cpu->unimplemented_log, name, machine_position(cpu->accel.machine).icount,
-                               interp_rip(cpu, i));
+    unimplemented_log_add_msr(cpu->unimplemented_log, name, machine_position(cpu->accel.machine).icount,
+                              interp_rip(cpu, i));
     refuse(cpu, i);
 }
 

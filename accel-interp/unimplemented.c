@@ -60,16 +60,23 @@ static struct accel_unimplemented *find_entry(struct unimplemented_log *log, con
     return entry;
 }
 
-void unimplemented_log_add_name(struct unimplemented_log *log, const char *what, uint64_t icount, uint64_t rip)
+static void count_name(struct unimplemented_log *log, const char *name, const char *fault, uint64_t icount, uint64_t rip)
 {
-    char name[sizeof log->entry[0].name] = "";
-
-    snprintf(name, sizeof name, "%s", what);
     struct accel_unimplemented *entry = find_entry(log, name);
+
     if (entry->count++ == 0) {
         entry->first_icount = icount;
         entry->first_rip = rip;
+        snprintf(entry->fault, sizeof entry->fault, "%s", fault);
     }
+}
+
+void unimplemented_log_add_msr(struct unimplemented_log *log, const char *access, uint64_t icount, uint64_t rip)
+{
+    char name[sizeof log->entry[0].name] = "";
+
+    snprintf(name, sizeof name, "%s", access);
+    count_name(log, name, "#GP", icount, rip);
 }
 
 void unimplemented_log_add(struct unimplemented_log *log, const uint8_t *bytes, size_t size_bytes, unsigned bits,
@@ -78,7 +85,7 @@ void unimplemented_log_add(struct unimplemented_log *log, const uint8_t *bytes, 
     char name[sizeof log->entry[0].name] = "";
 
     name_instruction(name, sizeof name, bytes, size_bytes, bits);
-    unimplemented_log_add_name(log, name, icount, rip);
+    count_name(log, name, "#UD", icount, rip);
 }
 
 static int more_frequent(const void *a, const void *b)

@@ -362,10 +362,12 @@ static void report_unimplemented(struct session *session)
     struct accel_unimplemented list[16];
     struct accel *accel = machine_accel(session->machine);
     size_t count = accel->ops->unimplemented(accel, list, 16);
-    for (size_t n = 0; n < count; n++)
-        fprintf(stderr, "not implemented: %s, %" PRIu64 " times (the guest got a fault), first at icount %" PRIu64
+    for (size_t n = 0; n < count && n < 16; n++)
+        fprintf(stderr, "not implemented: %s, %" PRIu64 " times (the guest got %s), first at icount %" PRIu64
                         " rip %016" PRIx64 "\n",
-                list[n].name, list[n].count, list[n].first_icount, list[n].first_rip);
+                list[n].name, list[n].count, list[n].fault, list[n].first_icount, list[n].first_rip);
+    if (count > 16)
+        fprintf(stderr, "not implemented: %zu more\n", count - 16);
 }
 
 void session_report(struct session *session, enum machine_stop stop)

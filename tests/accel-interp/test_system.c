@@ -167,6 +167,7 @@ START_TEST(unknown_msr_is_named)
     t_run(&t);
     ck_assert_uint_eq(t.accel->ops->unimplemented(t.accel, list, 4), 1);
     ck_assert_str_eq(list[0].name, "RDMSR 0xdead");
+    ck_assert_str_eq(list[0].fault, "#GP");
     ck_assert_uint_eq(list[0].first_rip, T_CODE);
     t_destroy(&t);
 }
