@@ -36,44 +36,48 @@ def build_baremetal(work):
     return image
 
 
-def stream_lines(command, cwd, stdin_text=None):
-    """Runs command with its output on a pseudo-terminal (so that nothing is held back) and yields (seconds, line)."""
+def stream_lines(command, cwd, fifo=None):
+    """Runs command on a pseudo-terminal (so that nothing is held back) and yields (seconds, line): of its output, or of the
+    named pipe that it was told to use as serial port."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(command, stdin=subprocess.PIPE if stdin_text else subprocess.DEVNULL, stdout=slave,
-                               stderr=subprocess.DEVNULL, cwd=cwd)
+    serial = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK) if fifo else master
+    process = subprocess.Popen(command, stdin=slave if fifo else subprocess.DEVNULL, stdout=slave,
+                               stderr=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "TERM": "xterm"})
     os.close(slave)
-    if stdin_text:
-        process.stdin.write(stdin_text.encode())
-        process.stdin.close()
+    if fifo:
+        os.write(master, b"c\n")  # Debian's Bochs waits in its debugger
     start, pending = time.monotonic(), b""
     try:
-        while time.monotonic() - start < LIMIT_SECONDS:
-            ready, _, _ = select.select([master], [], [], 1)
-            if not ready:
-                if process.poll() is not None:
-                    break
-                continue
-            try:
-                data = os.read(master, 65536)
-            except OSError:
+        while time.monotonic() - start < LIMIT_SECONDS and (process.poll() is None or not fifo):
+            ready, _, _ = select.select([serial, master] if fifo else [master], [], [], 1)
+            if not ready and process.poll() is not None:
                 break
-            if not data:
-                break
-            now = time.monotonic() - start
-            pending += data
-            *lines, pending = pending.split(b"\n")
-            for line in lines:
-                yield now, line.decode("latin-1").strip()
+            for file in ready:
+                try:
+                    data = os.read(file, 65536)
+                except OSError:
+                    return
+                if file != serial:
+                    continue
+                if not data and not fifo:
+                    return
+                if not data:
+                    time.sleep(0.01)  # the writer has not opened the pipe yet
+                now = time.monotonic() - start
+                pending += data
+                *lines, pending = pending.split(b"\n")
+                for line in lines:
+                    yield now, line.decode("latin-1").strip()
     finally:
         process.kill()
         process.wait()
         os.close(master)
 
 
-def measure_baremetal(command, cwd, stdin_text=None):
+def measure_baremetal(command, cwd, fifo=None):
     """Seconds a kernel, by (mode, name)."""
     begun, seconds = {}, {}
-    for now, line in stream_lines(command, cwd, stdin_text):
+    for now, line in stream_lines(command, cwd, fifo):
         match = re.search(r"([BE]) (16|32|64) (\w+)", line)
         if not match:
             continue
@@ -124,26 +128,30 @@ def bochs_command(binary, image, work):
                  if os.path.exists(p)), None)
     vga = next((p for p in ("/usr/share/bochs/VGABIOS-lgpl-latest", "/usr/share/vgabios/vgabios.bin")
                 if os.path.exists(p)), None)
-    lock = pathlib.Path(f"{image}.lock")
-    lock.unlink(missing_ok=True)
+    fifo = work / "bochs.serial"
+    if not fifo.exists():
+        os.mkfifo(fifo)
+    pathlib.Path(f"{image}.lock").unlink(missing_ok=True)
     config.write_text(f"""megs: 64
 romimage: file={bios}
 vgaromimage: file={vga}
 boot: disk
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, mode=flat, path={image}, cylinders=0
-com1: enabled=1, mode=file, dev=/dev/stdout
+com1: enabled=1, mode=file, dev={fifo}
 cpu: model=corei7_haswell_4770, ips=50000000, reset_on_triple_fault=0
-display_library: nogui
+display_library: term
+speaker: enabled=1, mode=none
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 clock: sync=none, time0=1700000000
 log: {work}/bochs.log
 panic: action=fatal
 """)
-    return [binary, "-q", "-f", str(config)]
+    return [binary, "-q", "-f", str(config)], str(fifo)
 
 
 def peer_command(peer, image, work):
-    """(command, stdin) of a peer on the bare-metal image, or None with the reason printed."""
+    """(command, serial pipe or None) of a peer on the bare-metal image, or None with the reason printed."""
     qemu = shutil.which("qemu-system-x86_64")
     base = [qemu, "-accel", "tcg", "-display", "none", "-serial", "stdio", "-net", "none", "-device",
             "isa-debug-exit,iobase=0xf4", "-m", "64"]
@@ -164,7 +172,7 @@ def peer_command(peer, image, work):
         if not os.path.exists(binary):
             print(f"{peer}: not installed: left out")
             return None
-        return bochs_command(binary, image, work), "c\n"
+        return bochs_command(binary, image, work)
     sys.exit(f"unknown peer {peer}")
 
 
@@ -207,8 +215,9 @@ def baremetal(arguments):
                 commands[peer] = command
         best = {}
         for _ in range(arguments.rounds):
-            for column, (command, stdin_text) in commands.items():
-                seconds = measure_baremetal(command, work, stdin_text)
+            for column, (command, fifo) in commands.items():
+                pathlib.Path(f"{image}.lock").unlink(missing_ok=True)
+                seconds = measure_baremetal(command, work, fifo)
                 row = best.setdefault(column, {})
                 for key, value in seconds.items():
                     row[key] = min(value, row.get(key, value))
