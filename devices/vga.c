@@ -278,6 +278,8 @@ void vga_enter_text_mode(struct device *device)
         vga_vram_store(vga, cell * 4, ' ');
         vga_vram_store(vga, cell * 4 + 1, 0x07);
     }
+    for (unsigned at = 0; at < 256 * 32; at++) /* font 0: 32 lines a character in plane 2 */
+        vga_vram_store(vga, at * 4 + 2, vga_font_line((uint8_t)(at / 32), at % 32));
 }
 
 /* ---- device ---- */

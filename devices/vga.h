@@ -9,7 +9,7 @@
 extern const struct device_class vga_class;
 
 struct device *vga_create(struct machine *machine, struct pci_bus *bus, unsigned slot, struct error *error);
-/* What a video BIOS would have done: 80x25 colour text, screen cleared, palette set; no font. */
+/* What a video BIOS would have done: 80x25 colour text, screen cleared, palette and font (our own: vga_font.c) set. */
 void vga_enter_text_mode(struct device *device);
 enum status vga_screen(struct device *device, struct board_screen *screen) MUST_CHECK;
 

@@ -59,6 +59,8 @@ static inline bool vga_vbe_enabled(const struct vga *vga)
 }
 
 /* Stores one byte and keeps the page flags; every store into vram from this side goes through here. */
+/* One of the 16 lines of a character (code page 437) in the font that vga_enter_text_mode loads; bit 7 is on the left. */
+uint8_t vga_font_line(uint8_t code, unsigned y);
 void vga_vram_store(struct vga *vga, uint32_t offset, uint8_t value);
 
 void vga_memory_create(struct vga *vga); /* maps the window */

@@ -104,6 +104,30 @@ START_TEST(start_address_scrolls)
 }
 END_TEST
 
+/* Without a video BIOS there is a font too: an I is a vertical line with bars; every printable character differs. */
+START_TEST(own_font)
+{
+    struct rig *rig = rig_create(build);
+    uint8_t glyphs[95][32];
+    vga_enter_text_mode(rig->device);
+    set(rig, 0x3CE, 4, 0x02);
+    set(rig, 0x3CE, 5, 0x00);
+    set(rig, 0x3CE, 6, 0x04);
+    set(rig, 0x3C4, 4, 0x07);
+    for (unsigned code = 0x20; code < 0x7F; code++) {
+        for (unsigned line = 0; line < 32; line++)
+            glyphs[code - 0x20][line] = (uint8_t)window_in(rig, 0xA0000 + code * 32 + line);
+        for (unsigned other = 0x20; other < code; other++)
+            ck_assert_msg(memcmp(glyphs[code - 0x20], glyphs[other - 0x20], 32), "%c and %c look the same", code, other);
+    }
+    ck_assert_uint_eq(glyphs['I' - 0x20][0], 0x38);
+    ck_assert_uint_eq(glyphs['I' - 0x20][6], 0x10);
+    ck_assert_uint_eq(glyphs['I' - 0x20][13], 0x38);
+    ck_assert_uint_eq(glyphs['I' - 0x20][14], 0x00);
+    rig_destroy(rig);
+}
+END_TEST
+
 /* Loads a glyph as a BIOS does, into plane 2, and finds it in the pixels. */
 START_TEST(font_plane_makes_pixels)
 {
@@ -373,7 +397,7 @@ START_TEST(state_is_whole)
 }
 END_TEST
 
-RIG_MAIN("vga", text_screen_is_read_as_utf8, start_address_scrolls, font_plane_makes_pixels, write_modes, planar_pixels,
+RIG_MAIN("vga", text_screen_is_read_as_utf8, start_address_scrolls, own_font, font_plane_makes_pixels, write_modes, planar_pixels,
          chain4_is_linear, dac_auto_increments, attribute_flip_flop_and_crtc_lock, retrace_follows_virtual_time,
          vbe_mode_through_window_and_frame_buffer, vbe_refuses_what_does_not_fit, offsets_beyond_video_memory_show_black,
          state_is_whole)
