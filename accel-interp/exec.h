@@ -54,11 +54,13 @@ static inline uint8_t *exec_hit_32(struct interp *cpu, const struct insn *i, uns
 {
     return mem_hit(cpu, ea32(cpu, i), size_bytes, access);
 }
-static inline uint8_t *exec_hit_seg(struct interp *cpu, const struct insn *i, unsigned size_bytes,
-                                    enum tlb_access access)
+/* Always inline: as a function of its own it costs its callers their tail call's frame. */
+static const uint64_t exec_offset_mask[4] = {0xFF, 0xFFFF, UINT32_MAX, UINT64_MAX}; /* by insn_asize */
+static inline __attribute__((always_inline)) uint8_t *exec_hit_seg(struct interp *cpu, const struct insn *i,
+                                                                   unsigned size_bytes, enum tlb_access access)
 {
     const struct seg *seg = &cpu->seg[i->seg];
-    uint64_t offset = ea_offset(cpu, i) & (UINT64_MAX >> (64 - (8u << insn_asize(i))));
+    uint64_t offset = ea_offset(cpu, i) & exec_offset_mask[insn_asize(i)];
     uint64_t linear = seg->base + offset;
 
     if ((cpu->mode & MODE_CODE_MASK) != MODE_CODE64) {
@@ -67,6 +69,28 @@ static inline uint8_t *exec_hit_seg(struct interp *cpu, const struct insn *i, un
         linear = (uint32_t)linear;
     }
     return mem_hit(cpu, linear, size_bytes, access);
+}
+
+/* The stack of segmented code: pointers count modulo its width. In 64-bit code (16-bit PUSH and POP) there is no hit. */
+static inline uint64_t exec_stack_offset(const struct interp *cpu, uint64_t pointer)
+{
+    return cpu->mode & MODE_STACK32 ? (uint32_t)pointer : (uint16_t)pointer;
+}
+static inline void exec_stack_set(struct interp *cpu, uint64_t pointer)
+{
+    if (cpu->mode & MODE_STACK32)
+        cpu->r[CPU_RSP].q = (uint32_t)pointer;
+    else
+        cpu->r[CPU_RSP].w = (uint16_t)pointer;
+}
+static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsigned size_bytes, enum tlb_access access)
+{
+    const struct seg *seg = &cpu->seg[CPU_SS];
+    uint64_t offset = exec_stack_offset(cpu, pointer);
+
+    if (UNLIKELY((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 || offset + size_bytes > seg->end[access]))
+        return NULL;
+    return mem_hit(cpu, (uint32_t)(seg->base + offset), size_bytes, access);
 }
 
 /* Instruction with a memory source: `use` is an expression statement over `src`. */

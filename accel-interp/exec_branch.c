@@ -58,10 +58,16 @@ static inline const struct insn *fall_flat(struct interp *cpu, const struct insn
     return target ? block_enter(cpu, target, rip) : fall_slowly(cpu, i);
 }
 
-static inline const struct insn *take_segmented(struct interp *cpu, const struct insn *i)
+/* As block_target_segmented, but without its check: the fast functions leave a fault to a function of its own, so that they
+ * need no frame. */
+static inline uint64_t target_segmented(const struct interp *cpu, const struct insn *i)
 {
-    return block_go_segmented(cpu, i, block_target_segmented(cpu, i, direct_target(cpu, i)), 0);
+    uint64_t rip = direct_target(cpu, i);
+
+    return insn_osize(i) == 1 ? (uint16_t)rip : (uint32_t)rip;
 }
+
+EXEC_STATIC(beyond_limit) { RAISE_ERROR(EXC_GP, 0); }
 
 static inline const struct insn *fall_segmented(struct interp *cpu, const struct insn *i)
 {
@@ -98,10 +104,11 @@ static inline const struct insn *fall_segmented(struct interp *cpu, const struct
     EXEC_STATIC(name##_segmented)                                                                                      \
     {                                                                                                                  \
         bool taken = (condition);                                                                                      \
-        if (taken)                                                                                                     \
-            block_target_segmented(cpu, i, direct_target(cpu, i));                                                            \
+        uint64_t rip = target_segmented(cpu, i);                                                                       \
+        if (UNLIKELY(taken && rip > cpu->rip_limit))                                                                   \
+            return beyond_limit(cpu, i);                                                                               \
         commit;                                                                                                        \
-        return taken ? take_segmented(cpu, i) : fall_segmented(cpu, i);                                                \
+        return taken ? block_go_segmented(cpu, i, rip, 0) : fall_segmented(cpu, i);                                    \
     }                                                                                                                  \
     BRANCH_FORMS_(name##_forms, name##_page, name##_flat, name##_segmented)
 
@@ -148,38 +155,28 @@ CONDITIONAL_(jcxz, count_get(cpu, i) == 0, (void)0)
 
 EXEC_STATIC(jmp_page) { return block_chain_page(cpu, i, i->imm, 0); }
 EXEC_STATIC(jmp_flat) { return take_flat(cpu, i); }
-EXEC_STATIC(jmp_segmented) { return take_segmented(cpu, i); }
+EXEC_STATIC(jmp_segmented)
+{
+    uint64_t rip = target_segmented(cpu, i);
+
+    return UNLIKELY(rip > cpu->rip_limit) ? beyond_limit(cpu, i) : block_go_segmented(cpu, i, rip, 0);
+}
 BRANCH_FORMS_(jmp_forms, jmp_page, jmp_flat, jmp_segmented)
 
 /* ---- the stack ------------------------------------------------------------------------------------------------ */
 
 /* In segmented code, of operand-size words. */
-static uint64_t stack_offset(const struct interp *cpu, int64_t change)
-{
-    uint64_t pointer = cpu->r[CPU_RSP].q + (uint64_t)change;
-
-    return cpu->mode & MODE_STACK32 ? (uint32_t)pointer : (uint16_t)pointer;
-}
-
-static void stack_set(struct interp *cpu, uint64_t pointer)
-{
-    if (cpu->mode & MODE_STACK32)
-        cpu->r[CPU_RSP].q = (uint32_t)pointer;
-    else
-        cpu->r[CPU_RSP].w = (uint16_t)pointer;
-}
-
 static void push_segmented(struct interp *cpu, const struct insn *i, uint64_t value)
 {
     unsigned size_bytes = insn_osize_bytes(i);
-    uint64_t pointer = stack_offset(cpu, -(int64_t)size_bytes);
+    uint64_t pointer = exec_stack_offset(cpu, cpu->r[CPU_RSP].q - size_bytes);
     uint64_t linear = seg_linear_inline(cpu, i, CPU_SS, pointer, size_bytes, TLB_WRITE);
 
     if (size_bytes == 2)
         st16(cpu, i, linear, (uint16_t)value);
     else
         st32(cpu, i, linear, (uint32_t)value);
-    stack_set(cpu, pointer);
+    exec_stack_set(cpu, pointer);
 }
 
 /* ---- CALL ----------------------------------------------------------------------------------------------------- */
@@ -242,10 +239,25 @@ EXEC_STATIC(call_segmented)
     return block_go_segmented(cpu, i, rip, 0);
 }
 
+#define CALL_SEGMENTED_(bits, unused)                                                                                  \
+    EXEC_STATIC(call_segmented##bits)                                                                                  \
+    {                                                                                                                  \
+        uint64_t rip = (uint##bits##_t)direct_target(cpu, i), pointer = cpu->r[CPU_RSP].q - (bits) / 8;                \
+        struct block *target = block_linked_segmented(cpu, i, rip, 0);                                                 \
+        uint8_t *host = exec_stack_hit(cpu, pointer, (bits) / 8, TLB_WRITE);                                           \
+        if (UNLIKELY(!target || !host || rip > cpu->rip_limit))                                                        \
+            return call_segmented(cpu, i);                                                                             \
+        host_set##bits(host, (uint##bits##_t)interp_rip_next(cpu, i));                                                 \
+        exec_stack_set(cpu, pointer);                                                                                  \
+        return block_enter(cpu, target, rip);                                                                          \
+    }
+CALL_SEGMENTED_(16, )
+CALL_SEGMENTED_(32, )
+
 static const struct insn_forms call_forms64 = {.fn = {[3] = {call_direct64}}};
 static const struct insn_forms call_forms32 = {.fn = {[2] = {call_direct32}}};
 const struct insn_forms call_forms = {
-    .fn = {[1] = {call_segmented}, [2] = {call_segmented}}, .code64 = &call_forms64, .flat32 = &call_forms32};
+    .fn = {[1] = {call_segmented16}, [2] = {call_segmented32}}, .code64 = &call_forms64, .flat32 = &call_forms32};
 
 /* ---- indirect JMP and CALL ------------------------------------------------------------------------------------ */
 
@@ -334,15 +346,32 @@ RET_FLAT_(32, cpu->r[CPU_RSP].d, (uint32_t)(cpu->r[CPU_RSP].d + 4u + (uint32_t)i
 EXEC_STATIC(ret_segmented)
 {
     unsigned size_bytes = insn_osize_bytes(i);
-    uint64_t linear = seg_linear_inline(cpu, i, CPU_SS, stack_offset(cpu, 0), size_bytes, TLB_READ);
+    uint64_t pointer = exec_stack_offset(cpu, cpu->r[CPU_RSP].q);
+    uint64_t linear = seg_linear_inline(cpu, i, CPU_SS, pointer, size_bytes, TLB_READ);
     uint64_t rip = block_target_segmented(cpu, i, size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear));
-    struct block *target = block_cached_segmented(cpu, rip);
 
-    stack_set(cpu, stack_offset(cpu, size_bytes + (int64_t)i->imm));
-    return target ? block_enter(cpu, target, rip) : END_JUMP(rip);
+    exec_stack_set(cpu, cpu->r[CPU_RSP].q + size_bytes + i->imm);
+    return END_JUMP(rip);
 }
+
+#define RET_SEGMENTED_(bits, unused)                                                                                   \
+    EXEC_STATIC(ret_segmented##bits)                                                                                   \
+    {                                                                                                                  \
+        uint64_t pointer = cpu->r[CPU_RSP].q;                                                                          \
+        const uint8_t *host = exec_stack_hit(cpu, pointer, (bits) / 8, TLB_READ);                                      \
+        if (UNLIKELY(!host))                                                                                           \
+            return ret_segmented(cpu, i);                                                                              \
+        uint64_t rip = host_get##bits(host);                                                                           \
+        struct block *target = block_cached_segmented(cpu, rip);                                                       \
+        if (UNLIKELY(!target || rip > cpu->rip_limit))                                                                 \
+            return ret_segmented(cpu, i);                                                                              \
+        exec_stack_set(cpu, pointer + (bits) / 8 + i->imm);                                                            \
+        return block_enter(cpu, target, rip);                                                                          \
+    }
+RET_SEGMENTED_(16, )
+RET_SEGMENTED_(32, )
 
 static const struct insn_forms ret_forms64 = {.fn = {[3] = {ret_flat64}}};
 static const struct insn_forms ret_forms32 = {.fn = {[2] = {ret_flat32}}};
 const struct insn_forms ret_forms = {
-    .fn = {[1] = {ret_segmented}, [2] = {ret_segmented}}, .code64 = &ret_forms64, .flat32 = &ret_forms32};
+    .fn = {[1] = {ret_segmented16}, [2] = {ret_segmented32}}, .code64 = &ret_forms64, .flat32 = &ret_forms32};

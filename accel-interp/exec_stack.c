@@ -88,43 +88,26 @@ EXEC_SIZES_NOT8(STACK_GENERAL, )
 
 /* The fast ones: a TLB hit, or else the general function. Segmented code first, then 64-bit and flat 32-bit code, whose
  * stack pointer is as wide as the operand. */
-static inline uint8_t *stack_hit(struct interp *cpu, uint64_t pointer, unsigned size_bytes, enum tlb_access access)
-{
-    const struct seg *seg = &cpu->seg[CPU_SS];
-    uint64_t offset = cpu->mode & MODE_STACK32 ? (uint32_t)pointer : (uint16_t)pointer;
-
-    if (UNLIKELY((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 || offset + size_bytes > seg->end[access]))
-        return NULL;
-    return mem_hit(cpu, (uint32_t)(seg->base + offset), size_bytes, access);
-}
-static inline void stack_set_segmented(struct interp *cpu, uint64_t pointer)
-{
-    if (cpu->mode & MODE_STACK32)
-        cpu->r[CPU_RSP].q = (uint32_t)pointer;
-    else
-        cpu->r[CPU_RSP].w = (uint16_t)pointer;
-}
-
 #define STACK_PUSH_FAST(name, bits, value)                                                                             \
     EXEC_STATIC(name##bits##_reg)                                                                                      \
     {                                                                                                                  \
         uint64_t rsp = cpu->r[CPU_RSP].q - (bits) / 8;                                                                 \
-        uint8_t *host = stack_hit(cpu, rsp, (bits) / 8, TLB_WRITE);                                                    \
+        uint8_t *host = exec_stack_hit(cpu, rsp, (bits) / 8, TLB_WRITE);                                                    \
         if (UNLIKELY(!host))                                                                                           \
             return name##bits##_any(cpu, i);                                                                           \
         host_set##bits(host, (uint##bits##_t)(value));                                                                 \
-        stack_set_segmented(cpu, rsp);                                                                                 \
+        exec_stack_set(cpu, rsp);                                                                                 \
         NEXT;                                                                                                          \
     }
 #define STACK_POP_FAST(name, bits, from, to)                                                                           \
     EXEC_STATIC(name##bits##_reg)                                                                                      \
     {                                                                                                                  \
         uint64_t rsp = cpu->r[from].q;                                                                                 \
-        const uint8_t *host = stack_hit(cpu, rsp, (bits) / 8, TLB_READ);                                               \
+        const uint8_t *host = exec_stack_hit(cpu, rsp, (bits) / 8, TLB_READ);                                               \
         if (UNLIKELY(!host))                                                                                           \
             return name##bits##_any(cpu, i);                                                                           \
         uint##bits##_t v = host_get##bits(host);                                                                       \
-        stack_set_segmented(cpu, rsp + (bits) / 8);                                                                    \
+        exec_stack_set(cpu, rsp + (bits) / 8);                                                                    \
         reg_set##bits(cpu, to, v);                                                                                     \
         NEXT;                                                                                                          \
     }

@@ -91,20 +91,21 @@ X87_GENERAL_DECLARE_(df)
 #define X87_FORMS_REG(table, name) const struct insn_forms table = {.fn = {{name}, {name}, {name}, {name}}}
 
 /* Memory instruction: `use` over top and host. */
-#define X87_MEM_(name, op, bytes, access, abits, ok, ...)                                                              \
-    EXEC_STATIC(name##_m##abits)                                                                                       \
+#define X87_MEM_(name, op, bytes, access, kind, hit, ok, ...)                                                          \
+    EXEC_STATIC(name##_##kind)                                                                                         \
     {                                                                                                                  \
         const unsigned top = x87_top(cpu);                                                                             \
-        uint8_t *host = mem_hit(cpu, ea##abits(cpu, i), bytes, access);                                                \
+        uint8_t *host = hit(cpu, i, bytes, access);                                                                    \
         if (UNLIKELY(!host || !x87_ready(cpu) || !(ok)))                                                               \
             return x87_general_##op(cpu, i);                                                                           \
         __VA_ARGS__;                                                                                                   \
         NEXT;                                                                                                          \
     }
 #define X87_MEM(table, name, op, bytes, access, ok, ...)                                                               \
-    X87_MEM_(name, op, bytes, access, 64, ok, __VA_ARGS__)                                                             \
-    X87_MEM_(name, op, bytes, access, 32, ok, __VA_ARGS__)                                                             \
-    X87_FORMS_MEM(table, name##_m64, name##_m32, x87_general_##op)
+    X87_MEM_(name, op, bytes, access, m64, exec_hit_64, ok, __VA_ARGS__)                                               \
+    X87_MEM_(name, op, bytes, access, m32, exec_hit_32, ok, __VA_ARGS__)                                               \
+    X87_MEM_(name, op, bytes, access, seg, exec_hit_seg, ok, __VA_ARGS__)                                              \
+    X87_FORMS_MEM(table, name##_m64, name##_m32, name##_seg)
 #define X87_FORMS_MEM(table, m64, m32, seg)                                                                            \
     const struct insn_forms table = {                                                                                  \
         .fn = {{0, m64, m32, seg}, {0, m64, m32, seg}, {0, m64, m32, seg}, {0, m64, m32, seg}}}
