@@ -110,12 +110,12 @@ T_UNUSED static void t_handlers(struct cpu_test *t)
 }
 
 /* Reset state; the world is in memory; CS:IP at T_CODE in real mode. */
-T_UNUSED static struct cpu_test t_create(void)
+T_UNUSED static struct cpu_test t_create_with(const struct interp_options *options)
 {
     struct error error = {0};
     struct cpu_test t = {.fake = fake_machine_create(T_RAM), .code = T_CODE};
-    t.accel = interp_create(t.fake->machine, NULL, &error);
-    ck_assert_msg(t.accel != NULL, "%s", error.text);
+    t.accel = interp_create(t.fake->machine, options, &error);
+    CHECK(t.accel);
     machine_set_accel(t.fake->machine, t.accel);
     t.memory = machine_memory(t.fake->machine);
     t_fill_gdt(&t);
@@ -130,6 +130,7 @@ T_UNUSED static struct cpu_test t_create(void)
     t.s.gpr[CPU_RSP] = 0x7000;
     return t;
 }
+T_UNUSED static struct cpu_test t_create(void) { return t_create_with(NULL); }
 T_UNUSED static void t_destroy(struct cpu_test *t) { fake_machine_destroy(t->fake); }
 
 T_UNUSED static void t_set_cpl(struct cpu_test *t, unsigned cpl)

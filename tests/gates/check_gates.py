@@ -5,8 +5,10 @@
   check_gates.py words SOURCE_DIR             no word of record or replay outside replay/, tools/, tests/
   check_gates.py symbols BUILD_DIR            no host clock, randomness or I/O outside the files that own it
   check_gates.py objects BUILD_DIR            no mutable objects at file scope
+  check_gates.py floats BUILD_DIR             no floating-point arithmetic outside the guest's own: the host's MXCSR is the
+                                              guest's while the interpreter runs
 
-Prints each offence and exits 1; exits 77 (skip) when a library is missing or can't be read by nm.
+Prints each offence and exits 1; exits 77 (skip) when a library is missing or can't be read by objdump.
 """
 import pathlib
 import re
@@ -31,8 +33,21 @@ FORBIDDEN = {
 OWNERS = {"input_live.c.o", "host_file.c.o"}
 LIBRARIES = {"core": "vmrr_core", "devices": "vmrr_devices", "block": "vmrr_block", "accel-interp": "vmrr_interp"}
 
-# Objects that are written once before main by nobody: what the compiler itself puts there.
+# Of a thread, not of a machine: whom check_failed asks for the position.
 MUTABLE_ALLOWED = {"context_of_thread"}
+# Constants that hold addresses lie in .data.rel.ro: read-only once they are relocated.
+MUTABLE_SECTIONS = re.compile(r"^(\.data|\.bss|\.tdata|\.tbss|\.ldata|\.lbss)(?!\.rel\.ro)(\.|$)|^\*COM\*$")
+
+# Whose work the guest's floating point is, by the control words that the guest set.
+FLOAT_OWNERS = re.compile(r"^(fp_|exec_x87|exec_sse|exec_mmx)")
+FLOAT_ARITHMETIC = re.compile(
+    r"^v?(cvt\w+"
+    r"|(add|sub|mul|div|sqrt|min|max|addsub|hadd|hsub|round|dp|rcp|rsqrt|cmp\w*)(ss|sd|ps|pd)"
+    r"|u?comis[sd]|fn?m?(add|sub)\d+(ss|sd|ps|pd)"
+    r"|f(add|sub|subr|mul|div|divr|iadd|isub|isubr|imul|idiv|idivr)\w*"
+    r"|f(ld|ild|st|stp|ist|istp|isttp|com|comp|compp|ucom|ucomp|ucompp|comi|comip|ucomi|ucomip|icom|icomp)[lst]?l?"
+    r"|fld1|fldz|fldl2e|fldl2t|fldlg2|fldln2|fldpi|fchs|fabs|fsqrt|fscale|fprem1?|frndint|fxtract|fxch|fsin|fcos|fsincos"
+    r"|fptan|fpatan|f2xm1|fyl2x|fyl2xp1|fbld|fbstp|ftst|fxam|fcmov\w+)$")
 
 
 def sources(root, room):
@@ -74,26 +89,38 @@ def check_words(root):
     return bad
 
 
-def members(build, room):
+def objdump(build, room, *options):
+    """Lines of objdump over a room's library, each with the member that it is about."""
     library = build / room / f"lib{LIBRARIES[room]}.a"
     if not library.exists():
         print(f"SKIP: {library} is not built")
         sys.exit(77)
-    run = subprocess.run(["nm", "-A", str(library)], capture_output=True, text=True, check=False)
+    run = subprocess.run(["objdump", *options, str(library)], capture_output=True, text=True, check=False)
     if run.returncode:
-        print(f"SKIP: nm: {run.stderr.strip()}")
+        print(f"SKIP: objdump: {run.stderr.strip()}")
         sys.exit(77)
+    member = None
     for line in run.stdout.splitlines():
-        match = re.match(r"[^:]+:([^:]+):\s*([0-9a-f]+)?\s+(\w) (\S+)", line)
-        if match:
-            yield match.group(1), match.group(3), match.group(4)
+        header = re.match(r"(\S+):\s+file format ", line)
+        if header:
+            member = header.group(1)
+        elif member:
+            yield member, line
+
+
+def symbols(build, room):
+    """(member, section, name) of each symbol; section *UND* for what a member uses, *COM* for a tentative definition."""
+    for member, line in objdump(build, room, "-t"):
+        match = re.match(r"[0-9a-f]{16} (.{7}) (\S+)\t[0-9a-f]{16}\s+(?:\.hidden |\.internal |\.protected )?(\S+)$", line)
+        if match and match.group(1)[5] not in "df":  # no section and file names
+            yield member, match.group(2), match.group(3)
 
 
 def check_symbols(build):
     bad = []
     for room in LIBRARIES:
-        for member, kind, symbol in members(build, room):
-            if kind == "U" and symbol.split("@")[0] in FORBIDDEN and member not in OWNERS:
+        for member, section, symbol in symbols(build, room):
+            if section == "*UND*" and symbol.split("@")[0] in FORBIDDEN and member not in OWNERS:
                 bad.append(f"{room}/{member}: uses {symbol}")
     return bad
 
@@ -101,15 +128,29 @@ def check_symbols(build):
 def check_objects(build):
     bad = []
     for room in LIBRARIES:
-        for member, kind, symbol in members(build, room):
-            name = symbol.split(".")[0]
-            if kind in "bBdDC" and name not in MUTABLE_ALLOWED and not symbol.startswith((".", "__asan", "__odr")):
-                bad.append(f"{room}/{member}: mutable object {symbol}")
+        for member, section, symbol in symbols(build, room):
+            if MUTABLE_SECTIONS.match(section) and symbol.split(".")[0] not in MUTABLE_ALLOWED:
+                bad.append(f"{room}/{member}: mutable object {symbol} in {section}")
+    return bad
+
+
+def check_floats(build):
+    bad = []
+    for room in LIBRARIES:
+        function = "?"
+        for member, line in objdump(build, room, "-d", "--no-show-raw-insn"):
+            label = re.match(r"[0-9a-f]+ <(.+)>:$", line)
+            if label:
+                function = label.group(1)
+            code = re.match(r"\s+[0-9a-f]+:\t(\w+)", line)
+            if code and FLOAT_ARITHMETIC.match(code.group(1)) and not FLOAT_OWNERS.match(member):
+                bad.append(f"{room}/{member}: {function}: {code.group(1)}")
     return bad
 
 
 def main():
-    checks = {"includes": check_includes, "words": check_words, "symbols": check_symbols, "objects": check_objects}
+    checks = {"includes": check_includes, "words": check_words, "symbols": check_symbols, "objects": check_objects,
+              "floats": check_floats}
     if len(sys.argv) != 3 or sys.argv[1] not in checks:
         sys.exit(__doc__)
     bad = checks[sys.argv[1]](pathlib.Path(sys.argv[2]))

@@ -93,7 +93,8 @@ struct fake_machine *fake_machine_create(uint64_t ram_bytes)
     CHECK(fake && ram_bytes <= MEMORY_HOLE_START);
     fake->mailbox = input_mailbox_create();
     fake->input = input_live_create(
-        &(struct input_live_options){.mailbox = fake->mailbox, .wall_clock_seconds = fixed_wall_clock});
+        &(struct input_live_options){.mailbox = fake->mailbox, .wall_clock_seconds = fixed_wall_clock,
+                                     .entropy_seeded = true});
     struct machine_options options = {.ram_bytes = ram_bytes, .input = fake->input, .trace = {&sink, fake},
                                       .no_reboot = true};
     CHECK(cpu_model_init(&options.cpu, "vmrr", &error) == STATUS_OK);

@@ -1,0 +1,228 @@
+/* Every device's registers: a random script of port and memory accesses, DMA, waiting and messages over the whole board.
+ * Nothing crashes, and the run played again from its journal is the same: any difference is a determinism bug.
+ * Input: one byte of choices (bit 0 completions by host threads, bit 1 no VGA, bit 2 reset stops), then a script
+ * (script_accel.h). */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
+#include "devices/board_pc.h"
+#include "replay/replay.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/script_accel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SCRIPT_BYTES_MAX 2048u
+#define RAM_BYTES (1u << 20)
+#define DISK_SECTORS 4096u
+#define DRIVES 2 /* primary master; secondary master, read only */
+
+/* What a script finds: bus master and power management at known ports, and a PRD table at 0x1000. */
+static const uint8_t preamble[] = {
+    SCRIPT_PCI_WRITE | 2 << 4, 0x09, 0x20, 0x01, 0xC0, 0x00, 0x00, SCRIPT_PCI_WRITE, 0x09, 0x04, 0x05,
+    SCRIPT_PCI_WRITE | 2 << 4, 0x0B, 0x40, 0x01, 0xB0, 0x00, 0x00, SCRIPT_PCI_WRITE, 0x0B, 0x80, 0x01,
+    SCRIPT_FILL, 0x00, 0x01, 0x04, 0x00, SCRIPT_PCI_WRITE | 2 << 4, 0x10, 0x10, 0x08, 0x00, 0x00, 0xE1,
+    SCRIPT_PCI_WRITE, 0x10, 0x04, 0x03,
+};
+
+struct run {
+    struct machine *machine;
+    struct block_executor *executor;
+    uint8_t script[SCRIPT_BYTES_MAX + sizeof preamble];
+    size_t script_bytes;
+    uint8_t choices;
+    enum machine_stop stop;
+    uint64_t digest;
+};
+
+static uint64_t wall_clock(void *opaque)
+{
+    (void)opaque;
+    return 1700000000;
+}
+
+static void fail(const struct error *error)
+{
+    fprintf(stderr, "fuzz_devices: %s\n", error->text);
+    abort();
+}
+
+/* ---- the machine ---- */
+
+static void make_config(struct journal_config *config, uint8_t choices)
+{
+    struct error error = {{0}};
+    memset(config, 0, sizeof *config);
+    CHECK(cpu_model_init(&config->cpu, "vmrr", &error) == STATUS_OK);
+    config->creator = strdup("fuzz");
+    config->accel = strdup("script");
+    config->ram_bytes = RAM_BYTES;
+    config->timing = choices & 1 ? BLOCK_TIMING_HOST : BLOCK_TIMING_MODEL;
+    for (unsigned n = 0; n < DRIVES; n++)
+        config->drive[2 * n] = (struct journal_drive){.size_sectors = DISK_SECTORS, .present = true, .read_only = n};
+}
+
+static struct block_image *make_disk(void)
+{
+    uint8_t data[64 * BLOCK_SECTOR_BYTES];
+    struct error error = {{0}};
+    struct block_image *image = block_overlay_create(NULL, DISK_SECTORS, &error);
+    if (!image)
+        fail(&error);
+    for (size_t n = 0; n < sizeof data; n++)
+        data[n] = (uint8_t)(n * 7 + n / BLOCK_SECTOR_BYTES);
+    CHECK(image->ops->write(image, 0, 64, data, false) == STATUS_OK);
+    return image;
+}
+
+static void make_machine(struct run *run, const struct machine_options *options, struct input_mailbox *mailbox)
+{
+    struct error error = {{0}};
+    struct script script = {run->script, run->script_bytes, mailbox};
+    run->machine = machine_create(options, &error);
+    if (!run->machine)
+        fail(&error);
+    machine_set_accel(run->machine, script_accel_create(run->machine, &script));
+}
+
+static void make_board(struct run *run, struct block_image *images[DRIVES])
+{
+    static const uint8_t bios[0x10000] = {0xF4};
+    struct error error = {{0}};
+    struct board_pc_options board = {.bios = {bios, sizeof bios, NULL}, .no_vga = run->choices & 2};
+    for (unsigned n = 0; n < DRIVES; n++) {
+        struct block_queue_options queue = {.drive = 2 * n, .executor = run->executor,
+                                            .timing = run->choices & 1 ? BLOCK_TIMING_HOST : BLOCK_TIMING_MODEL};
+        images[n]->read_only = n;
+        board.ide[2 * n] = block_drive_create(run->machine, &queue, images[n], &error);
+        if (!board.ide[2 * n])
+            fail(&error);
+    }
+    if (board_pc_create(run->machine, &board, &error))
+        fail(&error);
+    machine_reset(run->machine);
+    memory_write_u64(machine_memory(run->machine), 0x1000, 0x0000040000010000ull); /* PRD: 1 KiB at 64 KiB, */
+    memory_write_u64(machine_memory(run->machine), 0x1008, 0x8000FE0000020000ull); /* then 63.5 KiB at 128 KiB */
+}
+
+static void finish(struct run *run)
+{
+    run->stop = machine_run(run->machine, MACHINE_NO_LIMIT);
+    machine_finish(run->machine, run->stop);
+    run->digest = machine_digest_all(run->machine);
+}
+
+static struct machine_options options_of(const struct journal_config *config, const struct run *run)
+{
+    return (struct machine_options){.ram_bytes = config->ram_bytes, .cpu = config->cpu, .digests = true,
+                                    .no_reboot = run->choices & 4};
+}
+
+/* ---- once live, once from the journal ---- */
+
+static void run_live(struct run *run, const char *path)
+{
+    struct error error = {{0}};
+    struct journal_config config;
+    struct block_image *images[DRIVES];
+    struct input_mailbox *mailbox = input_mailbox_create();
+    struct input *live = input_live_create(&(struct input_live_options){
+        .mailbox = mailbox, .wall_clock_seconds = wall_clock, .entropy_seeded = true});
+    make_config(&config, run->choices);
+    struct replay_recorder_options options = {.path = path, .config = &config, .live = live, .zstd_level = 1};
+    struct replay_recorder *recorder = replay_recorder_create(&options, &error);
+    if (!recorder)
+        fail(&error);
+    struct machine_options machine = options_of(&config, run);
+    machine.input = replay_recorder_input(recorder);
+    machine.trace = replay_recorder_trace(recorder);
+    if (run->choices & 1)
+        run->executor = block_executor_threads_create(mailbox, 1);
+    make_machine(run, &machine, mailbox);
+    replay_recorder_attach(recorder, run->machine);
+    for (unsigned n = 0; n < DRIVES; n++)
+        images[n] = replay_recorder_image(recorder, 2 * n, make_disk(), &error);
+    make_board(run, images);
+    finish(run);
+    if (replay_recorder_close(recorder, &error))
+        fail(&error);
+    machine_destroy(run->machine);
+    replay_recorder_destroy(recorder);
+    block_executor_destroy(run->executor);
+    input_destroy(live);
+    input_mailbox_destroy(mailbox);
+    journal_config_free(&config);
+}
+
+static void check_result(struct replay_player *player, const struct run *live, const struct run *played)
+{
+    struct error error = {{0}};
+    enum status status = replay_player_result(player, &error);
+    const struct replay_divergence *divergence = replay_player_divergence(player);
+    if (divergence) {
+        for (unsigned n = 0; n < divergence->before_count; n++)
+            fprintf(stderr, "  %s\n", divergence->before_text[n]);
+        fprintf(stderr, "%s\n  expected: %s\n  actual: %s\n", divergence->text, divergence->expected_text,
+                divergence->actual_text);
+    }
+    if (status)
+        fail(&error);
+    CHECK(live->stop == played->stop);
+    CHECK(live->digest == played->digest);
+}
+
+static void run_journal(struct run *run, const char *path, const struct run *live)
+{
+    struct error error = {{0}};
+    struct block_image *images[DRIVES];
+    struct replay_player_options options = {.path = path};
+    struct replay_player *player = replay_player_open(&options, &error);
+    if (!player)
+        fail(&error);
+    struct machine_options machine = options_of(replay_player_config(player), run);
+    machine.input = replay_player_input(player);
+    machine.trace = replay_player_trace(player);
+    if (run->choices & 1)
+        run->executor = block_executor_deferred_create();
+    make_machine(run, &machine, NULL);
+    replay_player_attach(player, run->machine);
+    for (unsigned n = 0; n < DRIVES; n++)
+        images[n] = replay_player_image(player, 2 * n, &error);
+    make_board(run, images);
+    finish(run);
+    check_result(player, live, run);
+    machine_destroy(run->machine);
+    replay_player_destroy(player);
+    block_executor_destroy(run->executor);
+}
+
+static void prepare(struct run *run, const uint8_t *data, size_t size)
+{
+    memset(run, 0, sizeof *run);
+    run->choices = data[0];
+    memcpy(run->script, preamble, sizeof preamble);
+    size_t bytes = size - 1 < SCRIPT_BYTES_MAX ? size - 1 : SCRIPT_BYTES_MAX;
+    memcpy(run->script + sizeof preamble, data + 1, bytes);
+    run->script_bytes = sizeof preamble + bytes;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char path[64];
+    struct run live, played;
+    if (!size)
+        return 0;
+    int file = memfd_create("journal", MFD_CLOEXEC);
+    CHECK(file >= 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    prepare(&live, data, size);
+    prepare(&played, data, size);
+    run_live(&live, path);
+    run_journal(&played, path, &live);
+    close(file);
+    return 0;
+}
