@@ -4,8 +4,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-skip() {
-    echo "SKIP: $*"
+skip() { # to standard error: the functions below are called for their output
+    echo "SKIP: $*" >&2
     exit 77
 }
 fail() {
@@ -37,7 +37,7 @@ seabios() {
     for path in /usr/share/seabios/bios-256k.bin /usr/share/qemu/bios-256k.bin /usr/share/seabios/bios.bin; do
         [ -f "$path" ] && echo "$path" && return 0
     done
-    skip "no SeaBIOS (package seabios)" >&2
+    skip "no SeaBIOS (package seabios)"
 }
 
 new_disk() {

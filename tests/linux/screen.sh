@@ -14,4 +14,6 @@ clean_log "$work/screen.txt"
 replay "$work/run.vmrr" "$work/replay.txt" --screendump="$work/replay.png"
 "$VMRR" run -q -serial none "${options[@]}" --screendump="$work/run.png" </dev/null || fail "run: exit $?"
 head -c 8 "$work/run.png" | cmp - <(printf '\211PNG\r\n\032\n') || fail "not a PNG"
+# A picture with nothing on it packs to about 1 KiB.
+[ "$(stat -c %s "$work/run.png")" -gt 3000 ] || fail "the picture is blank"
 cmp "$work/run.png" "$work/replay.png" || fail "the replay's screen is another one"
