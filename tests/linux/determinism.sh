@@ -8,6 +8,7 @@ for take in 1 2; do
     record "$work/take$take.vmrr" "$work/take$take.txt" "${options[@]}"
     events "$work/take$take.vmrr" >"$work/take$take.events"
 done
+clean_log "$work/take1.txt"
 cmp "$work/take1.events" "$work/take2.events" || fail "two recordings of the same start differ"
 for ((seed = 1; seed <= $3; seed++)); do
     new_disk "$work/disk.img"

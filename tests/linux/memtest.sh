@@ -2,7 +2,7 @@
 # memtest86+ on a small machine, until it is well into its first pass: no errors, and the replay has the same screen.
 # Usage: memtest.sh PATTERN   (of the program's name in the package: x64 or ia32)
 . "$(dirname "$0")/lib.sh"
-program=$(find "$ASSETS/memtest/boot" -name "memtest86+$1*.bin" 2>/dev/null | sort | head -n 1)
+program=$(find "$ASSETS/memtest/boot" -name "memtest86+$1*.bin" 2>/dev/null | sort | head -n 1) || true
 [ -n "$program" ] || skip "memtest86+ for $1 could not be fetched, or is an older one"
 # It waits some seconds of its own for a key before it starts; no speed is asked for, only that it got going.
 record "$work/run.vmrr" "$work/record.txt" -m 8M -kernel "$program" -append "console=ttyS0" -rtc base=2026-01-01 \
