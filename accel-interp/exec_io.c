@@ -4,6 +4,7 @@
  * operand is not a TLB hit run alone, since that operand may be a device too; REP INS and OUTS are cut into slices like
  * the other string instructions. Not modelled: INS to memory-mapped I/O reads the device's register before it writes
  * it. */
+#include "accel-interp/block.h"
 #include "accel-interp/debug.h"
 #include "accel-interp/exec.h"
 #include "accel-interp/segment.h"
@@ -47,26 +48,38 @@ static void io_out(struct interp *cpu, const struct insn *i, unsigned port, uint
     bus_io_write(machine_bus(cpu->accel.machine), (uint16_t)port, value, size_bytes);
 }
 
+/* The end of IN and OUT: on in the chain when the device has left nothing for the run loop. What it may have done to code
+ * and mappings shows in the jump cache's keys. */
+static const struct insn *io_end(struct interp *cpu, const struct insn *i)
+{
+    uint64_t rip = interp_rip_next(cpu, i);
+
+    if (*cpu->attention || machine_stop_icount(cpu->accel.machine) != cpu->stop_icount)
+        return END_FALL();
+    cpu->current = NULL;
+    return END_JUMP((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? rip : (uint32_t)rip);
+}
+
 #define IO_FUNCTIONS(bits, unused)                                                                                     \
     EXEC_STATIC(in_i##bits)                                                                                            \
     {                                                                                                                  \
         reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, (uint8_t)i->imm, (bits) / 8));                       \
-        return END_FALL();                                                                                             \
+        return io_end(cpu, i);                                                                                         \
     }                                                                                                                  \
     EXEC_STATIC(in_d##bits)                                                                                            \
     {                                                                                                                  \
         reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, cpu->r[CPU_RDX].w, (bits) / 8));                     \
-        return END_FALL();                                                                                             \
+        return io_end(cpu, i);                                                                                         \
     }                                                                                                                  \
     EXEC_STATIC(out_i##bits)                                                                                           \
     {                                                                                                                  \
         io_out(cpu, i, (uint8_t)i->imm, reg_get##bits(cpu, CPU_RAX), (bits) / 8);                                      \
-        return END_FALL();                                                                                             \
+        return io_end(cpu, i);                                                                                         \
     }                                                                                                                  \
     EXEC_STATIC(out_d##bits)                                                                                           \
     {                                                                                                                  \
         io_out(cpu, i, cpu->r[CPU_RDX].w, reg_get##bits(cpu, CPU_RAX), (bits) / 8);                                    \
-        return END_FALL();                                                                                             \
+        return io_end(cpu, i);                                                                                         \
     }
 IO_FUNCTIONS(8, )
 IO_FUNCTIONS(16, )
