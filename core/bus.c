@@ -16,6 +16,7 @@ struct bus_mapping {
     const struct bus_ops *ops;
     void *opaque;
     const char *name;
+    unsigned max_size; /* of one access, bytes */
     uint64_t order; /* of being enabled: the highest wins */
     bool mmio, enabled;
     struct bus_mapping *next;
@@ -79,7 +80,8 @@ static struct bus_mapping *map(struct bus *bus, bool mmio, uint64_t base, uint64
     struct bus_mapping *mapping = calloc(1, sizeof *mapping);
     CHECK(mapping && size);
     *mapping = (struct bus_mapping){.bus = bus, .base = base, .size = size, .ops = ops, .opaque = opaque,
-                                    .name = name, .mmio = mmio, .next = bus->first};
+                                    .name = name, .mmio = mmio, .next = bus->first,
+                                    .max_size = ops->max_size_bytes ? ops->max_size_bytes : IO_DEFAULT_MAX_SIZE};
     bus->first = mapping;
     bus_mapping_set(mapping, base, true);
     return mapping;
@@ -116,22 +118,17 @@ void bus_mapping_set(struct bus_mapping *mapping, uint64_t base, bool enabled)
         refresh_io(bus, base, mapping->size);
 }
 
-/* All ones for the part of an access that nobody claims. */
+/* All ones for the part of an access that nobody claims (1 to 8 bytes). */
 static uint64_t ones(unsigned size_bytes)
 {
-    return size_bytes >= 8 ? UINT64_MAX : (1ull << (8 * size_bytes)) - 1;
-}
-
-static unsigned max_size(const struct bus_mapping *mapping)
-{
-    return mapping->ops->max_size_bytes ? mapping->ops->max_size_bytes : IO_DEFAULT_MAX_SIZE;
+    return UINT64_MAX >> (64 - 8 * size_bytes);
 }
 
 static uint64_t read_from(const struct bus_mapping *mapping, uint64_t address, unsigned size_bytes)
 {
     if (!mapping || !mapping->ops->read)
         return ones(size_bytes);
-    unsigned step = max_size(mapping);
+    unsigned step = mapping->max_size;
     if (size_bytes <= step)
         return mapping->ops->read(mapping->opaque, address - mapping->base, size_bytes) & ones(size_bytes);
     uint64_t value = 0;
@@ -146,7 +143,7 @@ static void write_to(const struct bus_mapping *mapping, uint64_t address, uint64
 {
     if (!mapping || !mapping->ops->write)
         return;
-    unsigned step = max_size(mapping);
+    unsigned step = mapping->max_size;
     if (size_bytes <= step) {
         mapping->ops->write(mapping->opaque, address - mapping->base, value & ones(size_bytes), size_bytes);
         return;
@@ -169,13 +166,6 @@ static struct bus_mapping *io_at(const struct bus *bus, uint32_t port)
     return port < IO_PORTS ? bus->io[port] : NULL;
 }
 
-static void trace_access(const struct bus *bus, enum trace_kind kind, uint64_t address, uint64_t value,
-                         unsigned size_bytes)
-{
-    struct trace_event event = {.kind = kind, .address = address, .value = value, .size_bytes = size_bytes};
-    machine_trace(bus->machine, &event);
-}
-
 uint64_t bus_io_read(struct bus *bus, uint16_t port, unsigned size_bytes)
 {
     uint64_t value = 0;
@@ -185,14 +175,14 @@ uint64_t bus_io_read(struct bus *bus, uint16_t port, unsigned size_bytes)
         for (unsigned n = 0; n < size_bytes; n++)
             value |= read_from(io_at(bus, (uint32_t)port + n), (uint32_t)port + n, 1) << (8 * n);
     }
-    trace_access(bus, TRACE_PIO_READ, port, value, size_bytes);
+    machine_trace_access(bus->machine, TRACE_PIO_READ, port, value, size_bytes);
     return value;
 }
 
 void bus_io_write(struct bus *bus, uint16_t port, uint64_t value, unsigned size_bytes)
 {
     value &= ones(size_bytes);
-    trace_access(bus, TRACE_PIO_WRITE, port, value, size_bytes);
+    machine_trace_access(bus->machine, TRACE_PIO_WRITE, port, value, size_bytes);
     if (io_whole(bus, port, size_bytes)) {
         write_to(bus->io[port], port, value, size_bytes);
         return;
@@ -221,13 +211,13 @@ static struct bus_mapping *mmio_at(struct bus *bus, uint64_t gpa, unsigned size_
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, unsigned size_bytes)
 {
     uint64_t value = read_from(mmio_at(bus, gpa, size_bytes), gpa, size_bytes);
-    trace_access(bus, TRACE_MMIO_READ, gpa, value, size_bytes);
+    machine_trace_access(bus->machine, TRACE_MMIO_READ, gpa, value, size_bytes);
     return value;
 }
 
 void bus_mmio_write(struct bus *bus, uint64_t gpa, uint64_t value, unsigned size_bytes)
 {
     value &= ones(size_bytes);
-    trace_access(bus, TRACE_MMIO_WRITE, gpa, value, size_bytes);
+    machine_trace_access(bus->machine, TRACE_MMIO_WRITE, gpa, value, size_bytes);
     write_to(mmio_at(bus, gpa, size_bytes), gpa, value, size_bytes);
 }

@@ -195,6 +195,18 @@ void machine_trace(struct machine *machine, const struct trace_event *event)
         machine->options.trace.ops->emit(machine->options.trace.opaque, kept);
 }
 
+/* Port and MMIO accesses are frequent: the event is built where it is kept. */
+void machine_trace_access(struct machine *machine, enum trace_kind kind, uint64_t address, uint64_t value,
+                          uint32_t size_bytes)
+{
+    struct position position = machine_position(machine);
+    struct trace_event *kept = &machine->last[machine->last_count++ % MACHINE_LAST_EVENTS];
+    *kept = (struct trace_event){.kind = kind, .position = position, .address = address, .value = value,
+                                 .size_bytes = size_bytes};
+    if (machine->options.trace.ops)
+        machine->options.trace.ops->emit(machine->options.trace.opaque, kept);
+}
+
 void machine_trace_irq(struct machine *machine, uint32_t vector)
 {
     machine_trace(machine, &(struct trace_event){.kind = TRACE_IRQ, .value = vector});

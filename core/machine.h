@@ -81,6 +81,9 @@ const volatile uint32_t *machine_attention(const struct machine *machine);
 void machine_trace_irq(struct machine *machine, uint32_t vector);
 
 void machine_trace(struct machine *machine, const struct trace_event *event); /* fills the position */
+/* The same for an access of the guest, by kind, address, value and size alone. */
+void machine_trace_access(struct machine *machine, enum trace_kind kind, uint64_t address, uint64_t value,
+                          uint32_t size_bytes);
 void machine_trace_block_data(struct machine *machine, uint32_t drive, uint64_t sector, const void *data,
                               size_t size_bytes);
 uint64_t machine_pull(struct machine *machine, enum input_id id, uint64_t (*fetch)(void *opaque), void *opaque);

@@ -36,6 +36,7 @@ struct memory {
     uint32_t map_count;
     struct range *flat;
     uint32_t flat_count, last_hit;
+    uint64_t gap_start, gap_end; /* where the last miss fell: nothing in it is memory */
     unsigned transaction;
     bool changed;
 };
@@ -142,6 +143,7 @@ static void flatten(struct memory *memory)
     qsort(edge, edges, sizeof *edge, compare_u64);
     memory->flat_count = 0;
     memory->last_hit = 0;
+    memory->gap_start = memory->gap_end = 0;
     for (uint32_t n = 0; n + 1 < edges; n++) {
         const struct memory_map *map = edge[n] < edge[n + 1] ? top_map(memory, edge[n]) : NULL;
         if (!map)
@@ -214,6 +216,8 @@ static const struct range *find_range(struct memory *memory, uint64_t gpa)
         if (gpa >= range->start && gpa < range->end)
             return range;
     }
+    if (gpa >= memory->gap_start && gpa < memory->gap_end)
+        return NULL;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
         if (memory->flat[middle].end <= gpa)
@@ -221,8 +225,11 @@ static const struct range *find_range(struct memory *memory, uint64_t gpa)
         else
             high = middle;
     }
-    if (low == memory->flat_count || gpa < memory->flat[low].start)
+    if (low == memory->flat_count || gpa < memory->flat[low].start) {
+        memory->gap_start = low ? memory->flat[low - 1].end : 0;
+        memory->gap_end = low < memory->flat_count ? memory->flat[low].start : UINT64_MAX;
         return NULL;
+    }
     memory->last_hit = low;
     return &memory->flat[low];
 }
