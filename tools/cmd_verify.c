@@ -24,7 +24,7 @@ static enum status verify_events(struct verify *verify, const struct journal_fra
     enum status status = journal_decoder_start(verify->decoder, verify->raw, frame->raw_bytes, frame, error);
     while (!status && (status = journal_decoder_next(verify->decoder, &event, error)) == STATUS_OK)
         verify->events++;
-    return status == STATUS_END ? STATUS_OK : status;
+    return status == STATUS_END ? STATUS_OK : journal_walk_blame(verify->reader, status, error);
 }
 
 static enum status verify_frame(struct verify *verify, size_t index, struct error *error)

@@ -2,6 +2,7 @@
 #include "tools/journal_walk.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct walk {
     struct journal_decoder *decoder;
@@ -11,6 +12,15 @@ struct walk {
     void *opaque;
     bool stopped;
 };
+
+enum status journal_walk_blame(struct journal_reader *reader, enum status status, struct error *error)
+{
+    struct error what = *error;
+    const char *path = journal_reader_path(reader);
+    if (strncmp(what.text, path, strlen(path)) == 0)
+        return status;
+    return error_status(error, status, "%s: %s", path, what.text[0] ? what.text : status_name(status));
+}
 
 static enum status walk_frame(struct walk *walk, struct journal_reader *reader, size_t index, struct error *error)
 {
@@ -26,7 +36,9 @@ static enum status walk_frame(struct walk *walk, struct journal_reader *reader, 
         else if (icount >= walk->from)
             walk->stopped = !walk->each(walk->opaque, &event);
     }
-    return status == STATUS_END ? STATUS_OK : status;
+    if (status == STATUS_END)
+        return STATUS_OK;
+    return status ? journal_walk_blame(reader, status, error) : status;
 }
 
 enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t to,

@@ -9,5 +9,7 @@
 enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t to,
                          bool (*each)(void *opaque, const struct journal_event *event), void *opaque,
                          struct error *error) MUST_CHECK;
+/* The decoder knows the frame but not the file: puts its name before what is wrong. Returns status. */
+enum status journal_walk_blame(struct journal_reader *reader, enum status status, struct error *error);
 
 #endif

@@ -4,6 +4,7 @@
 #include "tools/version.h"
 
 #include <capstone/capstone.h>
+#include <signal.h>
 #include <string.h>
 #include <xxhash.h>
 #include <zstd.h>
@@ -27,6 +28,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cmd_run},   {"record", cmd_record}, {"replay", cmd_replay},
                     {"info", cmd_info}, {"dump", cmd_dump},     {"verify", cmd_verify}};
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk: an error of write, not a death */
     if (argc < 2) {
         help_print(NULL);
         return EXIT_CODE_USAGE;

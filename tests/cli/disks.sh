@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Drives: what is written lands in the file, or does not with snapshot=on and readonly=on; several drives; a full disk below the
+# journal, a place where nothing can be written.
+. "$(dirname "$0")/../guests/lib.sh"
+options=(-m 16M -kernel "$GUESTS/ide_pio.elf")
+new_disk "$work/disk.img"
+cp "$work/disk.img" "$work/zero.img"
+attempt 1 "$VMRR" run "${options[@]}" -drive "file=$work/disk.img,format=raw,if=ide,snapshot=on"
+same "$work/disk.img" "$work/zero.img"
+attempt 1 "$VMRR" run "${options[@]}" -snapshot "$work/disk.img"
+same "$work/disk.img" "$work/zero.img"
+chmod a-w "$work/disk.img"
+attempt 1 "$VMRR" record -o "$work/run.vmrr" "${options[@]}" -snapshot -hda "$work/disk.img"
+chmod u+w "$work/disk.img"
+replay "$work/run.vmrr" "$work/replay.txt"
+# A write to a read-only drive fails in the guest (which tries for long), not in vmrr.
+attempt 0 "$VMRR" record -o "$work/run.vmrr" "${options[@]}" -drive "file=$work/disk.img,readonly=on" --until=20000000
+same "$work/disk.img" "$work/zero.img"
+replay "$work/run.vmrr" "$work/replay.txt"
+attempt 1 "$VMRR" run "${options[@]}" -hda "$work/disk.img"
+! cmp -s "$work/disk.img" "$work/zero.img" || fail "the guest's writes are not in the image"
+# More drives: the guest uses the first; it looks for a slave, which must not be there.
+new_disk "$work/second.img"
+attempt 1 "$VMRR" record -o "$work/run.vmrr" "${options[@]}" -drive "file=$work/disk.img" \
+    -drive "file=$work/second.img,index=2,readonly=on"
+attempt 0 "$VMRR" info "$work/run.vmrr"
+said "$work/out" "drive 0 .*disk.img, raw, 4096 sectors"
+said "$work/out" "drive 2 .*second.img, raw, 4096 sectors .*read-only"
+same "$work/second.img" "$work/zero.img"
+replay "$work/run.vmrr" "$work/replay.txt"
+
+# full WHERE command...: the recording stops by itself with a message, what is written is a journal that replays
+full() {
+    local code=0
+    "${@:2}" >"$work/out" 2>"$work/err" </dev/null || code=$?
+    [ $code != 137 ] && [ $code -lt 128 ] || fail "full disk: exit code $code"
+    said "$work/err" "[Nn]o space left|[Ff]ile too large|File size limit"
+    cp "$1" "$work/full.vmrr"
+    attempt 0 "$VMRR" replay -serial none "$work/full.vmrr"
+    said "$work/err" "^replay: bit-exact$"
+    echo "full disk: $(ending)"
+}
+new_disk "$work/disk.img"
+endless=(-m 16M -kernel "$GUESTS/endless.elf" -hda "$work/disk.img" -serial none)
+full "$work/limited.vmrr" timeout 120 bash -c 'ulimit -f 1000; exec "$@"' - "$VMRR" record -o "$work/limited.vmrr" "${endless[@]}"
+mkdir "$work/small"
+if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=12m vmrr-test "$work/small" 2>/dev/null; then
+    trap 'umount "$work/small"; end_all' EXIT
+    new_disk "$work/disk.img"
+    dd if=/dev/zero of="$work/small/filler" bs=1M count=11 status=none
+    full "$work/small/full.vmrr" timeout 120 "$VMRR" record -o "$work/small/full.vmrr" "${endless[@]}"
+else
+    echo "no tmpfs can be mounted here: only the file size limit was tried"
+fi

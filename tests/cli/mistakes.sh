@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# What a newcomer does wrong: a message that names what was wrong, exit code 2, and no file changed or left behind.
+. "$(dirname "$0")/../guests/lib.sh"
+guest ide_pio
+cd "$work"
+elf=$GUESTS/ide_pio.elf
+refused() { # refused PATTERN command...: exit code 2 and the pattern on standard error
+    attempt 2 "$VMRR" "${@:2}"
+    said "$work/err" "$1"
+    [ "$(wc -c <"$work/err")" -lt 2000 ] || fail "a long message: $(head -n 3 "$work/err")"
+}
+mkdir directory
+: >empty
+head -c 700 /dev/urandom >noise
+new_disk disk.img
+cp disk.img disk.before
+
+# Commands and options
+attempt 2 "$VMRR"
+said "$work/out" "^usage: vmrr"
+refused "unknown command rec " rec -o x.vmrr
+refused "unknown option --frobnicate" run --frobnicate
+refused "unknown option -o " run -o x.vmrr
+refused "unknown option -m " replay -m 1G x.vmrr
+refused "-kernel needs a value|needs a value" run -kernel
+refused "needs a value" record -o
+refused "takes no value" run --no-reboot=yes
+refused "record where to" record -kernel "$elf"
+refused "replay what" replay
+refused "unexpected argument two" replay one two
+refused "needs -kernel" run -append text
+refused "needs -kernel" run -initrd "$elf"
+for size in 0 -1 1 9G 99999999999999999999 1.5G 12Q 0x tenM "" 1000K; do
+    [ "$size" = 1 ] || refused "^vmrr: -m .*expected a size" run -m "$size" -kernel "$elf"
+done
+refused "expected model or host" run --timing=fast
+refused "expected a number" run --seed=many
+refused "expected a position" run --until=soon
+refused "expected instructions between checkpoints" run --checkpoint-every=1
+refused "expected 1 to 19" record -o x.vmrr --zstd-level=20
+refused "expected stdio, none or file:PATH" run -serial tcp:1234
+refused "at most two serial ports" run -serial none -serial none -serial none
+refused "expected 1: the machine has one CPU" run -smp 4
+refused "KVM" run -accel kvm
+refused "^vmrr: .*z80" run -cpu z80
+refused "expected none" run -net user
+refused "expected pc" run -machine q35
+refused "base=" run -rtc base=yesterday
+refused "letters of" run -boot order=xyz
+
+# Drives
+refused "expected file=PATH" run -drive format=raw
+refused "expected key=value" run -drive disk.img
+refused "expected format=raw" run -drive file=disk.img,format=qcow2
+refused "expected if=ide" run -drive file=disk.img,if=virtio
+refused "expected index=0 to 3" run -drive file=disk.img,index=4
+refused "drive 0 is given twice" run -hda disk.img -drive file=disk.img,index=0
+refused "at most 4 IDE drives" run -drive file=disk.img -drive file=disk.img -drive file=disk.img -drive file=disk.img -drive file=disk.img
+
+# Files
+for option in -hda -kernel -bios; do
+    refused "missing: .*No such file" run $option missing
+    refused "directory" run $option directory
+    refused "empty" run $option empty
+done
+refused "missing: .*No such file" run -kernel "$elf" -initrd missing
+refused "noise" run -kernel noise
+refused "No such file" record -o missing/x.vmrr -kernel "$elf"
+refused "directory" record -o directory -kernel "$elf"
+refused "missing/console" run -kernel "$elf" -serial file:missing/console
+[ ! -e x.vmrr ] || fail "a refused command left a journal behind"
+
+# What is no journal
+for command in replay info dump verify; do
+    refused "missing.*No such file" $command missing
+    refused "empty" $command empty
+    refused "noise" $command noise
+    refused "disk.img" $command disk.img
+    refused "directory" $command directory
+done
+refused "expected one journal" info
+refused "expected one journal" dump
+refused "expected one journal" verify
+refused "expected a position" dump --from=start noise
+refused "expected pio, mmio" dump --kind=everything noise
+attempt 2 "$VMRR" info --frobnicate noise
+attempt 2 "$VMRR" dump --frobnicate noise
+
+same disk.img disk.before
+echo "all refused by name"
