@@ -168,7 +168,7 @@ bool ide_init(void)
     bus_master = (uint16_t)(pci_read(1, 0x20) & 0xFFF0);
     outb(0x1F6, 0xE0);
     outb(0x3F6, 0);
-    return inb(0x1F7) != 0xFF;
+    return inb(0x1F7) == 0x50; /* DRDY, DSC: a drive, idle; without one 7Fh or FFh */
 }
 
 void ide_start(bool write, uint32_t lba, unsigned sectors, void *buffer)
