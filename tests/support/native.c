@@ -351,14 +351,38 @@ static void print_case(const struct native_case *c)
     fprintf(stderr, "\n");
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+#define NATIVE_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define NATIVE_ADDRESS_SANITIZER 1
+#endif
+#endif
+
+/* Would the host find memory at an address where the interpreter finds none, because a sanitizer has its shadow there? Such a
+ * case can't be compared (and would destroy the shadow). */
+static bool hits_shadow(const struct native_state *interp)
+{
+#if defined(NATIVE_ADDRESS_SANITIZER)
+    return interp->vector == 14 && interp->cr2 >= 0x7fff0000 && interp->cr2 < 0x100080000000;
+#else
+    (void)interp;
+    return false;
+#endif
+}
+
 bool native_check_case(struct native_harness *h, struct native_case *c, const struct native_profile *profile,
                        struct native_state *host_out)
 {
     static uint8_t host_data[NATIVE_DATA_BYTES], interp_data[NATIVE_DATA_BYTES];
     struct native_state a, b;
 
-    native_host_run(c, &a, host_data);
     interp_run(h, c, &b, interp_data);
+    if (hits_shadow(&b)) {
+        *host_out = b;
+        return true;
+    }
+    native_host_run(c, &a, host_data);
     *host_out = a;
     normalise_common(profile, &a);
     normalise_common(profile, &b);
