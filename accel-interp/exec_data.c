@@ -155,7 +155,8 @@ EXEC_STATIC(cmpxchg8b)
     NEXT;
 }
 
-EXEC_STATIC(cmpxchg16b)
+/* Of its own, so that `new` does not keep NEXT from being a tail call. */
+static __attribute__((noinline)) void compare_exchange16(struct interp *cpu, const struct insn *i)
 {
     uint64_t linear = ea_general(cpu, i, 16, TLB_WRITE), old[2];
     struct rmw m;
@@ -172,6 +173,11 @@ EXEC_STATIC(cmpxchg16b)
         cpu->r[CPU_RDX].q = old[1];
     }
     put_zf(cpu, equal);
+}
+
+EXEC_STATIC(cmpxchg16b)
+{
+    compare_exchange16(cpu, i);
     NEXT;
 }
 const struct insn_forms forms_cmpxchg8b = {.fn = {{0},

@@ -181,7 +181,9 @@ static void system_segment(struct interp *cpu, const struct insn *i, uint16_t se
     }
 }
 
-EXEC_STATIC(exec_lldt)
+/* A local whose address is passed on would keep NEXT from being a tail call: hence functions of their own (the gate
+ * tail_calls looks). */
+static __attribute__((noinline)) void load_ldtr(struct interp *cpu, const struct insn *i)
 {
     struct descriptor d;
     uint16_t selector;
@@ -194,10 +196,9 @@ EXEC_STATIC(exec_lldt)
         system_segment(cpu, i, selector, false, &d);
         seg_set(cpu, CPU_LDTR, selector, &d);
     }
-    NEXT;
 }
 
-EXEC_STATIC(exec_ltr)
+static __attribute__((noinline)) void load_tr(struct interp *cpu, const struct insn *i)
 {
     struct descriptor d;
     uint16_t selector;
@@ -210,6 +211,17 @@ EXEC_STATIC(exec_ltr)
     d.attributes |= 2; /* busy */
     sys_write(cpu, i, d.linear + 5, d.attributes & 0xFFu, 1);
     seg_set(cpu, CPU_TR, selector, &d);
+}
+
+EXEC_STATIC(exec_lldt)
+{
+    load_ldtr(cpu, i);
+    NEXT;
+}
+
+EXEC_STATIC(exec_ltr)
+{
+    load_tr(cpu, i);
     NEXT;
 }
 
@@ -275,25 +287,25 @@ static bool describe(struct interp *cpu, const struct insn *i, uint32_t types, s
     return visible(cpu, selector, d);
 }
 
-EXEC_STATIC(exec_lar)
+static __attribute__((noinline)) void answer(struct interp *cpu, const struct insn *i, bool rights)
 {
     struct descriptor d;
-    bool good = describe(cpu, i, LAR_TYPES, &d);
+    bool good = describe(cpu, i, rights ? LAR_TYPES : LSL_TYPES, &d);
 
     if (good)
-        reg_set_osize(cpu, i, i->reg, d.high & 0x00FFFF00u);
+        reg_set_osize(cpu, i, i->reg, rights ? d.high & 0x00FFFF00u : d.limit);
     flags_put_zf(cpu, good);
+}
+
+EXEC_STATIC(exec_lar)
+{
+    answer(cpu, i, true);
     NEXT;
 }
 
 EXEC_STATIC(exec_lsl)
 {
-    struct descriptor d;
-    bool good = describe(cpu, i, LSL_TYPES, &d);
-
-    if (good)
-        reg_set_osize(cpu, i, i->reg, d.limit);
-    flags_put_zf(cpu, good);
+    answer(cpu, i, false);
     NEXT;
 }
 

@@ -158,7 +158,7 @@ EXEC_STATIC(exec_swapgs)
 
 /* ---- identification, time, entropy ---------------------------------------------------------------------------------- */
 
-EXEC_STATIC(exec_cpuid)
+static __attribute__((noinline)) void identify(struct interp *cpu)
 {
     uint32_t leaf = cpu->r[CPU_RAX].d, out[4];
 
@@ -176,6 +176,12 @@ EXEC_STATIC(exec_cpuid)
     cpu->r[CPU_RBX].q = out[1];
     cpu->r[CPU_RCX].q = out[2];
     cpu->r[CPU_RDX].q = out[3];
+}
+
+/* Two functions, so that `out` does not keep NEXT from being a tail call. */
+EXEC_STATIC(exec_cpuid)
+{
+    identify(cpu);
     NEXT;
 }
 
