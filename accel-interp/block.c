@@ -26,7 +26,16 @@ struct code_page {
     struct code_page *next;
     struct block *blocks;
     uint64_t chunks; /* bit n: decoded bytes in [64n, 64n + 64) */
+    uint64_t hot;    /* chunks that were rewritten HOT_REWRITES times: see decode_block */
+    uint8_t rewrites[MEMORY_PAGE_BYTES >> CHUNK_SHIFT];
+    unsigned idle_writes; /* while it has no blocks */
 };
+/* More than a kernel needs to patch a jump in three steps, a few times. */
+#define HOT_REWRITES 32u
+
+/* A page that lost its last block is likely to be decoded again, and making it a page of code costs a search of the TLB: it
+ * stays one for so many writes more. */
+#define IDLE_WRITES_MAX 16u
 
 enum { SCRATCH_DECODE, SCRATCH_TRUNCATED, SCRATCH_SINGLE, SCRATCH_COUNT };
 
@@ -240,12 +249,13 @@ static uint64_t chunk_mask(unsigned first, unsigned last)
     return (~0ull << low) & (~0ull >> (63 - high));
 }
 
-/* Bytes of the block in its (first) page. */
-static unsigned last_byte(const struct block *block)
+/* Where `bytes` of code from page_offset end in its (first) page. */
+static unsigned last_in_page(unsigned page_offset, unsigned bytes)
 {
-    unsigned last = block->page_offset + block->bytes - 1u;
+    unsigned last = page_offset + bytes - 1u;
     return last < MEMORY_PAGE_BYTES ? last : MEMORY_PAGE_BYTES - 1;
 }
+static unsigned last_byte(const struct block *block) { return last_in_page(block->page_offset, block->bytes); }
 
 static bool overlaps(const struct block *block, unsigned first, unsigned last)
 {
@@ -286,9 +296,8 @@ static void retire_page(struct block_cache *cache, struct code_page **place)
     cache->unused_pages = page;
 }
 
-static void drop_overlapped(struct interp *cpu, struct code_page **place, unsigned first, unsigned last)
+static void drop_overlapped(struct interp *cpu, struct code_page *page, unsigned first, unsigned last)
 {
-    struct code_page *page = *place;
     uint64_t chunks = 0;
 
     for (struct block **where = &page->blocks; *where;) {
@@ -302,8 +311,10 @@ static void drop_overlapped(struct interp *cpu, struct code_page **place, unsign
         }
     }
     page->chunks = chunks;
-    if (!page->blocks)
-        retire_page(cpu->cache, place);
+    if (page->rewrites[first >> CHUNK_SHIFT] < HOT_REWRITES)
+        page->rewrites[first >> CHUNK_SHIFT]++;
+    else
+        page->hot |= 1ull << (first >> CHUNK_SHIFT);
 }
 
 static void drop_block(struct interp *cpu, struct block *block)
@@ -319,15 +330,21 @@ static void drop_block(struct interp *cpu, struct block *block)
         retire_page(cpu->cache, place);
 }
 
+static void code_rewritten(struct interp *cpu, const struct insn *i, struct code_page *page, unsigned first, unsigned last)
+{
+    if (i && !cpu->single && block_of(i)->page == page->flags && overlaps(block_of(i), first, last))
+        interp_redo_single(cpu, i);
+    drop_overlapped(cpu, page, first, last);
+}
+
 static void page_written(struct interp *cpu, const struct insn *i, const uint8_t *flags, unsigned first, unsigned last)
 {
-    struct code_page **place = page_place(cpu->cache, flags);
+    struct code_page **place = page_place(cpu->cache, flags), *page = *place;
 
-    if (!*place || !((*place)->chunks & chunk_mask(first, last)))
-        return;
-    if (i && !cpu->single && block_of(i)->page == flags && overlaps(block_of(i), first, last))
-        interp_redo_single(cpu, i);
-    drop_overlapped(cpu, place, first, last);
+    if (page && !page->blocks && ++page->idle_writes > IDLE_WRITES_MAX)
+        retire_page(cpu->cache, place);
+    else if (page && (page->chunks & chunk_mask(first, last)))
+        code_rewritten(cpu, i, page, first, last);
 }
 
 void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, unsigned size_bytes)
@@ -425,14 +442,23 @@ static void fuse_end(struct interp *cpu, struct block *block, const struct decod
     i->fn = fn;
 }
 
-/* Decodes a run into block. False: not one instruction without bytes after the available ones. */
+static uint64_t hot_chunks(struct block_cache *cache, const uint8_t *flags)
+{
+    const struct code_page *page = flags ? *page_place(cache, flags) : NULL;
+
+    return page ? page->hot : 0;
+}
+
+/* Decodes a run into block. False: not one instruction without bytes after the available ones. Where code is rewritten again
+ * and again each instruction is a block of its own, so that a write costs the decoding of one. */
 static bool decode_block(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available)
 {
     struct decoded decoded = {.row = NULL}, before;
+    uint64_t hot = hot_chunks(cpu->cache, block->page);
     unsigned offset = 0, steps = 0;
-    bool ended = false;
+    bool ended = false, alone = false;
 
-    while (!ended && steps < cpu->cache->block_steps && offset < available) {
+    while (!ended && !alone && steps < cpu->cache->block_steps && offset < available) {
         before = decoded;
         enum decode_status status = decode_insn(cpu->tables, cpu->mode, bytes + offset, available - offset, offset,
                                                 block->page_offset, &decoded);
@@ -444,6 +470,10 @@ static bool decode_block(struct interp *cpu, struct block *block, const uint8_t 
         } else if (status == DECODE_TOO_LONG) {
             decoded.insn.fn = exec_too_long;
         }
+        alone = hot && (hot & chunk_mask(block->page_offset + offset,
+                                         last_in_page(block->page_offset, offset + decoded.insn.len)));
+        if (alone && steps)
+            break;
         ended = status != DECODE_OK || (decoded.row->flags & OP_END);
         decoded.insn.index = (uint8_t)steps;
         block->insn[steps++] = decoded.insn;
@@ -483,8 +513,10 @@ static struct code_page *page_of(struct interp *cpu, uint8_t *flags, uint64_t gp
     struct code_page **place = page_place(cache, flags);
     struct code_page *page = *place;
 
-    if (page)
+    if (page) {
+        page->idle_writes = 0;
         return page;
+    }
     page = cache->unused_pages;
     if (page)
         cache->unused_pages = page->next;
