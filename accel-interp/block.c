@@ -330,9 +330,17 @@ static void drop_block(struct interp *cpu, struct block *block)
         retire_page(cpu->cache, place);
 }
 
+/* A truncated copy must not outlive its block: with that dropped, the next write into the copy would go unseen. */
+static bool runs_in(const struct insn *i, const struct code_page *page, unsigned first, unsigned last)
+{
+    const struct block *block = block_of(i);
+
+    return block->page == page->flags && ((block->flags & BLOCK_SCRATCH) || overlaps(block, first, last));
+}
+
 static void code_rewritten(struct interp *cpu, const struct insn *i, struct code_page *page, unsigned first, unsigned last)
 {
-    if (i && !cpu->single && block_of(i)->page == page->flags && overlaps(block_of(i), first, last))
+    if (i && !cpu->single && runs_in(i, page, first, last))
         interp_redo_single(cpu, i);
     drop_overlapped(cpu, page, first, last);
 }
@@ -587,6 +595,16 @@ static const struct insn *check_crossing(struct interp *cpu, const struct insn *
     return block->entry_fn(cpu, i);
 }
 
+static bool decode_one(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available)
+{
+    unsigned steps = cpu->cache->block_steps;
+
+    cpu->cache->block_steps = 1;
+    bool whole = decode_block(cpu, block, bytes, available);
+    cpu->cache->block_steps = steps;
+    return whole;
+}
+
 static void decode_crossing(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available,
                             uint64_t limit)
 {
@@ -599,11 +617,7 @@ static void decode_crossing(struct interp *cpu, struct block *block, const uint8
         memcpy(joined + available, fetch_page(cpu, code_linear(cpu, cpu->rip + available)), more);
         total += more;
     }
-    unsigned steps = cpu->cache->block_steps;
-    cpu->cache->block_steps = 1;
-    bool whole = decode_block(cpu, block, joined, total);
-    cpu->cache->block_steps = steps;
-    if (!whole)
+    if (!decode_one(cpu, block, joined, total))
         interp_raise_error(cpu, NULL, EXC_GP, 0); /* beyond the limit */
     if (block->bytes <= available)
         return;
@@ -633,7 +647,9 @@ static uint64_t bytes_to_limit(const struct interp *cpu, uint64_t rip)
     return rip > cpu->rip_limit ? 0 : cpu->rip_limit - rip + 1;
 }
 
-static struct block *decode_at(struct interp *cpu, const struct memory_page *page, uint64_t linear, uint64_t limit)
+/* whole_run: the block will be kept. One that is not, is one instruction: writes into it are not noticed. */
+static struct block *decode_at(struct interp *cpu, const struct memory_page *page, uint64_t linear, uint64_t limit,
+                               bool whole_run)
 {
     struct block *block = cpu->cache->scratch[SCRATCH_DECODE];
     unsigned offset = linear & (MEMORY_PAGE_BYTES - 1);
@@ -645,7 +661,7 @@ static struct block *decode_at(struct interp *cpu, const struct memory_page *pag
     block->flags = BLOCK_SCRATCH;
     block->page = page->host ? page->flags : NULL;
     block->page_offset = (uint16_t)offset;
-    if (!decode_block(cpu, block, bytes, available))
+    if (!(whole_run ? decode_block : decode_one)(cpu, block, bytes, available))
         decode_crossing(cpu, block, bytes, available, limit);
     return block;
 }
@@ -659,10 +675,9 @@ static struct block *lookup_page(struct interp *cpu, uint64_t linear, uint64_t l
 
     if (block && block->bytes <= limit)
         return block;
-    struct block *decoded = decode_at(cpu, &page, linear, limit);
-    if (!page.host || block || limit < MEMORY_PAGE_BYTES)
-        return decoded;
-    return keep(cpu, decoded, gpa);
+    bool kept = page.host && !block && limit >= MEMORY_PAGE_BYTES;
+    struct block *decoded = decode_at(cpu, &page, linear, limit, kept);
+    return kept ? keep(cpu, decoded, gpa) : decoded;
 }
 
 struct block *block_lookup(struct interp *cpu)

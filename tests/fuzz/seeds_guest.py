@@ -16,12 +16,21 @@ PROGRAMS = {
     "flags": "9c 80 0c 24 01 9d f5 f9 f8 27 2f 37 3f d4 0a d5 0a 98 99 9e 9f d7 0f 93 c0 0f 42 c1",
     "branch": "74 01 90 75 02 eb 00 e3 02 eb fa 0f 84 01 00 00 00 90 ff d0 ff 23 e9 00 00 00 00",
 }
+# Inputs that found something.
+FOUND = {
+    "limit-self-modifying": (  # stores into its own block, in the last page below the limit of CS
+        "011601505351529c585a595bc810000155c960610fa80fa9c3909090"
+        "90909090909090505351529c00000080c810000155c960610fa80fa9c3"),
+}
 FREQUENT = (list(range(0x00, 0x40)) + list(range(0x40, 0x60)) + list(range(0x70, 0x90)) + [0x0F] * 20 + [0x66] * 4 +
             [0xC0, 0xC1, 0xD0, 0xD1, 0xD3, 0xF6, 0xF7, 0xFE, 0xFF, 0x69, 0x6B, 0xA4, 0xA5, 0xAA, 0xAB, 0xF3, 0xE8, 0xEB])
 
 
 def main():
     source = random.Random(1)
+    for name, text in FOUND.items():
+        with open(f"{sys.argv[1]}/found-{name}", "wb") as out:
+            out.write(bytes.fromhex(text))
     for mode in (0, 1, 2, 3, 6, 10, 11, 7):
         for name, text in PROGRAMS.items():
             code = bytes.fromhex(text)
