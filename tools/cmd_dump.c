@@ -236,7 +236,7 @@ int cmd_dump(int argc, char **argv)
     enum status status = journal_walk(reader, dump.from, dump.to, print_event, &dump, &error);
     fflush(stdout);
     if (status)
-        tool_error("%s: %s", dump.path, error.text[0] ? error.text : status_name(status));
+        tool_error("%s", error.text[0] ? error.text : status_name(status));
     else if (journal_reader_torn(reader))
         tool_error("%s: torn: %s", dump.path, journal_reader_torn(reader));
     journal_reader_destroy(reader);

@@ -26,7 +26,10 @@ int cmd_record(int argc, char **argv)
         report_journal(&session);
         code = session_exit_code(&session, stop);
         if (status) {
-            tool_error("%s: %s", session.options.output, error.text[0] ? error.text : status_name(status));
+            if (error.text[0])
+                tool_error("%s", error.text);
+            else
+                tool_error("%s: %s", session.options.output, status_name(status));
             code = EXIT_CODE_FAILED;
         }
     }

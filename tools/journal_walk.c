@@ -19,6 +19,7 @@ enum status journal_walk_blame(struct journal_reader *reader, enum status status
     const char *path = journal_reader_path(reader);
     if (strncmp(what.text, path, strlen(path)) == 0)
         return status;
+    error_clear(error);
     return error_status(error, status, "%s: %s", path, what.text[0] ? what.text : status_name(status));
 }
 
