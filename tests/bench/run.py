@@ -102,9 +102,9 @@ def count_instructions(vmrr, image, work):
         if "pio-write" not in line:
             continue
         event = json.loads(line)
-        if event.get("port", event.get("address")) != 0x3F8:
+        if int(event["address"], 0) != 0x3F8:
             continue
-        char = chr(event["value"] & 0xFF)
+        char = chr(int(event["value"], 0) & 0xFF)
         if char != "\n":
             text += char
             continue
