@@ -6,11 +6,13 @@
  *   100000 .. min(RAM, 3 GiB) RAM
  *   3 GiB .. 4 GiB            PCI; I/O APIC FEC00000, HPET FED00000, local APIC FEE00000; BIOS ROM ends at 4 GiB
  *   4 GiB ..                  the rest of RAM */
+#include "block/block.h"
 #include "devices/board_internal.h"
 #include "devices/rtc_mc146818.h"
 
 #include <string.h>
 
+#define CHS_SECTORS_MAX (1024u * 16 * 63) /* what INT 13h reaches without translation */
 #define VGA_START 0xA0000u
 #define ONE_MIB 0x100000u
 #define BIOS_MAX_BYTES (16u << 20)
@@ -104,6 +106,15 @@ static unsigned boot_device(char letter)
     }
 }
 
+/* Two bits a drive: 0 none, 1 LBA. A small disk needs none, and LBA's 63 sectors and 16 heads or more leave it no cylinder. */
+static uint8_t disk_translation(const struct board_pc_options *options)
+{
+    unsigned bits = 0;
+    for (unsigned i = 0; i < BOARD_IDE_DRIVES; i++)
+        bits |= (unsigned)(options->ide[i] && block_drive_sectors(options->ide[i]) > CHS_SECTORS_MAX) << (2 * i);
+    return (uint8_t)bits;
+}
+
 void board_fill_cmos(struct board *board, const struct board_pc_options *options)
 {
     const struct boot_memory *m = &board->memory;
@@ -118,7 +129,7 @@ void board_fill_cmos(struct board *board, const struct board_pc_options *options
     set_cmos(board, 0x17, at_most(above_1m >> 10, 65535), 2);
     set_cmos(board, 0x30, at_most(above_1m >> 10, 65535), 2);
     set_cmos(board, 0x34, at_most(above_16m >> 16, 65535), 2);
-    set_cmos(board, 0x39, 0x55, 1); /* disk translation: LBA */
+    set_cmos(board, 0x39, disk_translation(options), 1);
     set_cmos(board, 0x3D, order[0] | order[1] << 4, 1);
     set_cmos(board, 0x38, order[2] << 4 | 1, 1); /* bit 0: no check of the floppy's signature */
     set_cmos(board, 0x5B, m->high_bytes >> 16, 3);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CHS_CYLINDERS_MIN 2u /* with one, SeaBIOS takes the disk for empty and does not boot it */
 #define CHS_CYLINDERS_MAX 16383u
 #define CHS_HEADS 16u
 #define CHS_TRACK_SECTORS 63u
@@ -28,7 +29,9 @@ static void put_text(uint16_t *words, const char *text, unsigned word_count)
 static void put_geometry(uint16_t *words, const struct ide_disk *disk, uint64_t sectors)
 {
     uint64_t cylinders = sectors / (CHS_HEADS * CHS_TRACK_SECTORS);
-    words[1] = (uint16_t)(cylinders < 1 ? 1 : cylinders < CHS_CYLINDERS_MAX ? cylinders : CHS_CYLINDERS_MAX);
+    if (cylinders < CHS_CYLINDERS_MIN)
+        cylinders = CHS_CYLINDERS_MIN;
+    words[1] = (uint16_t)(cylinders < CHS_CYLINDERS_MAX ? cylinders : CHS_CYLINDERS_MAX);
     words[3] = CHS_HEADS;
     words[6] = CHS_TRACK_SECTORS;
     uint32_t track_count = (uint32_t)disk->heads * disk->track_sectors;
