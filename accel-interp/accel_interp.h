@@ -5,8 +5,8 @@
 #include "core/accel.h"
 
 struct interp_options {
-    uint64_t cache_bytes;    /* decoded blocks; 0: 48 MiB */
-    unsigned block_steps;    /* longest block in instructions; 0: the default. 1: one instruction a block (tests) */
+    uint64_t cache_bytes; /* decoded blocks; 0: 48 MiB */
+    unsigned block_steps; /* longest block in instructions; 0: the default. 1: one instruction a block (tests) */
 };
 
 /* The machine takes it over with machine_set_accel. */

@@ -111,7 +111,7 @@ static inline void alu_flags_step(struct interp *cpu, uint64_t sext_result, uint
     static inline uint##bits##_t alu_not##bits(struct interp *cpu, uint##bits##_t a)                                   \
     {                                                                                                                  \
         (void)cpu;                                                                                                     \
-        return (uint##bits##_t)~a;                                                                                     \
+        return (uint##bits##_t) ~a;                                                                                    \
     }
 ALU_STEP_(8)
 ALU_STEP_(16)

@@ -130,7 +130,10 @@ void block_update_mode(struct interp *cpu)
     cpu->rip_limit = cpu->seg[CPU_CS].limit;
 }
 
-void block_forget_pending(struct interp *cpu) { cpu->cache->pending = NULL; }
+void block_forget_pending(struct interp *cpu)
+{
+    cpu->cache->pending = NULL;
+}
 
 void block_drop_all(struct interp *cpu)
 {
@@ -176,7 +179,10 @@ static void init_links(const struct block_cache *cache, struct block_links *link
     *links = (struct block_links){.to = {cache->stub, cache->stub}};
 }
 
-static struct block_links *incoming_links(uintptr_t incoming) { return (struct block_links *)(incoming & ~(uintptr_t)1); }
+static struct block_links *incoming_links(uintptr_t incoming)
+{
+    return (struct block_links *)(incoming & ~(uintptr_t)1);
+}
 
 static void link_to(struct block_links *links, unsigned slot, struct block *target)
 {
@@ -255,7 +261,10 @@ static unsigned last_in_page(unsigned page_offset, unsigned bytes)
     unsigned last = page_offset + bytes - 1u;
     return last < MEMORY_PAGE_BYTES ? last : MEMORY_PAGE_BYTES - 1;
 }
-static unsigned last_byte(const struct block *block) { return last_in_page(block->page_offset, block->bytes); }
+static unsigned last_byte(const struct block *block)
+{
+    return last_in_page(block->page_offset, block->bytes);
+}
 
 static bool overlaps(const struct block *block, unsigned first, unsigned last)
 {
@@ -338,7 +347,8 @@ static bool runs_in(const struct insn *i, const struct code_page *page, unsigned
     return block->page == page->flags && ((block->flags & BLOCK_SCRATCH) || overlaps(block, first, last));
 }
 
-static void code_rewritten(struct interp *cpu, const struct insn *i, struct code_page *page, unsigned first, unsigned last)
+static void code_rewritten(struct interp *cpu, const struct insn *i, struct code_page *page, unsigned first,
+                           unsigned last)
 {
     if (i && !cpu->single && runs_in(i, page, first, last))
         interp_redo_single(cpu, i);
@@ -379,7 +389,10 @@ static const struct insn *exec_undefined(struct interp *cpu, const struct insn *
     interp_unimplemented(cpu, i);
 }
 
-static const struct insn *exec_too_long(struct interp *cpu, const struct insn *i) { RAISE_ERROR(EXC_GP, 0); }
+static const struct insn *exec_too_long(struct interp *cpu, const struct insn *i)
+{
+    RAISE_ERROR(EXC_GP, 0);
+}
 
 /* Pseudo instructions, after the last step of a block without a branch. */
 static const struct insn *fall_page(struct interp *cpu, const struct insn *i)
@@ -497,7 +510,10 @@ static bool decode_block(struct interp *cpu, struct block *block, const uint8_t 
     return steps > 0;
 }
 
-static uint64_t block_size(unsigned slots) { return sizeof(struct block) + slots * sizeof(struct insn); }
+static uint64_t block_size(unsigned slots)
+{
+    return sizeof(struct block) + slots * sizeof(struct insn);
+}
 
 static struct block *allocate(struct interp *cpu, unsigned slots)
 {
@@ -559,7 +575,10 @@ static struct block *keep(struct interp *cpu, const struct block *scratch, uint6
 
 /* ---- an instruction that goes on in the next page ------------------------------------------------------------- */
 
-static uint8_t *crossing_bytes(struct block *block) { return (uint8_t *)&block->insn[block->slots - 1]; }
+static uint8_t *crossing_bytes(struct block *block)
+{
+    return (uint8_t *)&block->insn[block->slots - 1];
+}
 
 static const uint8_t *fetch_page(struct interp *cpu, uint64_t linear)
 {

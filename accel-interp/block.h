@@ -28,7 +28,7 @@
 
 /* The slot after a block's last instruction: where a direct branch goes on. */
 struct block_links {
-    struct block *to[2];      /* 0 taken, 1 fallen through; never null (the cache's stub) */
+    struct block *to[2];        /* 0 taken, 1 fallen through; never null (the cache's stub) */
     uintptr_t next_incoming[2]; /* chain of links to the same target: links address | slot */
 };
 
@@ -36,12 +36,12 @@ struct block {
     uint64_t linear; /* where it was last entered by lookup */
     uint32_t key;    /* jump_key of then; 0: dropped, or never */
     int32_t steps;
-    uint8_t *page;   /* the page_flags byte of the page it lies in: one for each page, wherever it is mapped */
+    uint8_t *page; /* the page_flags byte of the page it lies in: one for each page, wherever it is mapped */
     uint16_t page_offset;
     uint16_t bytes;
     uint8_t mode;
     uint8_t flags;
-    uint16_t slots;  /* of insn[] */
+    uint16_t slots; /* of insn[] */
     struct block *hash_next;
     struct block *page_next;
     uintptr_t incoming;
@@ -61,7 +61,10 @@ static inline struct block_links *block_links_of(const struct insn *i)
     return (struct block_links *)(uintptr_t)(i + 1);
 }
 /* Steps of the running block after instruction i. */
-static inline int block_steps_after(const struct insn *i) { return block_of(i)->steps - i->index - 1; }
+static inline int block_steps_after(const struct insn *i)
+{
+    return block_of(i)->steps - i->index - 1;
+}
 
 static inline unsigned jump_cache_index(uint64_t linear)
 {
@@ -80,7 +83,8 @@ const struct insn *block_leave_to(struct interp *cpu, const struct insn *i, uint
 /* END_CHAIN and its kin: return from an instruction function, at the end of its block. */
 
 /* Flat code, target in the block's page. */
-static inline const struct insn *block_chain_page(struct interp *cpu, const struct insn *i, uint64_t delta, unsigned slot)
+static inline const struct insn *block_chain_page(struct interp *cpu, const struct insn *i, uint64_t delta,
+                                                  unsigned slot)
 {
     struct block *target = block_links_of(i)->to[slot];
     int64_t budget = cpu->budget - target->steps;
@@ -100,7 +104,8 @@ static inline struct block *block_check_flat(const struct interp *cpu, struct bl
         return NULL;
     return __builtin_expect(cpu->budget < target->steps, 0) ? NULL : target;
 }
-static inline struct block *block_linked_flat(const struct interp *cpu, const struct insn *i, uint64_t rip, unsigned slot)
+static inline struct block *block_linked_flat(const struct interp *cpu, const struct insn *i, uint64_t rip,
+                                              unsigned slot)
 {
     return block_check_flat(cpu, block_links_of(i)->to[slot], rip);
 }
@@ -133,7 +138,8 @@ static inline struct block *block_cached_segmented(const struct interp *cpu, uin
 }
 static inline bool block_is_flat(const struct interp *cpu)
 {
-    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 || ((cpu->mode & (MODE_FLAT | MODE_CODE_MASK)) == (MODE_FLAT | MODE_CODE32));
+    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ||
+           ((cpu->mode & (MODE_FLAT | MODE_CODE_MASK)) == (MODE_FLAT | MODE_CODE32));
 }
 
 static inline const struct insn *block_enter(struct interp *cpu, struct block *target, uint64_t rip)
@@ -152,7 +158,8 @@ static inline uint64_t block_target_segmented(struct interp *cpu, const struct i
     return rip;
 }
 
-static inline const struct insn *block_go_segmented(struct interp *cpu, const struct insn *i, uint64_t rip, unsigned slot)
+static inline const struct insn *block_go_segmented(struct interp *cpu, const struct insn *i, uint64_t rip,
+                                                    unsigned slot)
 {
     struct block *target = block_linked_segmented(cpu, i, rip, slot);
 

@@ -8,8 +8,14 @@
 
 enum { BREAK_EXECUTE, BREAK_WRITE, BREAK_IO, BREAK_ACCESS };
 
-static bool enabled(const struct interp *cpu, unsigned n) { return (cpu->dr[7] >> (2 * n)) & 3; }
-static unsigned kind(const struct interp *cpu, unsigned n) { return (cpu->dr[7] >> (16 + 4 * n)) & 3; }
+static bool enabled(const struct interp *cpu, unsigned n)
+{
+    return (cpu->dr[7] >> (2 * n)) & 3;
+}
+static unsigned kind(const struct interp *cpu, unsigned n)
+{
+    return (cpu->dr[7] >> (16 + 4 * n)) & 3;
+}
 static unsigned length(const struct interp *cpu, unsigned n)
 {
     static const uint8_t bytes[] = {1, 2, 8, 4};
@@ -94,7 +100,7 @@ void debug_before_step(struct interp *cpu)
 {
     bool resumed = cpu->sysflags & FLAG_RF;
 
-    cpu->sysflags &= ~FLAG_RF; /* a fault sets it again in the image it pushes */
+    cpu->sysflags &= ~FLAG_RF;           /* a fault sets it again in the image it pushes */
     if (cpu->s.pending_debug & DR6_BT) { /* task switch: before the new task's first instruction, no step of its own */
         cpu->in_delivery = true;
         raise_debug(cpu, cpu->s.pending_debug);

@@ -97,7 +97,10 @@ static struct decode_row parse_row(const struct opcode_row *row)
     return out;
 }
 
-static unsigned row_span(const struct opcode_row *row) { return row->flags & OP_OPREG ? 8 : 1; }
+static unsigned row_span(const struct opcode_row *row)
+{
+    return row->flags & OP_OPREG ? 8 : 1;
+}
 
 static bool row_covers(const struct opcode_row *row, unsigned map, unsigned opcode)
 {
@@ -175,8 +178,14 @@ struct reader {
     uint8_t map, opcode, modrm;
 };
 
-static bool code64(const struct reader *r) { return (r->mode & MODE_CODE_MASK) == MODE_CODE64; }
-static bool code16(const struct reader *r) { return (r->mode & MODE_CODE_MASK) == MODE_CODE16; }
+static bool code64(const struct reader *r)
+{
+    return (r->mode & MODE_CODE_MASK) == MODE_CODE64;
+}
+static bool code16(const struct reader *r)
+{
+    return (r->mode & MODE_CODE_MASK) == MODE_CODE16;
+}
 
 static uint64_t take(struct reader *r, unsigned size_bytes)
 {

@@ -11,11 +11,11 @@
 struct event {
     const struct insn *i; /* of INT n; null otherwise */
     uint8_t vector;
-    bool software;        /* gate DPL is checked */
+    bool software; /* gate DPL is checked */
     bool has_error;
     uint32_t error;
     uint64_t return_rip;
-    uint32_t flags;       /* as pushed */
+    uint32_t flags; /* as pushed */
 };
 
 _Noreturn static void raise(struct interp *cpu, const struct insn *i, uint8_t vector, bool has_error, uint32_t error)
@@ -269,14 +269,10 @@ static enum event_class classify(uint8_t vector)
     case EXC_TS:
     case EXC_NP:
     case EXC_SS:
-    case EXC_GP:
-        return EVENT_CONTRIBUTORY;
-    case EXC_PF:
-        return EVENT_PAGE_FAULT;
-    case EXC_DF:
-        return EVENT_DOUBLE_FAULT;
-    default:
-        return EVENT_BENIGN;
+    case EXC_GP: return EVENT_CONTRIBUTORY;
+    case EXC_PF: return EVENT_PAGE_FAULT;
+    case EXC_DF: return EVENT_DOUBLE_FAULT;
+    default: return EVENT_BENIGN;
     }
 }
 
@@ -298,10 +294,12 @@ static void shut_down(struct interp *cpu)
     cpu->s.shutdown = true;
 }
 
-void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source source, bool has_error,
-                       uint32_t error)
+void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source source, bool has_error, uint32_t error)
 {
-    struct event e = {.vector = vector, .has_error = has_error, .error = error, .return_rip = cpu->rip,
+    struct event e = {.vector = vector,
+                      .has_error = has_error,
+                      .error = error,
+                      .return_rip = cpu->rip,
                       .software = source == EXCEPTION_SOFTWARE};
     enum event_class class = source == EXCEPTION_FAULT ? classify(vector) : EVENT_BENIGN;
 
@@ -337,7 +335,10 @@ void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source
 
 void exception_software(struct interp *cpu, const struct insn *i, uint8_t vector, uint64_t next_rip, bool icebp)
 {
-    struct event e = {.i = i, .vector = vector, .return_rip = next_rip, .software = !icebp,
+    struct event e = {.i = i,
+                      .vector = vector,
+                      .return_rip = next_rip,
+                      .software = !icebp,
                       .flags = (uint32_t)cpu_read_rflags(cpu) & ~FLAG_RF};
 
     cpu->event_external = icebp;

@@ -17,14 +17,38 @@
 #define EXEC_STATIC(name) static const struct insn *name(struct interp *cpu, const struct insn *i)
 
 /* Register operands by width; 8-bit ones are byte offsets (interp.h). */
-static inline uint8_t reg_get8(const struct interp *cpu, unsigned n) { return ((const uint8_t *)cpu->r)[n]; }
-static inline uint16_t reg_get16(const struct interp *cpu, unsigned n) { return cpu->r[n].w; }
-static inline uint32_t reg_get32(const struct interp *cpu, unsigned n) { return cpu->r[n].d; }
-static inline uint64_t reg_get64(const struct interp *cpu, unsigned n) { return cpu->r[n].q; }
-static inline void reg_set8(struct interp *cpu, unsigned n, uint8_t v) { ((uint8_t *)cpu->r)[n] = v; }
-static inline void reg_set16(struct interp *cpu, unsigned n, uint16_t v) { cpu->r[n].w = v; }
-static inline void reg_set32(struct interp *cpu, unsigned n, uint32_t v) { cpu->r[n].q = v; }
-static inline void reg_set64(struct interp *cpu, unsigned n, uint64_t v) { cpu->r[n].q = v; }
+static inline uint8_t reg_get8(const struct interp *cpu, unsigned n)
+{
+    return ((const uint8_t *)cpu->r)[n];
+}
+static inline uint16_t reg_get16(const struct interp *cpu, unsigned n)
+{
+    return cpu->r[n].w;
+}
+static inline uint32_t reg_get32(const struct interp *cpu, unsigned n)
+{
+    return cpu->r[n].d;
+}
+static inline uint64_t reg_get64(const struct interp *cpu, unsigned n)
+{
+    return cpu->r[n].q;
+}
+static inline void reg_set8(struct interp *cpu, unsigned n, uint8_t v)
+{
+    ((uint8_t *)cpu->r)[n] = v;
+}
+static inline void reg_set16(struct interp *cpu, unsigned n, uint16_t v)
+{
+    cpu->r[n].w = v;
+}
+static inline void reg_set32(struct interp *cpu, unsigned n, uint32_t v)
+{
+    cpu->r[n].q = v;
+}
+static inline void reg_set64(struct interp *cpu, unsigned n, uint64_t v)
+{
+    cpu->r[n].q = v;
+}
 
 /* Byte offsets of the legacy 8-bit registers. */
 enum { REG_AL = 0, REG_AH = 1, REG_CL = 8, REG_CH = 9 };
@@ -37,7 +61,10 @@ enum { REG_AL = 0, REG_AH = 1, REG_CL = 8, REG_CH = 9 };
         memcpy(&value, host, sizeof value);                                                                            \
         return value;                                                                                                  \
     }                                                                                                                  \
-    static inline void host_set##bits(uint8_t *host, uint##bits##_t value) { memcpy(host, &value, sizeof value); }
+    static inline void host_set##bits(uint8_t *host, uint##bits##_t value)                                             \
+    {                                                                                                                  \
+        memcpy(host, &value, sizeof value);                                                                            \
+    }
 HOST_ACCESSORS_(8)
 HOST_ACCESSORS_(16)
 HOST_ACCESSORS_(32)
@@ -181,8 +208,14 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
     }
 
 /* Tables (forms.h) over the names made above: name8.. name64. */
-#define FORMS_ENTRY_(name) {name##_reg, name##_m64, name##_m32, name##_seg}
-#define FORMS_ENTRY_MEM_(name) {0, name##_m64, name##_m32, name##_seg}
+#define FORMS_ENTRY_(name)                                                                                             \
+    {                                                                                                                  \
+        name##_reg, name##_m64, name##_m32, name##_seg                                                                 \
+    }
+#define FORMS_ENTRY_MEM_(name)                                                                                         \
+    {                                                                                                                  \
+        0, name##_m64, name##_m32, name##_seg                                                                          \
+    }
 #define FORMS_SIZES(table, name)                                                                                       \
     const struct insn_forms table = {                                                                                  \
         .fn = {FORMS_ENTRY_(name##8), FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
@@ -190,8 +223,7 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
     const struct insn_forms table = {                                                                                  \
         .fn = {{0}, FORMS_ENTRY_(name##16), FORMS_ENTRY_(name##32), FORMS_ENTRY_(name##64)}}
 #define FORMS_SIZES_REG(table, name)                                                                                   \
-    const struct insn_forms table = {                                                                                  \
-        .fn = {{name##8_reg}, {name##16_reg}, {name##32_reg}, {name##64_reg}}}
+    const struct insn_forms table = {.fn = {{name##8_reg}, {name##16_reg}, {name##32_reg}, {name##64_reg}}}
 
 #define EXEC_ALL_SIZES(M, ...) M(8, __VA_ARGS__) M(16, __VA_ARGS__) M(32, __VA_ARGS__) M(64, __VA_ARGS__)
 #define EXEC_SIZES_NOT8(M, ...) M(16, __VA_ARGS__) M(32, __VA_ARGS__) M(64, __VA_ARGS__)

@@ -58,7 +58,7 @@ FORMS_SIZES(forms_test_ei, test_ei);
 UNARY_OPERATION(inc);
 UNARY_OPERATION(dec);
 UNARY_OPERATION(neg);
-UNARY_OPERATION(not);
+UNARY_OPERATION(not );
 
 /* 40..4F: the register is in the opcode. */
 #define STEP_OPREG(bits, op)                                                                                           \

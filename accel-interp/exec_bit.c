@@ -14,7 +14,7 @@
     static inline uint##bits##_t bit_##op##bits(struct interp *cpu, uint##bits##_t value, unsigned index)              \
     {                                                                                                                  \
         uint##bits##_t mask = (uint##bits##_t)((uint##bits##_t)1 << (index & ((bits)-1)));                             \
-        flags_put_cf(cpu, value & mask);                                                                               \
+        flags_put_cf(cpu, value &mask);                                                                                \
         return (uint##bits##_t)BIT_##op(value, mask);                                                                  \
     }
 
@@ -42,7 +42,7 @@ BIT_ADDRESS(64, 6)
         unsigned index = reg_get##bits(cpu, i->reg) & ((bits)-1);                                                      \
         uint##bits##_t mask = (uint##bits##_t)((uint##bits##_t)1 << index);                                            \
         rmw_st##bits(cpu, i, &m, (uint##bits##_t)BIT_##op(value, mask));                                               \
-        flags_put_cf(cpu, value & mask);                                                                               \
+        flags_put_cf(cpu, value &mask);                                                                                \
         NEXT;                                                                                                          \
     }                                                                                                                  \
     EXEC_REG(op##_ei##bits, unsigned index = (uint8_t)i->imm;                                                          \

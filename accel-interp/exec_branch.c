@@ -67,7 +67,10 @@ static inline uint64_t target_segmented(const struct interp *cpu, const struct i
     return insn_osize(i) == 1 ? (uint16_t)rip : (uint32_t)rip;
 }
 
-EXEC_STATIC(beyond_limit) { RAISE_ERROR(EXC_GP, 0); }
+EXEC_STATIC(beyond_limit)
+{
+    RAISE_ERROR(EXC_GP, 0);
+}
 
 static inline const struct insn *fall_segmented(struct interp *cpu, const struct insn *i)
 {
@@ -153,8 +156,14 @@ CONDITIONAL_(loope, count_get(cpu, i) != 1 && flag_zf(cpu), count_down(cpu, i))
 CONDITIONAL_(loopne, count_get(cpu, i) != 1 && !flag_zf(cpu), count_down(cpu, i))
 CONDITIONAL_(jcxz, count_get(cpu, i) == 0, (void)0)
 
-EXEC_STATIC(jmp_page) { return block_chain_page(cpu, i, i->imm, 0); }
-EXEC_STATIC(jmp_flat) { return take_flat(cpu, i); }
+EXEC_STATIC(jmp_page)
+{
+    return block_chain_page(cpu, i, i->imm, 0);
+}
+EXEC_STATIC(jmp_flat)
+{
+    return take_flat(cpu, i);
+}
 EXEC_STATIC(jmp_segmented)
 {
     uint64_t rip = target_segmented(cpu, i);
@@ -272,7 +281,10 @@ const struct insn_forms call_forms = {
         struct block *target = block_cached_flat(cpu, rip);                                                            \
         return target ? block_enter(cpu, target, rip) : jmp_slowly##bits(cpu, i, rip);                                 \
     }                                                                                                                  \
-    EXEC_STATIC(jmp_register##bits) { return jmp_flat##bits(cpu, i, reg_get##bits(cpu, i->rm)); }                      \
+    EXEC_STATIC(jmp_register##bits)                                                                                    \
+    {                                                                                                                  \
+        return jmp_flat##bits(cpu, i, reg_get##bits(cpu, i->rm));                                                      \
+    }                                                                                                                  \
     EXEC_STATIC(jmp_memory##bits)                                                                                      \
     {                                                                                                                  \
         return jmp_flat##bits(cpu, i, ld##bits(cpu, i, ea_general(cpu, i, (bits) / 8, TLB_READ)));                     \
@@ -294,7 +306,10 @@ static uint64_t indirect_target(struct interp *cpu, const struct insn *i)
     return block_target_segmented(cpu, i, size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear));
 }
 
-EXEC_STATIC(jmp_indirect_segmented) { return END_JUMP(indirect_target(cpu, i)); }
+EXEC_STATIC(jmp_indirect_segmented)
+{
+    return END_JUMP(indirect_target(cpu, i));
+}
 
 EXEC_STATIC(call_indirect_segmented)
 {

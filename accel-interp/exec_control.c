@@ -62,9 +62,9 @@ static uint64_t cr4_known(const struct interp *cpu)
     static const struct {
         const char *feature;
         uint32_t bits;
-    } rows[] = {{"vme", CR4_VME | CR4_PVI}, {"tsc", CR4_TSD}, {"de", CR4_DE}, {"pse", CR4_PSE}, {"pae", CR4_PAE},
-                {"mce", CR4_MCE}, {"pge", CR4_PGE}, {"fxsr", CR4_OSFXSR}, {"sse", CR4_OSXMMEXCPT}, {"smep", CR4_SMEP},
-                {"smap", CR4_SMAP}};
+    } rows[] = {{"vme", CR4_VME | CR4_PVI}, {"tsc", CR4_TSD},   {"de", CR4_DE},    {"pse", CR4_PSE},
+                {"pae", CR4_PAE},           {"mce", CR4_MCE},   {"pge", CR4_PGE},  {"fxsr", CR4_OSFXSR},
+                {"sse", CR4_OSXMMEXCPT},    {"smep", CR4_SMEP}, {"smap", CR4_SMAP}};
     const struct cpu_model *model = machine_cpu_model(cpu->accel.machine);
     uint64_t known = CR4_PCE;
 
@@ -112,23 +112,12 @@ EXEC_STATIC(exec_mov_to_cr)
 
     require_cpl0(cpu, i);
     switch (i->reg) {
-    case 0:
-        write_cr0(cpu, i, value);
-        break;
-    case 2:
-        cpu->cr2 = value;
-        break;
-    case 3:
-        write_cr3(cpu, i, value);
-        break;
-    case 4:
-        write_cr4(cpu, i, value);
-        break;
-    case 8:
-        write_cr8(cpu, i, value);
-        break;
-    default:
-        RAISE(EXC_UD);
+    case 0: write_cr0(cpu, i, value); break;
+    case 2: cpu->cr2 = value; break;
+    case 3: write_cr3(cpu, i, value); break;
+    case 4: write_cr4(cpu, i, value); break;
+    case 8: write_cr8(cpu, i, value); break;
+    default: RAISE(EXC_UD);
     }
     return END_FALL();
 }
@@ -139,23 +128,12 @@ EXEC_STATIC(exec_mov_from_cr)
 
     require_cpl0(cpu, i);
     switch (i->reg) {
-    case 0:
-        value = cpu->cr0;
-        break;
-    case 2:
-        value = cpu->cr2;
-        break;
-    case 3:
-        value = cpu->cr3;
-        break;
-    case 4:
-        value = cpu->cr4;
-        break;
-    case 8:
-        value = read_cr8(cpu, i);
-        break;
-    default:
-        RAISE(EXC_UD);
+    case 0: value = cpu->cr0; break;
+    case 2: value = cpu->cr2; break;
+    case 3: value = cpu->cr3; break;
+    case 4: value = cpu->cr4; break;
+    case 8: value = read_cr8(cpu, i); break;
+    default: RAISE(EXC_UD);
     }
     cpu->r[i->rm].q = in_code64(cpu) ? value : (uint32_t)value;
     NEXT;

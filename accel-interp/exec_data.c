@@ -13,10 +13,8 @@
     EXEC_REG(mov_ei##bits, reg_set##bits(cpu, i->rm, (uint##bits##_t)i->imm))                                          \
     EXEC_STORE(mov_ei##bits, bits, i->imm)                                                                             \
     EXEC_REG(mov_zi##bits, reg_set##bits(cpu, i->reg, (uint##bits##_t)i->imm))                                         \
-    EXEC_REG(mov_ao##bits,                                                                                             \
-             reg_set##bits(cpu, 0, ld##bits(cpu, i, moffs_linear(cpu, i, (bits) / 8, TLB_READ))))                      \
-    EXEC_REG(mov_oa##bits,                                                                                             \
-             st##bits(cpu, i, moffs_linear(cpu, i, (bits) / 8, TLB_WRITE), reg_get##bits(cpu, 0)))
+    EXEC_REG(mov_ao##bits, reg_set##bits(cpu, 0, ld##bits(cpu, i, moffs_linear(cpu, i, (bits) / 8, TLB_READ))))        \
+    EXEC_REG(mov_oa##bits, st##bits(cpu, i, moffs_linear(cpu, i, (bits) / 8, TLB_WRITE), reg_get##bits(cpu, 0)))
 
 /* A0..A3: the offset is the immediate. */
 static uint64_t moffs_linear(struct interp *cpu, const struct insn *i, unsigned size_bytes, enum tlb_access access)

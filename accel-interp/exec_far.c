@@ -6,8 +6,14 @@
 #include "accel-interp/exec.h"
 #include "accel-interp/task.h"
 
-static bool code64(const struct interp *cpu) { return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64; }
-static bool unprotected(const struct interp *cpu) { return cpu->mode & (MODE_REAL | MODE_VM86); }
+static bool code64(const struct interp *cpu)
+{
+    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64;
+}
+static bool unprotected(const struct interp *cpu)
+{
+    return cpu->mode & (MODE_REAL | MODE_VM86);
+}
 
 static uint64_t next_rip(const struct interp *cpu, const struct insn *i)
 {
@@ -78,8 +84,8 @@ static void check_offset_unprotected(struct interp *cpu, const struct insn *i, u
 /* Direct transfer to a code segment at the present level (JMP, CALL). */
 static void check_direct(struct interp *cpu, const struct insn *i, uint16_t selector, struct descriptor *code)
 {
-    bool good = desc_conforming(code) ? desc_dpl(code) <= cpu->cpl
-                                      : (selector & 3u) <= cpu->cpl && desc_dpl(code) == cpu->cpl;
+    bool good =
+        desc_conforming(code) ? desc_dpl(code) <= cpu->cpl : (selector & 3u) <= cpu->cpl && desc_dpl(code) == cpu->cpl;
 
     if (!good)
         raise_selector(cpu, i, EXC_GP, selector);
@@ -309,8 +315,8 @@ static void check_return(struct interp *cpu, const struct insn *i, uint16_t sele
     bool good;
 
     descriptor_get(cpu, i, selector, EXC_GP, code);
-    good = rpl >= cpu->cpl && desc_code(code) &&
-           (desc_conforming(code) ? desc_dpl(code) <= rpl : desc_dpl(code) == rpl);
+    good =
+        rpl >= cpu->cpl && desc_code(code) && (desc_conforming(code) ? desc_dpl(code) <= rpl : desc_dpl(code) == rpl);
     if (!good)
         raise_selector(cpu, i, EXC_GP, selector);
     check_long_code(cpu, i, selector, code);
@@ -440,8 +446,8 @@ static void iret_task(struct interp *cpu, const struct insn *i)
     task_switch(cpu, i, selector, &d, TASK_IRET, next_rip(cpu, i), false, 0);
 }
 
-static void iret_to_vm86(struct interp *cpu, const struct insn *i, struct stack *stack, uint64_t rip,
-                         uint16_t selector, uint64_t flags)
+static void iret_to_vm86(struct interp *cpu, const struct insn *i, struct stack *stack, uint64_t rip, uint16_t selector,
+                         uint64_t flags)
 {
     static const uint8_t order[] = {CPU_SS, CPU_ES, CPU_DS, CPU_FS, CPU_GS};
     uint32_t esp = (uint32_t)stack_pop(stack, 4);

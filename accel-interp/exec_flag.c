@@ -29,7 +29,5 @@ EXEC_STATIC(clflush)
     (void)ld8(cpu, i, ea_general(cpu, i, 1, TLB_READ));
     NEXT;
 }
-const struct insn_forms forms_clflush = {.fn = {{0},
-                                                {0, clflush, clflush, clflush},
-                                                {0, clflush, clflush, clflush},
-                                                {0, clflush, clflush, clflush}}};
+const struct insn_forms forms_clflush = {
+    .fn = {{0}, {0, clflush, clflush, clflush}, {0, clflush, clflush, clflush}, {0, clflush, clflush, clflush}}};

@@ -27,7 +27,10 @@ ALWAYS_INLINE const struct insn *branch_segmented(struct interp *cpu, const stru
     return block_go_segmented(cpu, j, interp_rip_next(cpu, j), 1);
 }
 
-static const struct insn *unfused(struct interp *cpu, const struct insn *i) { return block_of(i)->entry_fn(cpu, i); }
+static const struct insn *unfused(struct interp *cpu, const struct insn *i)
+{
+    return block_of(i)->entry_fn(cpu, i);
+}
 
 /* ---- operands: a, b, and where the result goes ---------------------------------------------------------------- */
 
@@ -121,10 +124,13 @@ enum { CC_b = 2, CC_nb, CC_z, CC_nz, CC_be, CC_nbe, CC_s, CC_ns, CC_l = 12, CC_n
 
 /* All sets: SET(conditions, kind, op, shape, bits, size code, form, first instruction's forms, rule). */
 #define SIZES_(SET, conditions, kind, op, shape, form, forms, rule)                                                    \
-    SET(conditions, kind, op, shape, 8, 0, form, forms, rule) SET(conditions, kind, op, shape, 16, 1, form, forms, rule) \
-    SET(conditions, kind, op, shape, 32, 2, form, forms, rule) SET(conditions, kind, op, shape, 64, 3, form, forms, rule)
+    SET(conditions, kind, op, shape, 8, 0, form, forms, rule)                                                          \
+    SET(conditions, kind, op, shape, 16, 1, form, forms, rule)                                                         \
+        SET(conditions, kind, op, shape, 32, 2, form, forms, rule)                                                     \
+            SET(conditions, kind, op, shape, 64, 3, form, forms, rule)
 #define WIDE_(SET, conditions, kind, op, shape, form, forms, rule)                                                     \
-    SET(conditions, kind, op, shape, 32, 2, form, forms, rule) SET(conditions, kind, op, shape, 64, 3, form, forms, rule)
+    SET(conditions, kind, op, shape, 32, 2, form, forms, rule)                                                         \
+    SET(conditions, kind, op, shape, 64, 3, form, forms, rule)
 #define NARROW_(SET, conditions, kind, op, shape, form, forms, rule)                                                   \
     SET(conditions, kind, op, shape, 8, 0, form, forms, rule) SET(conditions, kind, op, shape, 16, 1, form, forms, rule)
 
@@ -165,7 +171,8 @@ enum { CC_b = 2, CC_nb, CC_z, CC_nz, CC_be, CC_nbe, CC_s, CC_ns, CC_l = 12, CC_n
 ALL_SETS_(DEFINE_SET_)
 
 extern const struct insn_forms forms_cmp_eg, forms_cmp_ge, forms_cmp_ei, forms_test_eg, forms_test_ei, forms_sub_eg,
-    forms_sub_ei, forms_add_eg, forms_add_ei, forms_and_eg, forms_and_ei, forms_inc, forms_dec, forms_inc_z, forms_dec_z;
+    forms_sub_ei, forms_add_eg, forms_add_ei, forms_and_eg, forms_and_ei, forms_inc, forms_dec, forms_inc_z,
+    forms_dec_z;
 
 static const struct fused_set {
     const struct insn_forms *forms;

@@ -6,7 +6,10 @@
 
 enum { FX_ST = 32, FX_XMM = 160, FX_XMM_END_32 = FX_XMM + 8 * 16, FX_XMM_END_64 = FX_XMM + 16 * 16, FX_BYTES = 512 };
 
-static void put(uint8_t *p, uint64_t value, unsigned size_bytes) { memcpy(p, &value, size_bytes); }
+static void put(uint8_t *p, uint64_t value, unsigned size_bytes)
+{
+    memcpy(p, &value, size_bytes);
+}
 static uint64_t get(const uint8_t *p, unsigned size_bytes)
 {
     uint64_t value = 0;
@@ -14,8 +17,14 @@ static uint64_t get(const uint8_t *p, unsigned size_bytes)
     return value;
 }
 
-static bool code64(const struct interp *cpu) { return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64; }
-static unsigned xmm_end(const struct interp *cpu) { return code64(cpu) ? FX_XMM_END_64 : FX_XMM_END_32; }
+static bool code64(const struct interp *cpu)
+{
+    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64;
+}
+static unsigned xmm_end(const struct interp *cpu)
+{
+    return code64(cpu) ? FX_XMM_END_64 : FX_XMM_END_32;
+}
 
 static uint64_t image_address(struct interp *cpu, const struct insn *i, enum tlb_access access)
 {

@@ -115,8 +115,9 @@ FORMS_RM(forms_movntq, 0, movd_ep64_mem);
 
 MMX_REG(pshufw, mmx_set(cpu, i->reg,
                         _mm_cvtsi64_si128((long long)simd_shuffle_words((uint64_t)_mm_cvtsi128_si64(src), i->imm))))
-MMX_LOAD(pshufw, 8, mmx_set(cpu, i->reg, _mm_cvtsi64_si128((long long)simd_shuffle_words(
-                                             (uint64_t)_mm_cvtsi128_si64(src), i->imm))))
+MMX_LOAD(pshufw, 8,
+         mmx_set(cpu, i->reg,
+                 _mm_cvtsi64_si128((long long)simd_shuffle_words((uint64_t)_mm_cvtsi128_si64(src), i->imm))))
 MMX_FORMS(pshufw);
 
 static inline void insert_word(struct interp *cpu, const struct insn *i, uint16_t value)
@@ -199,8 +200,14 @@ static __m128i convert_pi2ps(__m128i d, __m128i s)
     return _mm_unpacklo_epi64(fp_cvtdq2ps(d, _mm_move_epi64(s)), _mm_unpackhi_epi64(d, d));
 }
 /* The unused upper half must raise nothing. */
-static __m128i convert_ps2pi(__m128i d, __m128i s) { return fp_cvtps2dq(d, _mm_move_epi64(s)); }
-static __m128i convert_tps2pi(__m128i d, __m128i s) { return fp_cvttps2dq(d, _mm_move_epi64(s)); }
+static __m128i convert_ps2pi(__m128i d, __m128i s)
+{
+    return fp_cvtps2dq(d, _mm_move_epi64(s));
+}
+static __m128i convert_tps2pi(__m128i d, __m128i s)
+{
+    return fp_cvttps2dq(d, _mm_move_epi64(s));
+}
 
 /* From memory no MMX register takes part, and nothing of the x87 state is touched or looked at. */
 #define FROM_MMX(name, fn)                                                                                             \

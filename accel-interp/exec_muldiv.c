@@ -96,7 +96,10 @@ EXEC_SIZES_NOT8(IMUL_PRIMITIVE, )
         put_quotient##bits(cpu, (uint##bits##_t)quotient, (uint##bits##_t)(dividend % divisor));                       \
         return true;                                                                                                   \
     }
-static inline uint16_t get_dividend8(const struct interp *cpu) { return cpu->r[CPU_RAX].w; }
+static inline uint16_t get_dividend8(const struct interp *cpu)
+{
+    return cpu->r[CPU_RAX].w;
+}
 static inline uint32_t get_dividend16(const struct interp *cpu)
 {
     return cpu->r[CPU_RAX].w | ((uint32_t)cpu->r[CPU_RDX].w << 16);
@@ -179,15 +182,15 @@ FORMS_SIZES(forms_div, div);
 FORMS_SIZES(forms_idiv, idiv);
 
 #define IMUL_FUNCTIONS(bits, unused)                                                                                   \
-    EXEC_REG(imul_ge##bits, reg_set##bits(cpu, i->reg, muldiv_imul_low##bits(cpu, reg_get##bits(cpu, i->reg),          \
-                                                                             reg_get##bits(cpu, i->rm))))              \
+    EXEC_REG(                                                                                                          \
+        imul_ge##bits,                                                                                                 \
+        reg_set##bits(cpu, i->reg, muldiv_imul_low##bits(cpu, reg_get##bits(cpu, i->reg), reg_get##bits(cpu, i->rm)))) \
     EXEC_LOAD(imul_ge##bits, bits,                                                                                     \
               reg_set##bits(cpu, i->reg, muldiv_imul_low##bits(cpu, reg_get##bits(cpu, i->reg), src)))                 \
-    EXEC_REG(imul_gei##bits,                                                                                           \
-             reg_set##bits(cpu, i->reg,                                                                                \
-                           muldiv_imul_low##bits(cpu, reg_get##bits(cpu, i->rm), (uint##bits##_t)i->imm)))             \
-    EXEC_LOAD(imul_gei##bits, bits,                                                                                    \
-              reg_set##bits(cpu, i->reg, muldiv_imul_low##bits(cpu, src, (uint##bits##_t)i->imm)))
+    EXEC_REG(                                                                                                          \
+        imul_gei##bits,                                                                                                \
+        reg_set##bits(cpu, i->reg, muldiv_imul_low##bits(cpu, reg_get##bits(cpu, i->rm), (uint##bits##_t)i->imm)))     \
+    EXEC_LOAD(imul_gei##bits, bits, reg_set##bits(cpu, i->reg, muldiv_imul_low##bits(cpu, src, (uint##bits##_t)i->imm)))
 EXEC_SIZES_NOT8(IMUL_FUNCTIONS, )
 FORMS_SIZES_NOT8(forms_imul_ge, imul_ge);
 FORMS_SIZES_NOT8(forms_imul_gei, imul_gei);

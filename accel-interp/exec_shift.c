@@ -14,7 +14,10 @@ static inline void shift_flags(struct interp *cpu, uint64_t sext_result, unsigne
 
 /* Each: a shifted by n, which is masked and not 0; imm: of a register by an immediate. */
 #define SHIFT_PRIMITIVES(bits, unused)                                                                                 \
-    static inline unsigned msb##bits(uint##bits##_t a) { return (unsigned)(a >> ((bits)-1)); }                         \
+    static inline unsigned msb##bits(uint##bits##_t a)                                                                 \
+    {                                                                                                                  \
+        return (unsigned)(a >> ((bits)-1));                                                                            \
+    }                                                                                                                  \
     static inline unsigned msb_flip##bits(uint##bits##_t a) /* top two bits differ */                                  \
     {                                                                                                                  \
         return (unsigned)((a ^ (a >> 1)) >> ((bits)-2)) & 1;                                                           \
@@ -55,7 +58,7 @@ static inline void shift_flags(struct interp *cpu, uint64_t sext_result, unsigne
     {                                                                                                                  \
         unsigned m = n & ((bits)-1);                                                                                   \
         uint##bits##_t result = (uint##bits##_t)((a >> m) | (a << ((0u - m) & ((bits)-1))));                           \
-        flags_put_cf_of(cpu, msb##bits(result), imm && n > 1 ? flag_of(cpu) : msb##bits(a) ^ (a & 1));                 \
+        flags_put_cf_of(cpu, msb##bits(result), imm &&n > 1 ? flag_of(cpu) : msb##bits(a) ^ (a & 1));                  \
         return result;                                                                                                 \
     }                                                                                                                  \
     static inline uint##bits##_t shift_rcl##bits(struct interp *cpu, uint##bits##_t a, unsigned n, bool imm)           \
@@ -90,11 +93,11 @@ EXEC_ALL_SIZES(SHIFT_PRIMITIVES, )
     EXEC_REG(op##_ei_##bits, unsigned count = (unsigned)i->imm & COUNT_MASK(bits);                                     \
              uint##bits##_t dst = reg_get##bits(cpu, i->rm);                                                           \
              reg_set##bits(cpu, i->rm, SHIFT_BY(bits, op, dst, count, true)))                                          \
-    EXEC_MODIFY(op##_ei_##bits, bits, SHIFT_BY(bits, op, dst, (unsigned)i->imm & COUNT_MASK(bits), false), )           \
+    EXEC_MODIFY(op##_ei_##bits, bits, SHIFT_BY(bits, op, dst, (unsigned)i->imm &COUNT_MASK(bits), false), )            \
     EXEC_REG(op##_ec_##bits, unsigned count = cpu->r[CPU_RCX].b & COUNT_MASK(bits);                                    \
              uint##bits##_t dst = reg_get##bits(cpu, i->rm);                                                           \
              reg_set##bits(cpu, i->rm, SHIFT_BY(bits, op, dst, count, false)))                                         \
-    EXEC_MODIFY(op##_ec_##bits, bits, SHIFT_BY(bits, op, dst, cpu->r[CPU_RCX].b & COUNT_MASK(bits), false), )
+    EXEC_MODIFY(op##_ec_##bits, bits, SHIFT_BY(bits, op, dst, cpu->r[CPU_RCX].b &COUNT_MASK(bits), false), )
 
 #define SHIFT_OPERATION(op)                                                                                            \
     EXEC_ALL_SIZES(SHIFT_FUNCTIONS, op)                                                                                \
@@ -156,11 +159,11 @@ static inline uint16_t shift_shrd16(struct interp *cpu, uint16_t dst, uint16_t s
     EXEC_REG(op##_ei_##bits, unsigned count = (unsigned)i->imm & COUNT_MASK(bits);                                     \
              uint##bits##_t dst = reg_get##bits(cpu, i->rm);                                                           \
              reg_set##bits(cpu, i->rm, DOUBLE_BY(bits, op, dst, count)))                                               \
-    EXEC_MODIFY(op##_ei_##bits, bits, DOUBLE_BY(bits, op, dst, (unsigned)i->imm & COUNT_MASK(bits)), )                 \
+    EXEC_MODIFY(op##_ei_##bits, bits, DOUBLE_BY(bits, op, dst, (unsigned)i->imm &COUNT_MASK(bits)), )                  \
     EXEC_REG(op##_ec_##bits, unsigned count = cpu->r[CPU_RCX].b & COUNT_MASK(bits);                                    \
              uint##bits##_t dst = reg_get##bits(cpu, i->rm);                                                           \
              reg_set##bits(cpu, i->rm, DOUBLE_BY(bits, op, dst, count)))                                               \
-    EXEC_MODIFY(op##_ec_##bits, bits, DOUBLE_BY(bits, op, dst, cpu->r[CPU_RCX].b & COUNT_MASK(bits)), )
+    EXEC_MODIFY(op##_ec_##bits, bits, DOUBLE_BY(bits, op, dst, cpu->r[CPU_RCX].b &COUNT_MASK(bits)), )
 EXEC_SIZES_NOT8(DOUBLE_FUNCTIONS, shld)
 EXEC_SIZES_NOT8(DOUBLE_FUNCTIONS, shrd)
 FORMS_SIZES_NOT8(forms_shld_ei, shld_ei_);

@@ -21,8 +21,7 @@ CONVERT(cvttpd2dq, V16, FP_TINY_NONE)
     EXEC_STATIC(name##_reg_trapping)                                                                                   \
     {                                                                                                                  \
         SSE_CHECK();                                                                                                   \
-        xmm_set(cpu, i->reg,                                                                                           \
-                fp_sse_trapping(cpu, i, fp_##op##_##bits, xmm_get(cpu, i->reg), get, FP_TINY_NONE));                   \
+        xmm_set(cpu, i->reg, fp_sse_trapping(cpu, i, fp_##op##_##bits, xmm_get(cpu, i->reg), get, FP_TINY_NONE));      \
         NEXT;                                                                                                          \
     }                                                                                                                  \
     EXEC_STATIC(name##_reg)                                                                                            \
@@ -44,8 +43,7 @@ FROM_INTEGER(cvtsi2sd)
 /* To a general register. */
 #define TO_INTEGER(op, kind)                                                                                           \
     SSE_ARITH(op, fp_##op##_32, kind, FP_TINY_NONE, reg_set32(cpu, i->reg, (uint32_t)_mm_cvtsi128_si32(result)))       \
-    SSE_ARITH(op##_w, fp_##op##_64, kind, FP_TINY_NONE,                                                                \
-              reg_set64(cpu, i->reg, (uint64_t)_mm_cvtsi128_si64(result)))                                             \
+    SSE_ARITH(op##_w, fp_##op##_64, kind, FP_TINY_NONE, reg_set64(cpu, i->reg, (uint64_t)_mm_cvtsi128_si64(result)))   \
     SSE_FORMS_W(forms_##op, op, op##_w);
 TO_INTEGER(cvtss2si, V4)
 TO_INTEGER(cvttss2si, V4)

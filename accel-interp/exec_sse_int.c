@@ -20,8 +20,8 @@ SIMD_SHIFTS(SHIFT)
 /* By bytes. */
 static inline __m128i shift_bytes(__m128i v, uint64_t count, bool left)
 {
-    unsigned __int128 value = (unsigned __int128)(uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(v, v)) << 64 |
-                              (uint64_t)_mm_cvtsi128_si64(v);
+    unsigned __int128 value =
+        (unsigned __int128)(uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(v, v)) << 64 | (uint64_t)_mm_cvtsi128_si64(v);
 
     if (count > 15)
         return _mm_setzero_si128();
@@ -35,9 +35,18 @@ SSE_FORMS_REG(forms_pslldq, pslldq);
 
 /* ---- shuffles by an immediate ----------------------------------------------------------------------------------- */
 
-static inline uint64_t low_quad(__m128i v) { return (uint64_t)_mm_cvtsi128_si64(v); }
-static inline uint64_t high_quad(__m128i v) { return (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(v, v)); }
-static inline __m128i quads(uint64_t low, uint64_t high) { return _mm_set_epi64x((long long)high, (long long)low); }
+static inline uint64_t low_quad(__m128i v)
+{
+    return (uint64_t)_mm_cvtsi128_si64(v);
+}
+static inline uint64_t high_quad(__m128i v)
+{
+    return (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(v, v));
+}
+static inline __m128i quads(uint64_t low, uint64_t high)
+{
+    return _mm_set_epi64x((long long)high, (long long)low);
+}
 
 /* Doubleword n (0..3) of the pair. */
 static inline uint64_t dword_of(uint64_t low, uint64_t high, uint64_t n)

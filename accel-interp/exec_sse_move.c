@@ -54,11 +54,11 @@ MOVE_FORMS(forms_movups_wv, mov_wv, movups_wv);
 SSE_FORMS_MEM(forms_movnt_wv, movaps_wv);
 
 /* Scalars: a load clears the rest of the register, a move between registers keeps it. */
-SSE_REG(movss_vw, cpu->s.vector[i->reg].q[0] =
-                      (cpu->s.vector[i->reg].q[0] & ~0xFFFFFFFFull) | (uint32_t)_mm_cvtsi128_si32(src))
+SSE_REG(movss_vw,
+        cpu->s.vector[i->reg].q[0] = (cpu->s.vector[i->reg].q[0] & ~0xFFFFFFFFull) | (uint32_t)_mm_cvtsi128_si32(src))
 SSE_LOAD(movss_vw, V4, xmm_set(cpu, i->reg, src))
-SSE_REG(movss_wv, cpu->s.vector[i->rm].q[0] =
-                      (cpu->s.vector[i->rm].q[0] & ~0xFFFFFFFFull) | (uint32_t)cpu->s.vector[i->reg].q[0];
+SSE_REG(movss_wv,
+        cpu->s.vector[i->rm].q[0] = (cpu->s.vector[i->rm].q[0] & ~0xFFFFFFFFull) | (uint32_t)cpu->s.vector[i->reg].q[0];
         (void)src)
 SSE_STORE(movss_wv, V4, xmm_get(cpu, i->reg))
 SSE_REG(movsd_vw, cpu->s.vector[i->reg].q[0] = LOW_QUAD(src))

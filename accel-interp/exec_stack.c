@@ -92,22 +92,22 @@ EXEC_SIZES_NOT8(STACK_GENERAL, )
     EXEC_STATIC(name##bits##_reg)                                                                                      \
     {                                                                                                                  \
         uint64_t rsp = cpu->r[CPU_RSP].q - (bits) / 8;                                                                 \
-        uint8_t *host = exec_stack_hit(cpu, rsp, (bits) / 8, TLB_WRITE);                                                    \
+        uint8_t *host = exec_stack_hit(cpu, rsp, (bits) / 8, TLB_WRITE);                                               \
         if (UNLIKELY(!host))                                                                                           \
             return name##bits##_any(cpu, i);                                                                           \
         host_set##bits(host, (uint##bits##_t)(value));                                                                 \
-        exec_stack_set(cpu, rsp);                                                                                 \
+        exec_stack_set(cpu, rsp);                                                                                      \
         NEXT;                                                                                                          \
     }
 #define STACK_POP_FAST(name, bits, from, to)                                                                           \
     EXEC_STATIC(name##bits##_reg)                                                                                      \
     {                                                                                                                  \
         uint64_t rsp = cpu->r[from].q;                                                                                 \
-        const uint8_t *host = exec_stack_hit(cpu, rsp, (bits) / 8, TLB_READ);                                               \
+        const uint8_t *host = exec_stack_hit(cpu, rsp, (bits) / 8, TLB_READ);                                          \
         if (UNLIKELY(!host))                                                                                           \
             return name##bits##_any(cpu, i);                                                                           \
         uint##bits##_t v = host_get##bits(host);                                                                       \
-        exec_stack_set(cpu, rsp + (bits) / 8);                                                                    \
+        exec_stack_set(cpu, rsp + (bits) / 8);                                                                         \
         reg_set##bits(cpu, to, v);                                                                                     \
         NEXT;                                                                                                          \
     }
@@ -135,12 +135,9 @@ EXEC_SIZES_NOT8(STACK_GENERAL, )
         NEXT;                                                                                                          \
     }
 #define STACK_FAST(bits, suffix)                                                                                       \
-    STACK_PUSH_##suffix(push_z, bits, reg_get##bits(cpu, i->reg))                                                      \
-    STACK_PUSH_##suffix(push_i, bits, i->imm)                                                                          \
-    STACK_PUSH_##suffix(push_er, bits, reg_get##bits(cpu, i->rm))                                                      \
-    STACK_POP_##suffix(pop_z, bits, CPU_RSP, i->reg)                                                                   \
-    STACK_POP_##suffix(pop_er, bits, CPU_RSP, i->rm)                                                                   \
-    STACK_POP_##suffix(leave, bits, CPU_RBP, CPU_RBP)
+    STACK_PUSH_##suffix(push_z, bits, reg_get##bits(cpu, i->reg)) STACK_PUSH_##suffix(push_i, bits, i->imm)            \
+        STACK_PUSH_##suffix(push_er, bits, reg_get##bits(cpu, i->rm)) STACK_POP_##suffix(pop_z, bits, CPU_RSP, i->reg) \
+            STACK_POP_##suffix(pop_er, bits, CPU_RSP, i->rm) STACK_POP_##suffix(leave, bits, CPU_RBP, CPU_RBP)
 STACK_FAST(16, FAST)
 STACK_FAST(32, FAST)
 STACK_FAST(32, FLAT)
@@ -149,7 +146,7 @@ STACK_FAST(64, FLAT)
 #define STACK_FORMS(name)                                                                                              \
     static const struct insn_forms forms_##name##_code64 = {.fn = {{0}, {0}, {0}, {name##64_flat}}};                   \
     static const struct insn_forms forms_##name##_flat32 = {.fn = {{0}, {0}, {name##32_flat}, {0}}};                   \
-    const struct insn_forms forms_##name = {.fn = {{0}, {name##16_reg}, {name##32_reg}, {0}},                         \
+    const struct insn_forms forms_##name = {.fn = {{0}, {name##16_reg}, {name##32_reg}, {0}},                          \
                                             .code64 = &forms_##name##_code64,                                          \
                                             .flat32 = &forms_##name##_flat32}
 STACK_FORMS(push_z);
@@ -158,21 +155,18 @@ STACK_FORMS(pop_z);
 STACK_FORMS(leave);
 static const struct insn_forms forms_push_e_code64 = {.fn = {{0}, {0}, {0}, {push_er64_flat}}};
 static const struct insn_forms forms_push_e_flat32 = {.fn = {{0}, {0}, {push_er32_flat}, {0}}};
-const struct insn_forms forms_push_e = {
-    .fn = {{0},
-           {push_er16_reg, push_e16_m64, push_e16_m32, push_e16_seg},
-           {push_er32_reg, push_e32_m64, push_e32_m32, push_e32_seg},
-           FORMS_ENTRY_MEM_(push_e64)},
-    .code64 = &forms_push_e_code64,
-    .flat32 = &forms_push_e_flat32};
+const struct insn_forms forms_push_e = {.fn = {{0},
+                                               {push_er16_reg, push_e16_m64, push_e16_m32, push_e16_seg},
+                                               {push_er32_reg, push_e32_m64, push_e32_m32, push_e32_seg},
+                                               FORMS_ENTRY_MEM_(push_e64)},
+                                        .code64 = &forms_push_e_code64,
+                                        .flat32 = &forms_push_e_flat32};
 static const struct insn_forms forms_pop_e_code64 = {.fn = {{0}, {0}, {0}, {pop_er64_flat}}};
 static const struct insn_forms forms_pop_e_flat32 = {.fn = {{0}, {0}, {pop_er32_flat}, {0}}};
-const struct insn_forms forms_pop_e = {.fn = {{0},
-                                              FORMS_ROW_(pop_er16_reg, pop_m16),
-                                              FORMS_ROW_(pop_er32_reg, pop_m32),
-                                              FORMS_ROW_(0, pop_m64)},
-                                       .code64 = &forms_pop_e_code64,
-                                       .flat32 = &forms_pop_e_flat32};
+const struct insn_forms forms_pop_e = {
+    .fn = {{0}, FORMS_ROW_(pop_er16_reg, pop_m16), FORMS_ROW_(pop_er32_reg, pop_m32), FORMS_ROW_(0, pop_m64)},
+    .code64 = &forms_pop_e_code64,
+    .flat32 = &forms_pop_e_flat32};
 
 /* PUSHA, POPA: RAX RCX RDX RBX RSP RBP RSI RDI from high to low. POPA skips RSP. */
 #define STACK_ALL(bits)                                                                                                \

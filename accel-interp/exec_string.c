@@ -171,7 +171,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
         if (down)                                                                                                      \
             to -= (count - 1) * ((bits) / 8);                                                                          \
         if (value == (uint##bits##_t)((uint8_t)value * 0x0101010101010101ull)) {                                       \
-            memset(to, (uint8_t)value, count * ((bits) / 8));                                                          \
+            memset(to, (uint8_t)value, count *((bits) / 8));                                                           \
             return;                                                                                                    \
         }                                                                                                              \
         for (; count; count--, to += (bits) / 8)                                                                       \
@@ -200,7 +200,7 @@ EXEC_ALL_SIZES(STRING_COPY, )
         uint8_t *to = string_run(cpu, i, CPU_RDI, CPU_ES, (bits) / 8, TLB_WRITE, &count);                              \
         if (!to)                                                                                                       \
             return 0;                                                                                                  \
-        string_copy##bits(to, from, count, cpu->sysflags & FLAG_DF);                                                   \
+        string_copy##bits(to, from, count, cpu->sysflags &FLAG_DF);                                                    \
         string_step##bits(cpu, i, CPU_RSI, count);                                                                     \
         string_step##bits(cpu, i, CPU_RDI, count);                                                                     \
         return count;                                                                                                  \
@@ -216,7 +216,7 @@ EXEC_ALL_SIZES(STRING_COPY, )
         uint8_t *to = string_run(cpu, i, CPU_RDI, CPU_ES, (bits) / 8, TLB_WRITE, &count);                              \
         if (!to)                                                                                                       \
             return 0;                                                                                                  \
-        string_fill##bits(to, count, reg_get##bits(cpu, CPU_RAX), cpu->sysflags & FLAG_DF);                            \
+        string_fill##bits(to, count, reg_get##bits(cpu, CPU_RAX), cpu->sysflags &FLAG_DF);                             \
         string_step##bits(cpu, i, CPU_RDI, count);                                                                     \
         return count;                                                                                                  \
     }                                                                                                                  \
@@ -315,8 +315,7 @@ EXEC_ALL_SIZES(STRING_COMPARE, )
 
 #define STRING_FORMS(op)                                                                                               \
     FORMS_SIZES_REG(forms_##op, op);                                                                                   \
-    const struct insn_forms forms_rep_##op = {                                                                         \
-        .fn = {{rep_##op##8}, {rep_##op##16}, {rep_##op##32}, {rep_##op##64}}}
+    const struct insn_forms forms_rep_##op = {.fn = {{rep_##op##8}, {rep_##op##16}, {rep_##op##32}, {rep_##op##64}}}
 STRING_FORMS(movs);
 STRING_FORMS(stos);
 STRING_FORMS(lods);

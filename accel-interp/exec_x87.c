@@ -11,14 +11,10 @@
 /* Bytes of the memory operand by opcode and ModRM.reg; 0: control instruction or undefined. STORE: written. */
 #define STORE 0x80u
 static const uint8_t memory_operand[8][8] = {
-    {4, 4, 4, 4, 4, 4, 4, 4},
-    {4, 0, 4 | STORE, 4 | STORE, 0, 0, 0, 0},
-    {4, 4, 4, 4, 4, 4, 4, 4},
-    {4, 0, 4 | STORE, 4 | STORE, 0, 10, 0, 10 | STORE},
-    {8, 8, 8, 8, 8, 8, 8, 8},
-    {8, 0, 8 | STORE, 8 | STORE, 0, 0, 0, 0},
-    {2, 2, 2, 2, 2, 2, 2, 2},
-    {2, 0, 2 | STORE, 2 | STORE, 10, 8, 10 | STORE, 8 | STORE},
+    {4, 4, 4, 4, 4, 4, 4, 4}, {4, 0, 4 | STORE, 4 | STORE, 0, 0, 0, 0},
+    {4, 4, 4, 4, 4, 4, 4, 4}, {4, 0, 4 | STORE, 4 | STORE, 0, 10, 0, 10 | STORE},
+    {8, 8, 8, 8, 8, 8, 8, 8}, {8, 0, 8 | STORE, 8 | STORE, 0, 0, 0, 0},
+    {2, 2, 2, 2, 2, 2, 2, 2}, {2, 0, 2 | STORE, 2 | STORE, 10, 8, 10 | STORE, 8 | STORE},
 };
 
 bool x87_wait_pending(struct interp *cpu, const struct insn *i)
@@ -54,7 +50,7 @@ static void state_get(const struct interp *cpu, struct fp_x87 *x)
 
 static void state_put(struct interp *cpu, const struct insn *i, const struct fp_x87 *x, uint8_t opcode, uint64_t fdp)
 {
-    uint16_t raised = x->fsw & (uint16_t) ~cpu->s.fcw & FSW_FLAGS;
+    uint16_t raised = x->fsw & (uint16_t)~cpu->s.fcw & FSW_FLAGS;
 
     fp_set_fsw(cpu, fp_summary(x->fsw, cpu->s.fcw));
     cpu->s.ftw = x->ftw;
@@ -122,7 +118,10 @@ const struct insn *x87_general(struct interp *cpu, const struct insn *i, uint8_t
 }
 
 #define GENERAL(op, byte)                                                                                              \
-    EXEC(x87_general_##op) { return x87_general(cpu, i, byte); }                                                       \
+    EXEC(x87_general_##op)                                                                                             \
+    {                                                                                                                  \
+        return x87_general(cpu, i, byte);                                                                              \
+    }                                                                                                                  \
     X87_FORMS_MEM(forms_x87_##op##_mem, x87_general_##op, x87_general_##op, x87_general_##op);                         \
     X87_FORMS_REG(forms_x87_##op##_reg, x87_general_##op);
 GENERAL(d8, 0xD8)

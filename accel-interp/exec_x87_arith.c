@@ -9,8 +9,7 @@
 #define ARITH_REG(op)                                                                                                  \
     X87_REG(f##op##_st0_sti, d8, BOTH, x87_commit(cpu, i, fp80_##op(ST(0), ST(0), ST(rm)), 0))                         \
     X87_REG(f##op##_sti_st0, dc, BOTH, x87_commit(cpu, i, fp80_##op(ST(rm), ST(rm), ST(0)), 0))                        \
-    X87_REG(f##op##p_sti_st0, de, BOTH, x87_commit(cpu, i, fp80_##op(ST(rm), ST(rm), ST(0)), 0);                       \
-            x87_pop(cpu, top))                                                                                         \
+    X87_REG(f##op##p_sti_st0, de, BOTH, x87_commit(cpu, i, fp80_##op(ST(rm), ST(rm), ST(0)), 0); x87_pop(cpu, top))    \
     X87_FORMS_REG(forms_f##op##_st0_sti, f##op##_st0_sti);                                                             \
     X87_FORMS_REG(forms_f##op##_sti_st0, f##op##_sti_st0);                                                             \
     X87_FORMS_REG(forms_f##op##p_sti_st0, f##op##p_sti_st0);
@@ -66,8 +65,7 @@ COMPARE_REG(fucompp_da, ucom, da, POP2)
 
 #define COMPARE_FLAGS(name, kind, op, pop)                                                                             \
     X87_REG(name, op, BOTH, struct fp_order o = fp80_##kind(ST(0), ST(rm)); x87_commit_flags(cpu, i, o.sw);            \
-            x87_set_order(cpu, o.zf, o.pf, o.cf);                                                                      \
-            pop)                                                                                                       \
+            x87_set_order(cpu, o.zf, o.pf, o.cf); pop)                                                                 \
     X87_FORMS_REG(forms_##name, name);
 COMPARE_FLAGS(fcomi_db, comi, db, )
 COMPARE_FLAGS(fucomi_db, ucomi, db, )

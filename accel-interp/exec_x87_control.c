@@ -168,14 +168,35 @@ WAITING(fxam, cpu->s.fsw = (uint16_t)((cpu->s.fsw & ~FSW_CC) | examine(x87_st(cp
 
 enum { ENV16_BYTES = 14, ENV32_BYTES = 28, REGISTERS_BYTES = 80, IMAGE_BYTES = ENV32_BYTES + REGISTERS_BYTES };
 
-static void put16(uint8_t *p, uint32_t value) { memcpy(p, &(uint16_t){(uint16_t)value}, 2); }
-static void put32(uint8_t *p, uint32_t value) { memcpy(p, &value, 4); }
-static uint32_t get16(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
-static uint32_t get32(const uint8_t *p) { return get16(p) | get16(p + 2) << 16; }
+static void put16(uint8_t *p, uint32_t value)
+{
+    memcpy(p, &(uint16_t){(uint16_t)value}, 2);
+}
+static void put32(uint8_t *p, uint32_t value)
+{
+    memcpy(p, &value, 4);
+}
+static uint32_t get16(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
+static uint32_t get32(const uint8_t *p)
+{
+    return get16(p) | get16(p + 2) << 16;
+}
 
-static bool image_is_real(const struct interp *cpu) { return cpu->mode & (MODE_REAL | MODE_VM86); }
-static bool image_is_wide(const struct insn *i) { return insn_osize(i) >= 2; }
-static unsigned env_bytes(const struct insn *i) { return image_is_wide(i) ? ENV32_BYTES : ENV16_BYTES; }
+static bool image_is_real(const struct interp *cpu)
+{
+    return cpu->mode & (MODE_REAL | MODE_VM86);
+}
+static bool image_is_wide(const struct insn *i)
+{
+    return insn_osize(i) >= 2;
+}
+static unsigned env_bytes(const struct insn *i)
+{
+    return image_is_wide(i) ? ENV32_BYTES : ENV16_BYTES;
+}
 
 static void env_put(const struct interp *cpu, const struct insn *i, uint8_t *p)
 {

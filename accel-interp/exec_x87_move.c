@@ -61,8 +61,7 @@ static inline uint16_t store_f80(const struct cpu_x87_register *a, uint16_t fcw,
 }
 
 #define LOAD(name, type, op, bytes)                                                                                    \
-    X87_MEM(forms_##name, name, op, bytes, TLB_READ, ROOM,                                                             \
-            x87_commit(cpu, i, load_##type(ST(7), host), 0);                                                           \
+    X87_MEM(forms_##name, name, op, bytes, TLB_READ, ROOM, x87_commit(cpu, i, load_##type(ST(7), host), 0);            \
             x87_push(cpu, NEW_TOP));
 LOAD(fld_f32, f32, d9, 4)
 LOAD(fld_f64, f64, dd, 8)
@@ -93,7 +92,7 @@ static inline void x87_swap(struct cpu_x87_register *a, struct cpu_x87_register 
     *b = t;
 }
 
-X87_REG(fld_sti, d9, ROOM && x87_filled(cpu, top, rm), *ST(7) = *ST(rm); x87_commit(cpu, i, 0, 0);
+X87_REG(fld_sti, d9, ROOM &&x87_filled(cpu, top, rm), *ST(7) = *ST(rm); x87_commit(cpu, i, 0, 0);
         x87_push(cpu, NEW_TOP))
 X87_REG(fxch, d9, x87_filled(cpu, top, 0) && x87_filled(cpu, top, rm), x87_swap(ST(0), ST(rm));
         x87_commit(cpu, i, 0, 0))
@@ -124,9 +123,8 @@ CONSTANT(fldln2, fp80_fldln2(ST(7)))
 
 /* C1 stays as it was. */
 #define CMOV(name, op, condition)                                                                                      \
-    X87_REG(name, op, x87_filled(cpu, top, 0) && x87_filled(cpu, top, rm),                                             \
-            if (condition) *ST(0) = *ST(rm);                                                                           \
-            cpu->s.fip = interp_rip(cpu, i))                                                                                \
+    X87_REG(name, op, x87_filled(cpu, top, 0) && x87_filled(cpu, top, rm), if (condition) * ST(0) = *ST(rm);           \
+            cpu->s.fip = interp_rip(cpu, i))                                                                           \
     X87_FORMS_REG(forms_##name, name);
 CMOV(fcmovb, da, flag_cf(cpu))
 CMOV(fcmove, da, flag_zf(cpu))

@@ -23,8 +23,8 @@ uint64_t cpu_read_rflags(const struct interp *cpu)
 
 void cpu_write_rflags(struct interp *cpu, uint64_t value)
 {
-    const uint32_t system = FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF |
-                            FLAG_VIP | FLAG_ID;
+    const uint32_t system =
+        FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID;
     uint32_t changed = ((uint32_t)value & system) ^ cpu->sysflags;
 
     flags_set_arith(cpu, (uint32_t)value);

@@ -34,11 +34,26 @@
 #define LF_PO (1ull << 62)
 #define LF_KEEP (LF_CF | LF_PO | 8u)
 
-static inline bool flag_cf(const struct interp *cpu) { return cpu->lf_aux >> 63; }
-static inline bool flag_zf(const struct interp *cpu) { return cpu->lf_result == 0; }
-static inline bool flag_sf(const struct interp *cpu) { return ((cpu->lf_result >> 63) ^ cpu->lf_aux) & 1; }
-static inline bool flag_of(const struct interp *cpu) { return ((cpu->lf_aux ^ (cpu->lf_aux << 1)) >> 63) & 1; }
-static inline bool flag_af(const struct interp *cpu) { return (cpu->lf_aux >> 3) & 1; }
+static inline bool flag_cf(const struct interp *cpu)
+{
+    return cpu->lf_aux >> 63;
+}
+static inline bool flag_zf(const struct interp *cpu)
+{
+    return cpu->lf_result == 0;
+}
+static inline bool flag_sf(const struct interp *cpu)
+{
+    return ((cpu->lf_result >> 63) ^ cpu->lf_aux) & 1;
+}
+static inline bool flag_of(const struct interp *cpu)
+{
+    return ((cpu->lf_aux ^ (cpu->lf_aux << 1)) >> 63) & 1;
+}
+static inline bool flag_af(const struct interp *cpu)
+{
+    return (cpu->lf_aux >> 3) & 1;
+}
 static inline bool flag_pf(const struct interp *cpu)
 {
     return !__builtin_parity((uint8_t)(cpu->lf_result ^ (cpu->lf_aux >> 8)));
@@ -66,17 +81,24 @@ static inline void flags_set(struct interp *cpu, uint64_t sext_result, bool cf, 
 }
 
 /* The 16 conditions of Jcc, SETcc and CMOVcc, in the order of the opcode's low 4 bits. */
-static inline bool flag_be(const struct interp *cpu) { return flag_cf(cpu) || flag_zf(cpu); }
+static inline bool flag_be(const struct interp *cpu)
+{
+    return flag_cf(cpu) || flag_zf(cpu);
+}
 static inline bool flag_l(const struct interp *cpu)
 {
     return ((cpu->lf_result >> 63) ^ cpu->lf_aux ^ (cpu->lf_aux >> 63) ^ (cpu->lf_aux >> 62)) & 1;
 }
-static inline bool flag_le(const struct interp *cpu) { return flag_zf(cpu) || flag_l(cpu); }
+static inline bool flag_le(const struct interp *cpu)
+{
+    return flag_zf(cpu) || flag_l(cpu);
+}
 #define FLAG_CONDITIONS(X)                                                                                             \
-    X(o, 0x0, flag_of(cpu)) X(no, 0x1, !flag_of(cpu)) X(b, 0x2, flag_cf(cpu)) X(ae, 0x3, !flag_cf(cpu))                \
-    X(e, 0x4, flag_zf(cpu)) X(ne, 0x5, !flag_zf(cpu)) X(be, 0x6, flag_be(cpu)) X(a, 0x7, !flag_be(cpu))                \
-    X(s, 0x8, flag_sf(cpu)) X(ns, 0x9, !flag_sf(cpu)) X(p, 0xA, flag_pf(cpu)) X(np, 0xB, !flag_pf(cpu))                \
-    X(l, 0xC, flag_l(cpu)) X(ge, 0xD, !flag_l(cpu)) X(le, 0xE, flag_le(cpu)) X(g, 0xF, !flag_le(cpu))
+    X(o, 0x0, flag_of(cpu))                                                                                            \
+    X(no, 0x1, !flag_of(cpu)) X(b, 0x2, flag_cf(cpu)) X(ae, 0x3, !flag_cf(cpu)) X(e, 0x4, flag_zf(cpu))                \
+        X(ne, 0x5, !flag_zf(cpu)) X(be, 0x6, flag_be(cpu)) X(a, 0x7, !flag_be(cpu)) X(s, 0x8, flag_sf(cpu))            \
+            X(ns, 0x9, !flag_sf(cpu)) X(p, 0xA, flag_pf(cpu)) X(np, 0xB, !flag_pf(cpu)) X(l, 0xC, flag_l(cpu))         \
+                X(ge, 0xD, !flag_l(cpu)) X(le, 0xE, flag_le(cpu)) X(g, 0xF, !flag_le(cpu))
 
 /* One flag changed, the others kept. */
 static inline void flags_put_cf(struct interp *cpu, bool cf)

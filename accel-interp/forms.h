@@ -22,12 +22,17 @@ struct insn_forms {
     insn_fn *fn[4][FORM_COUNT]; /* [operand size 0: 8 .. 3: 64][form] */
     /* Optional, for what depends on the code's mode beyond its memory operand (implicit stack accesses, strings, branches): a
      * set that replaces this one. A null fn in it falls back to the one above. */
-    const struct insn_forms *code64; /* 64-bit code: stack 64 bits wide, ES CS SS DS flat; address size may still be 32 */
+    const struct insn_forms
+        *code64; /* 64-bit code: stack 64 bits wide, ES CS SS DS flat; address size may still be 32 */
     const struct insn_forms *flat32; /* 32-bit code, MODE_FLAT and MODE_STACK32; address size may still be 16 */
-    const struct insn_forms *other_page; /* direct branches whose target is in another page than the block; after the above */
+    const struct insn_forms
+        *other_page; /* direct branches whose target is in another page than the block; after the above */
 };
 
-#define FORMS_ROW_(r, m) {r, m, m, m}
+#define FORMS_ROW_(r, m)                                                                                               \
+    {                                                                                                                  \
+        r, m, m, m                                                                                                     \
+    }
 #define FORMS_RM(name, r, m)                                                                                           \
     const struct insn_forms name = {.fn = {FORMS_ROW_(r, m), FORMS_ROW_(r, m), FORMS_ROW_(r, m), FORMS_ROW_(r, m)}}
 #define FORMS_ANY(name, f) FORMS_RM(name, f, f)

@@ -81,14 +81,17 @@ static inline uint16_t fp_summary(uint16_t fsw, uint16_t fcw)
     fsw &= (uint16_t) ~(FSW_ES | FSW_B);
     return (fsw & ~fcw & FSW_FLAGS) ? (uint16_t)(fsw | FSW_ES | FSW_B) : fsw;
 }
-static inline void fp_update_summary(struct interp *cpu) { cpu->s.fsw = fp_summary(cpu->s.fsw, cpu->s.fcw); }
+static inline void fp_update_summary(struct interp *cpu)
+{
+    cpu->s.fsw = fp_summary(cpu->s.fsw, cpu->s.fcw);
+}
 
 /* ---- x87, whole instructions: fp_x87.c ------------------------------------------------------------------------- */
 
 /* The x87 as one instruction sees it. */
 struct fp_x87 {
     uint16_t fcw, fsw;
-    uint8_t ftw; /* abridged, physical */
+    uint8_t ftw;     /* abridged, physical */
     uint32_t rflags; /* CF PF AF ZF SF OF: FCMOVcc reads, FCOMI writes them */
     struct cpu_x87_register fpr[8];
 };
@@ -138,9 +141,9 @@ FP80_BINARY_(prem1, "fprem1")
         return sw;                                                                                                     \
     }
 #define FP80_MEMORY_SET_(op)                                                                                           \
-    FP80_MEMORY_(op##_f32, "f" #op "s", 4)                                                                      \
-    FP80_MEMORY_(op##_f64, "f" #op "l", 8)                                                                      \
-    FP80_MEMORY_(op##_i16, "fi" #op "s", 2)                                                                     \
+    FP80_MEMORY_(op##_f32, "f" #op "s", 4)                                                                             \
+    FP80_MEMORY_(op##_f64, "f" #op "l", 8)                                                                             \
+    FP80_MEMORY_(op##_i16, "fi" #op "s", 2)                                                                            \
     FP80_MEMORY_(op##_i32, "fi" #op "l", 4)
 FP80_MEMORY_SET_(add)
 FP80_MEMORY_SET_(mul)
@@ -212,7 +215,10 @@ static inline uint16_t fp80_tst(const struct cpu_x87_register *a)
 }
 
 #define FP80_CONSTANT_(name)                                                                                           \
-    static inline void fp80_##name(struct cpu_x87_register *d) { __asm__ volatile(#name "\n\tfstpt %0" : "=m"(*d)); }
+    static inline void fp80_##name(struct cpu_x87_register *d)                                                         \
+    {                                                                                                                  \
+        __asm__ volatile(#name "\n\tfstpt %0" : "=m"(*d));                                                             \
+    }
 FP80_CONSTANT_(fldpi)
 FP80_CONSTANT_(fldl2e)
 FP80_CONSTANT_(fldl2t)
@@ -223,9 +229,7 @@ FP80_CONSTANT_(fldln2)
     static inline uint16_t fp80_from_##name(struct cpu_x87_register *d, const void *v)                                 \
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
-        __asm__ volatile(insn " %2\n\tfnstsw %1\n\tfstpt %0"                                                           \
-                         : "=m"(*d), "=a"(sw)                                                                          \
-                         : "m"(*(const FP_MEMORY_(bytes))v));                                                          \
+        __asm__ volatile(insn " %2\n\tfnstsw %1\n\tfstpt %0" : "=m"(*d), "=a"(sw) : "m"(*(const FP_MEMORY_(bytes))v)); \
         return sw;                                                                                                     \
     }
 FP80_FROM_(f32, "flds", 4)
@@ -235,9 +239,7 @@ FP80_FROM_(f64, "fldl", 8)
     static inline uint16_t fp80_to_##name(const struct cpu_x87_register *a, void *out)                                 \
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %2\n\t" insn " %0\n\tfnstsw %1"                                                         \
-                         : "=m"(*(FP_MEMORY_(bytes))out), "=a"(sw)                                                     \
-                         : "m"(*a));                                                                                   \
+        __asm__ volatile("fldt %2\n\t" insn " %0\n\tfnstsw %1" : "=m"(*(FP_MEMORY_(bytes))out), "=a"(sw) : "m"(*a));   \
         return sw;                                                                                                     \
     }
 FP80_TO_(f32, "fstps", 4)
@@ -267,8 +269,7 @@ __m128i fp_sse_trapping(struct interp *cpu, const struct insn *i, fp_sse_fn *fn,
         __asm__ volatile(#insn " %1, %0" : "+x"(d) : "x"(s));                                                          \
         return d;                                                                                                      \
     }
-#define FP_SSE_ARITH_SET_(op)                                                                                          \
-    FP_SSE_ARITH_(op##ps) FP_SSE_ARITH_(op##pd) FP_SSE_ARITH_(op##ss) FP_SSE_ARITH_(op##sd)
+#define FP_SSE_ARITH_SET_(op) FP_SSE_ARITH_(op##ps) FP_SSE_ARITH_(op##pd) FP_SSE_ARITH_(op##ss) FP_SSE_ARITH_(op##sd)
 FP_SSE_ARITH_SET_(add)
 FP_SSE_ARITH_SET_(sub)
 FP_SSE_ARITH_SET_(mul)
@@ -298,8 +299,9 @@ FP_SSE_ARITH_(cvttpd2dq)
         return d;                                                                                                      \
     }
 #define FP_SSE_COMPARE_SET_(insn)                                                                                      \
-    FP_SSE_COMPARE_(insn, 0) FP_SSE_COMPARE_(insn, 1) FP_SSE_COMPARE_(insn, 2) FP_SSE_COMPARE_(insn, 3)                \
-    FP_SSE_COMPARE_(insn, 4) FP_SSE_COMPARE_(insn, 5) FP_SSE_COMPARE_(insn, 6) FP_SSE_COMPARE_(insn, 7)
+    FP_SSE_COMPARE_(insn, 0)                                                                                           \
+    FP_SSE_COMPARE_(insn, 1) FP_SSE_COMPARE_(insn, 2) FP_SSE_COMPARE_(insn, 3) FP_SSE_COMPARE_(insn, 4)                \
+        FP_SSE_COMPARE_(insn, 5) FP_SSE_COMPARE_(insn, 6) FP_SSE_COMPARE_(insn, 7)
 FP_SSE_COMPARE_SET_(cmpps)
 FP_SSE_COMPARE_SET_(cmppd)
 FP_SSE_COMPARE_SET_(cmpss)

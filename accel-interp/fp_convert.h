@@ -16,14 +16,10 @@ enum { FCW_RC_NEAREST, FCW_RC_DOWN, FCW_RC_UP, FCW_RC_CHOP };
 static inline bool fp_round_up(uint16_t fcw, bool negative, bool odd, uint64_t rest)
 {
     switch (fcw >> FCW_RC_SHIFT & 3) {
-    case FCW_RC_NEAREST:
-        return rest > 1ull << 63 || (rest == 1ull << 63 && odd);
-    case FCW_RC_DOWN:
-        return negative && rest;
-    case FCW_RC_UP:
-        return !negative && rest;
-    default:
-        return false;
+    case FCW_RC_NEAREST: return rest > 1ull << 63 || (rest == 1ull << 63 && odd);
+    case FCW_RC_DOWN: return negative && rest;
+    case FCW_RC_UP: return !negative && rest;
+    default: return false;
     }
 }
 

@@ -4,7 +4,10 @@
 
 #define CR4_OSXMMEXCPT 0x400u
 
-static void host_set_mxcsr(uint32_t value) { __asm__ volatile("ldmxcsr %0" : : "m"(value)); }
+static void host_set_mxcsr(uint32_t value)
+{
+    __asm__ volatile("ldmxcsr %0" : : "m"(value));
+}
 
 static uint32_t host_mxcsr(void)
 {
@@ -13,15 +16,30 @@ static uint32_t host_mxcsr(void)
     return value;
 }
 
-static void host_set_fcw(uint16_t value) { __asm__ volatile("fldcw %0" : : "m"(value)); }
+static void host_set_fcw(uint16_t value)
+{
+    __asm__ volatile("fldcw %0" : : "m"(value));
+}
 
-void fp_clear_x87_flags(void) { __asm__ volatile("fnclex"); }
+void fp_clear_x87_flags(void)
+{
+    __asm__ volatile("fnclex");
+}
 
-void fp_load_fcw(struct interp *cpu) { host_set_fcw(cpu->s.fcw | FCW_MASKS); }
+void fp_load_fcw(struct interp *cpu)
+{
+    host_set_fcw(cpu->s.fcw | FCW_MASKS);
+}
 
-void fp_load_mxcsr(struct interp *cpu) { host_set_mxcsr((cpu->s.mxcsr & MXCSR_MASK) | MXCSR_MASKS); }
+void fp_load_mxcsr(struct interp *cpu)
+{
+    host_set_mxcsr((cpu->s.mxcsr & MXCSR_MASK) | MXCSR_MASKS);
+}
 
-void fp_merge_mxcsr(struct interp *cpu) { cpu->s.mxcsr |= host_mxcsr() & MXCSR_FLAGS; }
+void fp_merge_mxcsr(struct interp *cpu)
+{
+    cpu->s.mxcsr |= host_mxcsr() & MXCSR_FLAGS;
+}
 
 void fp_enter(struct interp *cpu)
 {
@@ -50,25 +68,27 @@ void fp_leave(struct interp *cpu)
     host_set_fcw(FCW_DEFAULT);
 }
 
-static bool tiny_f32(uint32_t bits) { return !(bits & 0x7F800000u) && (bits & 0x007FFFFFu); }
-static bool tiny_f64(uint64_t bits) { return !(bits & 0x7FF0000000000000ull) && (bits & 0x000FFFFFFFFFFFFFull); }
+static bool tiny_f32(uint32_t bits)
+{
+    return !(bits & 0x7F800000u) && (bits & 0x007FFFFFu);
+}
+static bool tiny_f64(uint64_t bits)
+{
+    return !(bits & 0x7FF0000000000000ull) && (bits & 0x000FFFFFFFFFFFFFull);
+}
 
 static bool result_is_tiny(__m128i result, enum fp_tiny tiny)
 {
     uint64_t q[2];
     _mm_storeu_si128((__m128i *)q, result);
     switch (tiny) {
-    case FP_TINY_NONE:
-        return false;
-    case FP_TINY_SS:
-        return tiny_f32((uint32_t)q[0]);
+    case FP_TINY_NONE: return false;
+    case FP_TINY_SS: return tiny_f32((uint32_t)q[0]);
     case FP_TINY_PS:
         return tiny_f32((uint32_t)q[0]) || tiny_f32((uint32_t)(q[0] >> 32)) || tiny_f32((uint32_t)q[1]) ||
                tiny_f32((uint32_t)(q[1] >> 32));
-    case FP_TINY_SD:
-        return tiny_f64(q[0]);
-    case FP_TINY_PD:
-        return tiny_f64(q[0]) || tiny_f64(q[1]);
+    case FP_TINY_SD: return tiny_f64(q[0]);
+    case FP_TINY_PD: return tiny_f64(q[0]) || tiny_f64(q[1]);
     }
     return false;
 }

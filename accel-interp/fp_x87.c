@@ -4,8 +4,8 @@
  * codes, unmasked responses - is the silicon's by construction. Some hundreds of cycles: for the rare cases.
  *
  * FIP, FDP and FOP are not taken from here: exec_x87.c keeps them. */
-#include "accel-interp/fp.h"
 #include "accel-interp/flags.h"
+#include "accel-interp/fp.h"
 
 #include <string.h>
 
@@ -43,7 +43,10 @@ __asm__(".pushsection .text\n"
 extern const uint8_t fp_x87_register_forms[8 * 64 * 4] __attribute__((visibility("hidden")));
 extern const uint8_t fp_x87_memory_forms[8 * 8 * 4] __attribute__((visibility("hidden")));
 
-static unsigned top_of(uint16_t fsw) { return (fsw & FSW_TOP) >> FSW_TOP_SHIFT; }
+static unsigned top_of(uint16_t fsw)
+{
+    return (fsw & FSW_TOP) >> FSW_TOP_SHIFT;
+}
 
 static void image_put(struct x87_image *image, const struct fp_x87 *x)
 {

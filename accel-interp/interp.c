@@ -36,7 +36,10 @@ static void set_budget(struct interp *cpu, uint64_t icount, uint64_t stop)
     cpu->icount_end = icount + (uint64_t)cpu->budget;
 }
 
-void interp_sync_position(struct interp *cpu, const struct insn *i) { cpu->current = i; }
+void interp_sync_position(struct interp *cpu, const struct insn *i)
+{
+    cpu->current = i;
+}
 
 /* ---- ends of chains ------------------------------------------------------------------------------------------- */
 
@@ -91,7 +94,10 @@ void interp_unimplemented(struct interp *cpu, const struct insn *i)
     while (count < sizeof bytes && mmu_translate_debug(cpu, linear + count, &gpa))
         memory_read(machine_memory(cpu->accel.machine), gpa, &bytes[count++], 1);
     unimplemented_log_add(cpu->unimplemented_log, bytes, count,
-                          code == MODE_CODE64 ? 64 : code == MODE_CODE32 ? 32 : 16, interp_icount(&cpu->accel), rip);
+                          code == MODE_CODE64   ? 64
+                          : code == MODE_CODE32 ? 32
+                                                : 16,
+                          interp_icount(&cpu->accel), rip);
     RAISE(EXC_UD);
 }
 
@@ -271,8 +277,8 @@ static void interp_get_state(struct accel *accel, struct cpu_state *state)
         state->gpr[n] = cpu->r[n].q;
     for (unsigned n = 0; n < 8; n++) {
         const struct seg *seg = &cpu->seg[n];
-        state->segment[n] = (struct cpu_segment){.selector = seg->selector, .attributes = seg->attributes,
-                                                 .limit = seg->limit, .base = seg->base};
+        state->segment[n] = (struct cpu_segment){
+            .selector = seg->selector, .attributes = seg->attributes, .limit = seg->limit, .base = seg->base};
     }
     state->rip = cpu->rip;
     state->rflags = cpu_read_rflags(cpu);
@@ -296,8 +302,8 @@ static void set_registers(struct interp *cpu, const struct cpu_state *state)
         cpu->r[n].q = state->gpr[n];
     for (unsigned n = 0; n < 8; n++) {
         const struct cpu_segment *seg = &state->segment[n];
-        cpu->seg[n] = (struct seg){.selector = seg->selector, .attributes = seg->attributes, .limit = seg->limit,
-                                   .base = seg->base};
+        cpu->seg[n] = (struct seg){
+            .selector = seg->selector, .attributes = seg->attributes, .limit = seg->limit, .base = seg->base};
     }
     cpu->gdtr_base = state->gdtr_base;
     cpu->gdtr_limit = state->gdtr_limit;
@@ -366,7 +372,10 @@ static void interp_memory_written(struct accel *accel, uint64_t gpa, uint64_t si
     }
 }
 
-static void interp_memory_protect_all(struct accel *accel) { mmu_protect_all(interp_of(accel)); }
+static void interp_memory_protect_all(struct accel *accel)
+{
+    mmu_protect_all(interp_of(accel));
+}
 
 static void interp_a20_changed(struct accel *accel)
 {

@@ -39,31 +39,40 @@ typedef const struct insn *insn_fn(struct interp *cpu, const struct insn *insn);
  * (AL 0, AH 1, CL 8, ... R15B 120); of all others they are indices. */
 struct insn {
     insn_fn *fn;
-    uint64_t imm;   /* immediate, sign- or zero-extended as the operand says; branch: target's offset from block start */
-    int32_t disp;   /* of a memory operand; RIP-relative ones have off + len added and base REG_RIP */
-    uint16_t off;   /* of the instruction's first byte from the block's first byte */
-    uint8_t len;    /* bytes; 1..15 */
-    uint8_t index;  /* in the block, counting from 0 */
+    uint64_t imm;  /* immediate, sign- or zero-extended as the operand says; branch: target's offset from block start */
+    int32_t disp;  /* of a memory operand; RIP-relative ones have off + len added and base REG_RIP */
+    uint16_t off;  /* of the instruction's first byte from the block's first byte */
+    uint8_t len;   /* bytes; 1..15 */
+    uint8_t index; /* in the block, counting from 0 */
     uint8_t base, scaled; /* registers of a memory operand: 0..15, REG_ZERO, REG_RIP */
-    uint8_t scale;  /* 0..3 */
-    uint8_t seg;    /* enum cpu_segment_index of a memory operand, overrides applied */
-    uint8_t reg;    /* ModRM.reg (with REX.R), or the register in the opcode */
-    uint8_t rm;     /* ModRM.rm (with REX.B) when it is a register; for x87/groups: ModRM byte in modrm */
-    uint8_t bits;   /* INSN_* flags */
-    uint8_t modrm;  /* the raw byte */
+    uint8_t scale;        /* 0..3 */
+    uint8_t seg;          /* enum cpu_segment_index of a memory operand, overrides applied */
+    uint8_t reg;          /* ModRM.reg (with REX.R), or the register in the opcode */
+    uint8_t rm;           /* ModRM.rm (with REX.B) when it is a register; for x87/groups: ModRM byte in modrm */
+    uint8_t bits;         /* INSN_* flags */
+    uint8_t modrm;        /* the raw byte */
 };
 
 #define INSN_OSIZE_MASK 0x03u /* 0: 8, 1: 16, 2: 32, 3: 64 bits: effective operand size */
 #define INSN_ASIZE_SHIFT 2    /* bits 3:2, 1: 16, 2: 32, 3: 64: effective address size */
 #define INSN_ASIZE_MASK 0x0Cu
-#define INSN_REP 0x10u        /* F3 */
-#define INSN_REPNE 0x20u      /* F2 */
+#define INSN_REP 0x10u   /* F3 */
+#define INSN_REPNE 0x20u /* F2 */
 #define INSN_LOCK 0x40u
-#define INSN_REX 0x80u        /* any REX prefix */
+#define INSN_REX 0x80u /* any REX prefix */
 
-static inline unsigned insn_osize(const struct insn *i) { return i->bits & INSN_OSIZE_MASK; }
-static inline unsigned insn_osize_bytes(const struct insn *i) { return 1u << insn_osize(i); }
-static inline unsigned insn_asize(const struct insn *i) { return (i->bits & INSN_ASIZE_MASK) >> INSN_ASIZE_SHIFT; }
+static inline unsigned insn_osize(const struct insn *i)
+{
+    return i->bits & INSN_OSIZE_MASK;
+}
+static inline unsigned insn_osize_bytes(const struct insn *i)
+{
+    return 1u << insn_osize(i);
+}
+static inline unsigned insn_asize(const struct insn *i)
+{
+    return (i->bits & INSN_ASIZE_MASK) >> INSN_ASIZE_SHIFT;
+}
 
 #define REG_ZERO 16u /* always 0: absent base or index */
 #define REG_RIP 17u  /* RIP of the block's first byte, while the block runs */
@@ -85,7 +94,8 @@ struct seg {
     /* derived by seg_update (segment.c) */
     uint32_t low, high; /* offsets low..high are inside (expand-down applied); low > high: none */
     bool readable, writable;
-    uint64_t end[2];    /* by TLB_READ, TLB_WRITE: an access that ends at or before it needs no other check; 0: none such */
+    uint64_t
+        end[2]; /* by TLB_READ, TLB_WRITE: an access that ends at or before it needs no other check; 0: none such */
 };
 
 /* A TLB entry of the software TLB: one compare, one add. */
@@ -109,12 +119,12 @@ struct tlb_set {
 #define MODE_CODE32 0x01u
 #define MODE_CODE64 0x02u
 #define MODE_CODE_MASK 0x03u
-#define MODE_FLAT 0x04u      /* CS DS ES SS: base 0, limit 4 GiB, usable and writable as their use needs (always in 64) */
-#define MODE_STACK32 0x08u   /* SS.B (64-bit mode: set) */
-#define MODE_REAL 0x10u      /* CR0.PE = 0 */
+#define MODE_FLAT 0x04u    /* CS DS ES SS: base 0, limit 4 GiB, usable and writable as their use needs (always in 64) */
+#define MODE_STACK32 0x08u /* SS.B (64-bit mode: set) */
+#define MODE_REAL 0x10u    /* CR0.PE = 0 */
 #define MODE_VM86 0x20u
-#define MODE_LONG 0x40u      /* EFER.LMA */
-#define MODE_USER 0x80u      /* CPL 3: instructions may decode to privileged or user functions */
+#define MODE_LONG 0x40u /* EFER.LMA */
+#define MODE_USER 0x80u /* CPL 3: instructions may decode to privileged or user functions */
 
 /* The architectural TLB: translations as a real CPU would hold them, until the guest flushes them or another page takes
  * their place. The views above, and the jump cache, hold only what is in here, so that dropping entries of theirs (dirty
@@ -145,13 +155,13 @@ struct interp {
     union reg r[REG_COUNT];
     uint64_t lf_result; /* lazy flags: see flags.h */
     uint64_t lf_aux;
-    int64_t budget;     /* steps left before stop, all of the running block already taken */
+    int64_t budget;      /* steps left before stop, all of the running block already taken */
     struct tlb_set *tlb; /* the current view */
-    uint32_t sysflags;  /* RFLAGS but CF PF AF ZF SF OF; DF here too */
-    uint8_t mode;       /* MODE_*; cpu_update_mode after any change of CS, SS, CR0, EFER, VM, flatness */
+    uint32_t sysflags;   /* RFLAGS but CF PF AF ZF SF OF; DF here too */
+    uint8_t mode;        /* MODE_*; cpu_update_mode after any change of CS, SS, CR0, EFER, VM, flatness */
     uint8_t cpl;
-    bool single;        /* the running chain is one instruction, alone: devices may be touched */
-    bool stop_chain;    /* leave the chain at the end of this instruction (set by slow paths in single mode) */
+    bool single;                /* the running chain is one instruction, alone: devices may be touched */
+    bool stop_chain;            /* leave the chain at the end of this instruction (set by slow paths in single mode) */
     const struct insn *current; /* set by slow paths before anything that may raise or look at the position */
 
     struct seg seg[8]; /* enum cpu_segment_index */
@@ -169,18 +179,18 @@ struct interp {
     uint8_t x87_top;
     bool fp_inside;
 
-    uint64_t stop_icount; /* of the running call of run */
+    uint64_t stop_icount;  /* of the running call of run */
     struct tlb_set *views; /* TLB_VIEWS of them */
-    jmp_buf unwind;       /* interp_raise, interp_redo_single -> run loop (interp.c): longjmp(unwind, UNWIND_*) */
+    jmp_buf unwind;        /* interp_raise, interp_redo_single -> run loop (interp.c): longjmp(unwind, UNWIND_*) */
 
     /* the engine (interp.c, block.c). icount = icount_end - budget between blocks; inside one, less what the running block
      * has not yet executed (current says how far it is). */
     uint64_t icount_end;
     struct block **jump_cache; /* by linear address of code */
     uint64_t rip_limit;        /* not in 64-bit code: the last offset that CS and the code size allow */
-    uint32_t jump_key;         /* generation of translations and mode: blocks found under another one are looked up anew */
+    uint32_t jump_key; /* generation of translations and mode: blocks found under another one are looked up anew */
     const volatile uint32_t *attention; /* machine_attention */
-    bool in_delivery;          /* the run loop called exception_deliver: a raise from there is no step */
+    bool in_delivery;                   /* the run loop called exception_deliver: a raise from there is no step */
 
     /* exception being raised (exceptions.c) */
     uint8_t raise_vector;
@@ -191,22 +201,25 @@ struct interp {
     uint8_t delivering;     /* enum event_class of the exception being delivered, for double faults; 0: none */
     uint8_t event_external; /* EXT bit of error codes raised meanwhile */
     /* debug.c */
-    bool step_trap;         /* TF was set when the instruction began: #DB after it */
-    bool alignment_check;   /* CPL 3, RFLAGS.AC and CR0.AM: the user view stays empty */
+    bool step_trap;       /* TF was set when the instruction began: #DB after it */
+    bool alignment_check; /* CPL 3, RFLAGS.AC and CR0.AM: the user view stays empty */
 
-    struct block_cache *cache;           /* block.c */
-    struct decode_tables *tables;        /* decode.c: built from opcodes.def once per instance */
+    struct block_cache *cache;                   /* block.c */
+    struct decode_tables *tables;                /* decode.c: built from opcodes.def once per instance */
     struct unimplemented_log *unimplemented_log; /* interp.c */
     struct accel_statistics statistics;
-    uint64_t rep_iterations;             /* statistics only */
+    uint64_t rep_iterations; /* statistics only */
 
-    struct mmu_cache mmu;                /* mmu.c */
+    struct mmu_cache mmu; /* mmu.c */
 };
 
 /* Values of longjmp to unwind. interp_raise* set current (null: cpu->rip faults) and raise_*. */
 enum { UNWIND_RAISE = 1, UNWIND_REDO = 2 };
 
-static inline struct interp *interp_of(struct accel *accel) { return (struct interp *)accel; }
+static inline struct interp *interp_of(struct accel *accel)
+{
+    return (struct interp *)accel;
+}
 
 /* ---- inside an instruction function -------------------------------------------------------------------------- */
 
@@ -228,7 +241,10 @@ static inline struct interp *interp_of(struct accel *accel) { return (struct int
 #endif
 
 /* RIP of insn i of the running block, and of the one after it (wrapped to the code size by the caller's use). */
-static inline uint64_t interp_rip(const struct interp *cpu, const struct insn *i) { return cpu->r[REG_RIP].q + i->off; }
+static inline uint64_t interp_rip(const struct interp *cpu, const struct insn *i)
+{
+    return cpu->r[REG_RIP].q + i->off;
+}
 static inline uint64_t interp_rip_next(const struct interp *cpu, const struct insn *i)
 {
     return cpu->r[REG_RIP].q + i->off + i->len;
@@ -251,8 +267,26 @@ const struct insn *interp_end_leave(struct interp *cpu, const struct insn *i);
 
 /* Exceptions: deliver at the current instruction (fault) and never return. Inside a chain cpu->current must be the
  * instruction: use the RAISE macros in instruction functions. */
-enum { EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF, EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP,
-       EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM };
+enum {
+    EXC_DE,
+    EXC_DB,
+    EXC_NMI,
+    EXC_BP,
+    EXC_OF,
+    EXC_BR,
+    EXC_UD,
+    EXC_NM,
+    EXC_DF,
+    EXC_TS = 10,
+    EXC_NP,
+    EXC_SS,
+    EXC_GP,
+    EXC_PF,
+    EXC_MF = 16,
+    EXC_AC,
+    EXC_MC,
+    EXC_XM
+};
 _Noreturn void interp_raise(struct interp *cpu, const struct insn *i, uint8_t vector);
 _Noreturn void interp_raise_error(struct interp *cpu, const struct insn *i, uint8_t vector, uint32_t error);
 #define RAISE(vector) interp_raise(cpu, i, (vector))

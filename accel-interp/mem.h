@@ -66,7 +66,7 @@ void mem_read_buffer(struct interp *cpu, const struct insn *i, uint64_t linear, 
 void mem_write_buffer(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in, unsigned size_bytes);
 
 struct rmw {
-    uint8_t *host;   /* null: slow */
+    uint8_t *host; /* null: slow */
     uint64_t linear;
 };
 /* Slow half: verifies write access, reads; then writes. */
@@ -106,8 +106,14 @@ static inline uint64_t ea_mask(uint64_t offset, unsigned asize) /* asize as insn
     return asize == 3 ? offset : asize == 2 ? (uint32_t)offset : (uint16_t)offset;
 }
 /* MEM64: 64-bit code, no FS/GS. MEM32: flat segments, 32-bit addresses. */
-static inline uint64_t ea64(const struct interp *cpu, const struct insn *i) { return ea_offset(cpu, i); }
-static inline uint64_t ea32(const struct interp *cpu, const struct insn *i) { return (uint32_t)ea_offset(cpu, i); }
+static inline uint64_t ea64(const struct interp *cpu, const struct insn *i)
+{
+    return ea_offset(cpu, i);
+}
+static inline uint64_t ea32(const struct interp *cpu, const struct insn *i)
+{
+    return (uint32_t)ea_offset(cpu, i);
+}
 /* Everything else: address size, segment checks (raises #GP or #SS), base. Also right for the two above. */
 uint64_t ea_general(struct interp *cpu, const struct insn *i, unsigned size_bytes, enum tlb_access access);
 
@@ -121,10 +127,10 @@ uint64_t sys_read(struct interp *cpu, const struct insn *i, uint64_t linear, uns
 void sys_write(struct interp *cpu, const struct insn *i, uint64_t linear, uint64_t value, unsigned size_bytes);
 
 /* mmu.c, for others */
-void mmu_flush_all(struct interp *cpu);           /* every entry, and the jump cache */
+void mmu_flush_all(struct interp *cpu); /* every entry, and the jump cache */
 void mmu_flush_non_global(struct interp *cpu);
 void mmu_flush_page(struct interp *cpu, uint64_t linear);
-void mmu_protect_all(struct interp *cpu);         /* drop write entries */
+void mmu_protect_all(struct interp *cpu);                /* drop write entries */
 void mmu_protect_page(struct interp *cpu, uint64_t gpa); /* drop write entries that map this physical page (now code) */
 /* Fetch translation for the block cache: physical address of code at linear, raising #PF (i is null: cpu->rip faults).
  * MMIO or unmapped physical memory: page.host null. */

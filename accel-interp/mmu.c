@@ -15,10 +15,10 @@
 
 /* One page's part of an access. */
 struct span {
-    uint8_t *host;   /* null: bus */
+    uint8_t *host; /* null: bus */
     uint64_t gpa;
     unsigned size_bytes;
-    bool code;       /* the page is decoded code, for a write */
+    bool code; /* the page is decoded code, for a write */
 };
 struct access {
     struct span span[2];
@@ -32,7 +32,10 @@ enum tlb_view mmu_view(const struct interp *cpu, unsigned cpl)
     return (cpu->cr4 & CR4_SMAP) && (cpu->sysflags & FLAG_AC) ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR;
 }
 
-static enum tlb_view current_view(const struct interp *cpu) { return (enum tlb_view)(cpu->tlb - cpu->views); }
+static enum tlb_view current_view(const struct interp *cpu)
+{
+    return (enum tlb_view)(cpu->tlb - cpu->views);
+}
 
 static struct memory_page lookup(struct interp *cpu, uint64_t gpa)
 {
@@ -84,7 +87,10 @@ void mmu_drop_views(struct interp *cpu)
     cpu->mmu.fills = 0;
 }
 
-static unsigned filter_bit(uint64_t key) { return (unsigned)((key ^ (key >> 8) ^ (key >> 16)) & 0xFF); }
+static unsigned filter_bit(uint64_t key)
+{
+    return (unsigned)((key ^ (key >> 8) ^ (key >> 16)) & 0xFF);
+}
 
 static void note_large(struct interp *cpu, uint64_t linear, unsigned shift)
 {
@@ -127,9 +133,12 @@ static const struct mmu_entry *translate(struct interp *cpu, const struct insn *
     }
     evict(cpu, entry, access == TLB_FETCH);
     note_large(cpu, linear, walk.shift);
-    *entry = (struct mmu_entry){
-        .tag = TLB_PAGE(linear) | 1, .gpa = walk.gpa, .rights = walk.rights, .shift = walk.shift,
-        .generation = walk.rights & MMU_GLOBAL ? cpu->mmu.global_generation : cpu->mmu.generation};
+    *entry =
+        (struct mmu_entry){.tag = TLB_PAGE(linear) | 1,
+                           .gpa = walk.gpa,
+                           .rights = walk.rights,
+                           .shift = walk.shift,
+                           .generation = walk.rights & MMU_GLOBAL ? cpu->mmu.global_generation : cpu->mmu.generation};
     return entry;
 }
 
@@ -406,8 +415,8 @@ uint64_t mmu_fetch(struct interp *cpu, uint64_t linear, struct memory_page *page
     if (cpu->cr0 & CR0_PG) {
         if ((cpu->mode & MODE_LONG) && !mmu_canonical(linear))
             interp_raise_error(cpu, NULL, EXC_GP, 0);
-        gpa = translate(cpu, NULL, linear, TLB_FETCH, cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR)->gpa |
-              (linear & 0xFFF);
+        gpa =
+            translate(cpu, NULL, linear, TLB_FETCH, cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR)->gpa | (linear & 0xFFF);
     }
     gpa = mmu_a20(cpu, gpa);
     *page = lookup(cpu, gpa);

@@ -20,10 +20,10 @@
 #define PF_FETCH 0x10u
 
 struct mmu_walk {
-    uint64_t gpa;    /* of the 4 KiB page */
+    uint64_t gpa; /* of the 4 KiB page */
     uint8_t rights;
     uint8_t shift;
-    uint32_t error;  /* of the page fault when the walk fails */
+    uint32_t error; /* of the page fault when the walk fails */
 };
 
 /* May an access be made with these rights? */
@@ -55,7 +55,10 @@ static inline uint64_t mmu_a20(const struct interp *cpu, uint64_t gpa)
     return machine_a20(cpu->accel.machine) ? gpa : gpa & ~(1ull << 20);
 }
 
-static inline bool mmu_canonical(uint64_t linear) { return (uint64_t)((int64_t)(linear << 16) >> 16) == linear; }
+static inline bool mmu_canonical(uint64_t linear)
+{
+    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+}
 
 /* Data accesses with a view that is not the current one: sizes 1..8. */
 uint64_t mmu_read(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes, enum tlb_view view);

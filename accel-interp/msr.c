@@ -81,43 +81,25 @@ static uint64_t *storage(struct interp *cpu, uint32_t index)
     struct cpu_state *s = &cpu->s;
 
     switch (index) {
-    case MSR_BIOS_SIGN_ID:
-        return &s->bios_sign_id;
-    case MSR_MCG_STATUS:
-        return has(cpu, "mca") ? &s->mcg_status : NULL;
-    case MSR_SYSENTER_CS:
-        return &s->sysenter_cs;
-    case MSR_SYSENTER_ESP:
-        return &s->sysenter_esp;
-    case MSR_SYSENTER_EIP:
-        return &s->sysenter_eip;
-    case MSR_PAT:
-        return &s->pat;
-    case MSR_MTRR_DEF_TYPE:
-        return &s->mtrr_def_type;
-    case MSR_MTRR_FIXED_64K:
-        return &s->mtrr_fixed[0];
+    case MSR_BIOS_SIGN_ID: return &s->bios_sign_id;
+    case MSR_MCG_STATUS: return has(cpu, "mca") ? &s->mcg_status : NULL;
+    case MSR_SYSENTER_CS: return &s->sysenter_cs;
+    case MSR_SYSENTER_ESP: return &s->sysenter_esp;
+    case MSR_SYSENTER_EIP: return &s->sysenter_eip;
+    case MSR_PAT: return &s->pat;
+    case MSR_MTRR_DEF_TYPE: return &s->mtrr_def_type;
+    case MSR_MTRR_FIXED_64K: return &s->mtrr_fixed[0];
     case MSR_MTRR_FIXED_16K:
-    case MSR_MTRR_FIXED_16K + 1:
-        return &s->mtrr_fixed[1 + index - MSR_MTRR_FIXED_16K];
-    case MSR_STAR:
-        return &s->star;
-    case MSR_LSTAR:
-        return &s->lstar;
-    case MSR_CSTAR:
-        return &s->cstar;
-    case MSR_SFMASK:
-        return &s->sfmask;
-    case MSR_FS_BASE:
-        return &cpu->seg[CPU_FS].base;
-    case MSR_GS_BASE:
-        return &cpu->seg[CPU_GS].base;
-    case MSR_KERNEL_GS_BASE:
-        return &s->kernel_gs_base;
-    case MSR_TSC_AUX:
-        return has(cpu, "rdtscp") ? &s->tsc_aux : NULL;
-    default:
-        break;
+    case MSR_MTRR_FIXED_16K + 1: return &s->mtrr_fixed[1 + index - MSR_MTRR_FIXED_16K];
+    case MSR_STAR: return &s->star;
+    case MSR_LSTAR: return &s->lstar;
+    case MSR_CSTAR: return &s->cstar;
+    case MSR_SFMASK: return &s->sfmask;
+    case MSR_FS_BASE: return &cpu->seg[CPU_FS].base;
+    case MSR_GS_BASE: return &cpu->seg[CPU_GS].base;
+    case MSR_KERNEL_GS_BASE: return &s->kernel_gs_base;
+    case MSR_TSC_AUX: return has(cpu, "rdtscp") ? &s->tsc_aux : NULL;
+    default: break;
     }
     if (index >= MSR_MTRR_FIXED_4K && index < MSR_MTRR_FIXED_4K + 8)
         return &s->mtrr_fixed[3 + index - MSR_MTRR_FIXED_4K];
@@ -135,21 +117,16 @@ uint64_t msr_read(struct interp *cpu, const struct insn *i, uint32_t index)
     if (in_apic(index))
         return read_apic(cpu, i, index);
     switch (index) {
-    case MSR_TSC:
-        return cpu_tsc(cpu, i);
+    case MSR_TSC: return cpu_tsc(cpu, i);
     case MSR_TSC_ADJUST:
         if (has(cpu, "tsc-adjust"))
             return cpu->s.tsc_adjust;
         break;
     case MSR_PLATFORM_ID:
-    case MSR_DEBUG_CONTROL:
-        return 0;
-    case MSR_FEATURE_CONTROL:
-        return 1; /* locked: no VMX */
-    case MSR_PLATFORM_INFO:
-        return PLATFORM_INFO;
-    case MSR_MTRR_CAP:
-        return MTRR_CAP;
+    case MSR_DEBUG_CONTROL: return 0;
+    case MSR_FEATURE_CONTROL: return 1; /* locked: no VMX */
+    case MSR_PLATFORM_INFO: return PLATFORM_INFO;
+    case MSR_MTRR_CAP: return MTRR_CAP;
     case MSR_ARCH_CAPABILITIES:
         if (has(cpu, "arch-capabilities"))
             return ARCH_CAPABILITIES;
@@ -158,12 +135,9 @@ uint64_t msr_read(struct interp *cpu, const struct insn *i, uint32_t index)
         if (has(cpu, "mca"))
             return 0; /* no banks: nothing here reports errors */
         break;
-    case MSR_MISC_ENABLE:
-        return cpu->s.misc_enable | MISC_ENABLE_FIXED;
-    case MSR_EFER:
-        return cpu->efer;
-    default:
-        break;
+    case MSR_MISC_ENABLE: return cpu->s.misc_enable | MISC_ENABLE_FIXED;
+    case MSR_EFER: return cpu->efer;
+    default: break;
     }
     unknown(cpu, i, index, "RDMSR");
 }
@@ -190,19 +164,13 @@ static bool storable(uint32_t index, uint64_t value)
     case MSR_CSTAR:
     case MSR_FS_BASE:
     case MSR_GS_BASE:
-    case MSR_KERNEL_GS_BASE:
-        return mmu_canonical(value);
-    case MSR_PAT:
-        return memory_types_valid(value, true);
-    case MSR_MTRR_DEF_TYPE:
-        return !(value & ~0xCFFull) && memory_types_valid(value & 0xFF, false);
+    case MSR_KERNEL_GS_BASE: return mmu_canonical(value);
+    case MSR_PAT: return memory_types_valid(value, true);
+    case MSR_MTRR_DEF_TYPE: return !(value & ~0xCFFull) && memory_types_valid(value & 0xFF, false);
     case MSR_TSC_AUX:
-    case MSR_SFMASK:
-        return !(value >> 32);
-    case MSR_MCG_STATUS:
-        return value == 0;
-    default:
-        break;
+    case MSR_SFMASK: return !(value >> 32);
+    case MSR_MCG_STATUS: return value == 0;
+    default: break;
     }
     if (index >= MSR_MTRR_VARIABLE && index < MSR_MTRR_VARIABLE + 16) {
         uint64_t reserved = ~PHYSICAL_MASK | (index & 1 ? 0x7FFu : 0xF00u);
@@ -248,23 +216,16 @@ void msr_write(struct interp *cpu, const struct insn *i, uint32_t index, uint64_
         return;
     }
     switch (index) {
-    case MSR_TSC:
-        write_tsc_adjust(cpu, cpu->s.tsc_adjust + value - cpu_tsc(cpu, i));
-        return;
+    case MSR_TSC: write_tsc_adjust(cpu, cpu->s.tsc_adjust + value - cpu_tsc(cpu, i)); return;
     case MSR_TSC_ADJUST:
         if (has(cpu, "tsc-adjust")) {
             write_tsc_adjust(cpu, value);
             return;
         }
         break;
-    case MSR_MISC_ENABLE:
-        cpu->s.misc_enable = value & ~MISC_ENABLE_FIXED;
-        return;
-    case MSR_EFER:
-        write_efer(cpu, i, value);
-        return;
-    case MSR_BIOS_UPDATE_TRIGGER:
-        return;
+    case MSR_MISC_ENABLE: cpu->s.misc_enable = value & ~MISC_ENABLE_FIXED; return;
+    case MSR_EFER: write_efer(cpu, i, value); return;
+    case MSR_BIOS_UPDATE_TRIGGER: return;
     case MSR_DEBUG_CONTROL:
         if (value == 0)
             return;
@@ -273,10 +234,8 @@ void msr_write(struct interp *cpu, const struct insn *i, uint32_t index, uint64_
     case MSR_FEATURE_CONTROL:
     case MSR_PLATFORM_INFO:
     case MSR_MTRR_CAP:
-    case MSR_ARCH_CAPABILITIES:
-        refuse(cpu, i);
-    default:
-        break;
+    case MSR_ARCH_CAPABILITIES: refuse(cpu, i);
+    default: break;
     }
     unknown(cpu, i, index, "WRMSR");
 }

@@ -5,7 +5,7 @@
 #include "accel-interp/opcodes.def"
 #undef OP
 
-#define OP(map, opcode, prefix, modrm, mnemonic, operands, forms, feature, flags)                                     \
+#define OP(map, opcode, prefix, modrm, mnemonic, operands, forms, feature, flags)                                      \
     {map, opcode, prefix, modrm, flags, mnemonic, operands, &forms, feature},
 const struct opcode_row opcode_rows[] = {
 #include "accel-interp/opcodes.def"

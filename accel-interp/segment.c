@@ -293,8 +293,8 @@ struct stack stack_of(struct interp *cpu, const struct insn *i, const struct seg
 {
     uint64_t mask = seg->attributes & SEG_DB ? UINT32_MAX : 0xFFFFu;
 
-    return (struct stack){.cpu = cpu, .i = i, .seg = seg, .pointer = pointer & mask, .mask = mask,
-                          .view = mmu_view(cpu, cpl)};
+    return (struct stack){
+        .cpu = cpu, .i = i, .seg = seg, .pointer = pointer & mask, .mask = mask, .view = mmu_view(cpu, cpl)};
 }
 
 struct stack stack_long(struct interp *cpu, const struct insn *i, uint64_t pointer, unsigned cpl)

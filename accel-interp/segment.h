@@ -22,8 +22,17 @@
 
 /* System descriptor types. */
 enum {
-    SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL_GATE16 = 4, SYS_TASK_GATE = 5, SYS_INTERRUPT_GATE16 = 6,
-    SYS_TRAP_GATE16 = 7, SYS_TSS32 = 9, SYS_TSS32_BUSY = 11, SYS_CALL_GATE32 = 12, SYS_INTERRUPT_GATE32 = 14,
+    SYS_TSS16 = 1,
+    SYS_LDT = 2,
+    SYS_TSS16_BUSY = 3,
+    SYS_CALL_GATE16 = 4,
+    SYS_TASK_GATE = 5,
+    SYS_INTERRUPT_GATE16 = 6,
+    SYS_TRAP_GATE16 = 7,
+    SYS_TSS32 = 9,
+    SYS_TSS32_BUSY = 11,
+    SYS_CALL_GATE32 = 12,
+    SYS_INTERRUPT_GATE32 = 14,
     SYS_TRAP_GATE32 = 15
 };
 
@@ -35,17 +44,38 @@ struct descriptor {
     uint16_t attributes;
 };
 
-static inline unsigned desc_type(const struct descriptor *d) { return d->attributes & SEG_TYPE; }
-static inline bool desc_system(const struct descriptor *d) { return !(d->attributes & SEG_S); }
-static inline bool desc_code(const struct descriptor *d) { return (d->attributes & (SEG_S | SEG_CODE)) == (SEG_S | SEG_CODE); }
-static inline bool desc_conforming(const struct descriptor *d) { return desc_code(d) && (d->attributes & SEG_CONFORMING); }
-static inline bool desc_present(const struct descriptor *d) { return d->attributes & SEG_PRESENT; }
-static inline unsigned desc_dpl(const struct descriptor *d) { return SEG_DPL(d->attributes); }
+static inline unsigned desc_type(const struct descriptor *d)
+{
+    return d->attributes & SEG_TYPE;
+}
+static inline bool desc_system(const struct descriptor *d)
+{
+    return !(d->attributes & SEG_S);
+}
+static inline bool desc_code(const struct descriptor *d)
+{
+    return (d->attributes & (SEG_S | SEG_CODE)) == (SEG_S | SEG_CODE);
+}
+static inline bool desc_conforming(const struct descriptor *d)
+{
+    return desc_code(d) && (d->attributes & SEG_CONFORMING);
+}
+static inline bool desc_present(const struct descriptor *d)
+{
+    return d->attributes & SEG_PRESENT;
+}
+static inline unsigned desc_dpl(const struct descriptor *d)
+{
+    return SEG_DPL(d->attributes);
+}
 static inline bool desc_writable_data(const struct descriptor *d)
 {
     return (d->attributes & (SEG_S | SEG_CODE | SEG_WRITABLE)) == (SEG_S | SEG_WRITABLE);
 }
-static inline bool selector_null(uint16_t selector) { return !(selector & 0xFFFCu); }
+static inline bool selector_null(uint16_t selector)
+{
+    return !(selector & 0xFFFCu);
+}
 
 /* Raises with a selector as error code, EXT bit merged. */
 _Noreturn void raise_selector(struct interp *cpu, const struct insn *i, uint8_t vector, uint16_t selector);
@@ -102,7 +132,7 @@ struct stack {
     const struct seg *seg; /* null: 64-bit, flat */
     uint64_t pointer, mask;
     enum tlb_view view;
-    uint16_t error;        /* selector part of #SS */
+    uint16_t error; /* selector part of #SS */
 };
 struct stack stack_current(struct interp *cpu, const struct insn *i);
 struct stack stack_of(struct interp *cpu, const struct insn *i, const struct seg *seg, uint64_t pointer, unsigned cpl);

@@ -96,9 +96,18 @@ static inline __m128i simd_packuswb_mmx(__m128i d, __m128i s)
     __m128i both = _mm_unpacklo_epi64(d, s);
     return _mm_packus_epi16(both, both);
 }
-static inline __m128i simd_punpckhbw_mmx(__m128i d, __m128i s) { return _mm_srli_si128(_mm_unpacklo_epi8(d, s), 8); }
-static inline __m128i simd_punpckhwd_mmx(__m128i d, __m128i s) { return _mm_srli_si128(_mm_unpacklo_epi16(d, s), 8); }
-static inline __m128i simd_punpckhdq_mmx(__m128i d, __m128i s) { return _mm_srli_si128(_mm_unpacklo_epi32(d, s), 8); }
+static inline __m128i simd_punpckhbw_mmx(__m128i d, __m128i s)
+{
+    return _mm_srli_si128(_mm_unpacklo_epi8(d, s), 8);
+}
+static inline __m128i simd_punpckhwd_mmx(__m128i d, __m128i s)
+{
+    return _mm_srli_si128(_mm_unpacklo_epi16(d, s), 8);
+}
+static inline __m128i simd_punpckhdq_mmx(__m128i d, __m128i s)
+{
+    return _mm_srli_si128(_mm_unpacklo_epi32(d, s), 8);
+}
 
 /* Four words of q in the order that control names, two bits each. */
 static inline uint64_t simd_shuffle_words(uint64_t q, uint64_t control)

@@ -22,7 +22,10 @@ _Noreturn void sse_raise_unusable(struct interp *cpu, const struct insn *i);
             sse_raise_unusable(cpu, i);                                                                                \
     } while (0)
 
-static inline bool sse_all_masked(const struct interp *cpu) { return !(~cpu->s.mxcsr & MXCSR_MASKS); }
+static inline bool sse_all_masked(const struct interp *cpu)
+{
+    return !(~cpu->s.mxcsr & MXCSR_MASKS);
+}
 /* For fast functions of arithmetic. */
 static inline bool sse_ready(const struct interp *cpu)
 {
@@ -41,12 +44,30 @@ static inline void xmm_set(struct interp *cpu, unsigned n, __m128i v)
 }
 
 /* Memory operand as the low part of a vector, upper part 0. */
-static inline __m128i host_get_v16(const uint8_t *host) { return _mm_loadu_si128((const __m128i *)(const void *)host); }
-static inline __m128i host_get_v8(const uint8_t *host) { return _mm_cvtsi64_si128((long long)host_get64(host)); }
-static inline __m128i host_get_v4(const uint8_t *host) { return _mm_cvtsi32_si128((int)host_get32(host)); }
-static inline void host_set_v16(uint8_t *host, __m128i v) { _mm_storeu_si128((__m128i *)(void *)host, v); }
-static inline void host_set_v8(uint8_t *host, __m128i v) { host_set64(host, (uint64_t)_mm_cvtsi128_si64(v)); }
-static inline void host_set_v4(uint8_t *host, __m128i v) { host_set32(host, (uint32_t)_mm_cvtsi128_si32(v)); }
+static inline __m128i host_get_v16(const uint8_t *host)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)host);
+}
+static inline __m128i host_get_v8(const uint8_t *host)
+{
+    return _mm_cvtsi64_si128((long long)host_get64(host));
+}
+static inline __m128i host_get_v4(const uint8_t *host)
+{
+    return _mm_cvtsi32_si128((int)host_get32(host));
+}
+static inline void host_set_v16(uint8_t *host, __m128i v)
+{
+    _mm_storeu_si128((__m128i *)(void *)host, v);
+}
+static inline void host_set_v8(uint8_t *host, __m128i v)
+{
+    host_set64(host, (uint64_t)_mm_cvtsi128_si64(v));
+}
+static inline void host_set_v4(uint8_t *host, __m128i v)
+{
+    host_set32(host, (uint32_t)_mm_cvtsi128_si32(v));
+}
 
 /* Slow halves, any state of TLB and alignment. The _aligned ones raise #GP(0). */
 __m128i sse_load16(struct interp *cpu, const struct insn *i, uint64_t linear);
@@ -186,9 +207,18 @@ static inline void sse_store4(struct interp *cpu, const struct insn *i, uint64_t
     SSE_ARITH_MEM(name, fn, kind, tiny, out)
 
 /* Tables. REG.W-dependent ones take two sets. */
-#define SSE_ROW_(name) {name##_reg, name##_m64, name##_m32, name##_seg}
-#define SSE_ROW_MEM_(name) {0, name##_m64, name##_m32, name##_seg}
-#define SSE_ROW_REG_(name) {name##_reg, 0, 0, 0}
+#define SSE_ROW_(name)                                                                                                 \
+    {                                                                                                                  \
+        name##_reg, name##_m64, name##_m32, name##_seg                                                                 \
+    }
+#define SSE_ROW_MEM_(name)                                                                                             \
+    {                                                                                                                  \
+        0, name##_m64, name##_m32, name##_seg                                                                          \
+    }
+#define SSE_ROW_REG_(name)                                                                                             \
+    {                                                                                                                  \
+        name##_reg, 0, 0, 0                                                                                            \
+    }
 #define SSE_FORMS_4_(table, a, b, c, d) const struct insn_forms table = {.fn = {a, b, c, d}}
 #define SSE_FORMS(table, name) SSE_FORMS_4_(table, SSE_ROW_(name), SSE_ROW_(name), SSE_ROW_(name), SSE_ROW_(name))
 #define SSE_FORMS_MEM(table, name)                                                                                     \

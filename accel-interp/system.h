@@ -6,7 +6,10 @@
 #include "accel-interp/exec.h"
 #include "accel-interp/segment.h"
 
-static inline bool in_code64(const struct interp *cpu) { return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64; }
+static inline bool in_code64(const struct interp *cpu)
+{
+    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64;
+}
 
 static inline void require_cpl0(struct interp *cpu, const struct insn *i)
 {
@@ -32,7 +35,10 @@ static inline void reg_set_osize(struct interp *cpu, const struct insn *i, unsig
         cpu->r[n].q = insn_osize(i) == 3 ? value : (uint32_t)value;
 }
 
-static inline bool insn_has_register(const struct insn *i) { return i->modrm >= 0xC0; }
+static inline bool insn_has_register(const struct insn *i)
+{
+    return i->modrm >= 0xC0;
+}
 
 /* An r/m operand of 16 bits. */
 static inline uint16_t rm_read16(struct interp *cpu, const struct insn *i)

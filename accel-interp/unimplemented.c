@@ -21,7 +21,10 @@ struct unimplemented_log *unimplemented_log_create(void)
     return log;
 }
 
-void unimplemented_log_destroy(struct unimplemented_log *log) { free(log); }
+void unimplemented_log_destroy(struct unimplemented_log *log)
+{
+    free(log);
+}
 
 static void name_bytes(char *name, size_t room, const uint8_t *bytes, size_t size_bytes)
 {
@@ -60,7 +63,8 @@ static struct accel_unimplemented *find_entry(struct unimplemented_log *log, con
     return entry;
 }
 
-static void count_name(struct unimplemented_log *log, const char *name, const char *fault, uint64_t icount, uint64_t rip)
+static void count_name(struct unimplemented_log *log, const char *name, const char *fault, uint64_t icount,
+                       uint64_t rip)
 {
     struct accel_unimplemented *entry = find_entry(log, name);
 

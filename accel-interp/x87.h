@@ -16,7 +16,10 @@ bool x87_wait(struct interp *cpu, const struct insn *i);
 /* Only the second half, for MMX (whose #UD and #NM rules differ). */
 bool x87_wait_pending(struct interp *cpu, const struct insn *i);
 
-static inline unsigned x87_top(const struct interp *cpu) { return cpu->x87_top; }
+static inline unsigned x87_top(const struct interp *cpu)
+{
+    return cpu->x87_top;
+}
 static inline void x87_set_top(struct interp *cpu, unsigned top)
 {
     cpu->x87_top = top & 7;

@@ -63,7 +63,7 @@ struct block_executor *block_executor_deferred_create(void);
 void block_executor_destroy(struct block_executor *executor); /* waits for work under way */
 
 struct block_queue_options {
-    uint32_t drive;                  /* index in the machine: in trace events and inputs */
+    uint32_t drive; /* index in the machine: in trace events and inputs */
     enum block_timing timing;
     uint64_t seed;                   /* model */
     struct block_executor *executor; /* host: borrowed */

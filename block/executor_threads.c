@@ -62,8 +62,8 @@ static void perform(struct executor_threads *threads, struct worker *worker, str
     worker->image = job->image;
     pthread_mutex_unlock(&threads->lock);
     enum status status = block_image_perform(job->image, job->op, job->sector, job->sectors, job->data, job->fua);
-    struct input_message message = {.id = INPUT_BLOCK_COMPLETION, .target = job->drive, .a = job->tag,
-                                    .b = (uint64_t)(int64_t)status};
+    struct input_message message = {
+        .id = INPUT_BLOCK_COMPLETION, .target = job->drive, .a = job->tag, .b = (uint64_t)(int64_t)status};
     pthread_mutex_lock(&threads->lock);
     job->status = status;
     job->done = true;

@@ -13,7 +13,7 @@ struct host_file;
 
 /* Regular files and block devices only. Null on failure, with the path and the reason in error. */
 struct host_file *host_file_open(const char *path, bool read_only, struct error *error);
-void host_file_close(struct host_file *file); /* null allowed; no flush */
+void host_file_close(struct host_file *file);                /* null allowed; no flush */
 uint64_t host_file_size_bytes(const struct host_file *file); /* when it was opened */
 const char *host_file_path(const struct host_file *file);
 

@@ -34,15 +34,11 @@ enum status block_image_perform(struct block_image *image, enum trace_block_op o
         if (status)
             memset(data, 0, (size_t)sectors * BLOCK_SECTOR_BYTES);
         break;
-    case TRACE_BLOCK_WRITE:
-        status = image->ops->write(image, sector, sectors, data, fua);
-        break;
-    case TRACE_BLOCK_FLUSH:
-        status = image->ops->flush(image);
-        break;
+    case TRACE_BLOCK_WRITE: status = image->ops->write(image, sector, sectors, data, fua); break;
+    case TRACE_BLOCK_FLUSH: status = image->ops->flush(image); break;
     case TRACE_BLOCK_DISCARD:
-        status = image->ops->discard ? image->ops->discard(image, sector, sectors)
-                                     : write_zeros(image, sector, sectors);
+        status =
+            image->ops->discard ? image->ops->discard(image, sector, sectors) : write_zeros(image, sector, sectors);
         break;
     }
     return status;

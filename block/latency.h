@@ -6,9 +6,9 @@
 #include "core/state.h"
 #include "core/trace.h"
 
-#define BLOCK_LATENCY_STATE(S, A, N, T) \
-    S(T, uint64_t, generator)           \
-    S(T, uint64_t, head_sector)         \
+#define BLOCK_LATENCY_STATE(S, A, N, T)                                                                                \
+    S(T, uint64_t, generator)                                                                                          \
+    S(T, uint64_t, head_sector)                                                                                        \
     S(T, uint64_t, unflushed_sectors)
 
 struct block_latency {

@@ -83,9 +83,9 @@ static bool chunk_has(const struct overlay_chunk *chunk, uint32_t sector)
 static enum status base_read(struct overlay_image *overlay, uint64_t sector, uint32_t sectors, uint8_t *out)
 {
     uint64_t base_sectors = overlay->base ? overlay->base->size_sectors : 0;
-    uint32_t there = sector >= base_sectors              ? 0
-                     : base_sectors - sector < sectors   ? (uint32_t)(base_sectors - sector)
-                                                         : sectors;
+    uint32_t there = sector >= base_sectors            ? 0
+                     : base_sectors - sector < sectors ? (uint32_t)(base_sectors - sector)
+                                                       : sectors;
     memset(out + (size_t)there * BLOCK_SECTOR_BYTES, 0, (size_t)(sectors - there) * BLOCK_SECTOR_BYTES);
     return there ? overlay->base->ops->read(overlay->base, sector, there, out) : STATUS_OK;
 }

@@ -23,16 +23,16 @@
 
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_RUNNING, SLOT_STATES };
 
-#define SLOT_STATE(S, A, N, T)  \
-    S(T, uint8_t, state)        \
-    S(T, uint8_t, op)           \
-    S(T, bool, fua)             \
-    S(T, bool, abandoned)       \
-    S(T, int32_t, refused)      \
-    S(T, uint32_t, tag)         \
-    S(T, uint32_t, sectors)     \
-    S(T, uint64_t, sector)      \
-    S(T, uint64_t, due_ns)      \
+#define SLOT_STATE(S, A, N, T)                                                                                         \
+    S(T, uint8_t, state)                                                                                               \
+    S(T, uint8_t, op)                                                                                                  \
+    S(T, bool, fua)                                                                                                    \
+    S(T, bool, abandoned)                                                                                              \
+    S(T, int32_t, refused)                                                                                             \
+    S(T, uint32_t, tag)                                                                                                \
+    S(T, uint32_t, sectors)                                                                                            \
+    S(T, uint64_t, sector)                                                                                             \
+    S(T, uint64_t, due_ns)                                                                                             \
     S(T, uint64_t, data_hash)
 
 struct slot {
@@ -44,9 +44,9 @@ struct slot {
 };
 STATE_TABLE(slot_fields, struct slot, SLOT_STATE);
 
-#define DRIVE_STATE(S, A, N, T)                                    \
-    S(T, uint32_t, next_tag)                                       \
-    N(T, struct block_latency, latency, 1, block_latency_fields)   \
+#define DRIVE_STATE(S, A, N, T)                                                                                        \
+    S(T, uint32_t, next_tag)                                                                                           \
+    N(T, struct block_latency, latency, 1, block_latency_fields)                                                       \
     N(T, struct slot, slot, BLOCK_PENDING_MAX, slot_fields)
 
 struct block_drive {
@@ -152,8 +152,13 @@ static bool slot_timed(const struct block_drive *drive, const struct slot *slot)
 static void trace_slot(struct block_drive *drive, const struct slot *slot, enum trace_kind kind, uint64_t value,
                        enum status status)
 {
-    struct trace_event event = {.kind = kind, .address = slot->sector, .value = value, .sectors = slot->sectors,
-                                .drive = drive->options.drive, .tag = slot->tag, .op = slot->op,
+    struct trace_event event = {.kind = kind,
+                                .address = slot->sector,
+                                .value = value,
+                                .sectors = slot->sectors,
+                                .drive = drive->options.drive,
+                                .tag = slot->tag,
+                                .op = slot->op,
                                 .status = (int32_t)status};
     machine_trace(drive->device.machine, &event);
 }
@@ -173,8 +178,12 @@ static void arm_timer(struct block_drive *drive)
 
 static void start_job(struct block_drive *drive, struct slot *slot)
 {
-    slot->job = (struct block_job){.image = drive->image, .op = (enum trace_block_op)slot->op, .sector = slot->sector,
-                                   .sectors = slot->sectors, .fua = slot->fua, .drive = drive->options.drive,
+    slot->job = (struct block_job){.image = drive->image,
+                                   .op = (enum trace_block_op)slot->op,
+                                   .sector = slot->sector,
+                                   .sectors = slot->sectors,
+                                   .fua = slot->fua,
+                                   .drive = drive->options.drive,
                                    .tag = slot->tag};
     if (carries_data(slot->op))
         slot->job.data = slot_buffer(slot, slot_bytes(slot));
@@ -277,8 +286,8 @@ static void finish_model(struct block_drive *drive, struct slot *slot)
     if (slot->op == TRACE_BLOCK_READ)
         data = slot->request ? slot->request->data : slot_buffer(slot, slot_bytes(slot));
     CHECK(data || !carries_data(slot->op));
-    enum status outcome = block_image_perform(drive->image, (enum trace_block_op)slot->op, slot->sector, slot->sectors,
-                                              data, slot->fua);
+    enum status outcome =
+        block_image_perform(drive->image, (enum trace_block_op)slot->op, slot->sector, slot->sectors, data, slot->fua);
     enum status status = outcome_of(machine_pull(drive->device.machine, INPUT_IO_STATUS, fetch_outcome, &outcome));
     if (slot->op == TRACE_BLOCK_READ && status)
         memset(data, 0, slot_bytes(slot));

@@ -31,8 +31,8 @@ enum accel_exit {
 
 /* What was not done as a real CPU does it, named in the run's summary. */
 struct accel_unimplemented {
-    char name[48];  /* mnemonic by capstone, or bytes; RDMSR or WRMSR and the number */
-    char fault[8];  /* what the guest got for it: "#UD", "#GP" */
+    char name[48]; /* mnemonic by capstone, or bytes; RDMSR or WRMSR and the number */
+    char fault[8]; /* what the guest got for it: "#UD", "#GP" */
     uint64_t count;
     uint64_t first_icount;
     uint64_t first_rip;

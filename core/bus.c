@@ -17,7 +17,7 @@ struct bus_mapping {
     void *opaque;
     const char *name;
     unsigned max_size; /* of one access, bytes */
-    uint64_t order; /* of being enabled: the highest wins */
+    uint64_t order;    /* of being enabled: the highest wins */
     bool mmio, enabled;
     struct bus_mapping *next;
 };
@@ -79,8 +79,14 @@ static struct bus_mapping *map(struct bus *bus, bool mmio, uint64_t base, uint64
 {
     struct bus_mapping *mapping = calloc(1, sizeof *mapping);
     CHECK(mapping && size);
-    *mapping = (struct bus_mapping){.bus = bus, .base = base, .size = size, .ops = ops, .opaque = opaque,
-                                    .name = name, .mmio = mmio, .next = bus->first,
+    *mapping = (struct bus_mapping){.bus = bus,
+                                    .base = base,
+                                    .size = size,
+                                    .ops = ops,
+                                    .opaque = opaque,
+                                    .name = name,
+                                    .mmio = mmio,
+                                    .next = bus->first,
                                     .max_size = ops->max_size_bytes ? ops->max_size_bytes : IO_DEFAULT_MAX_SIZE};
     bus->first = mapping;
     bus_mapping_set(mapping, base, true);

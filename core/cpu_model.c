@@ -72,7 +72,7 @@ static const struct feature {
 
 /* A cache of leaf 4. */
 #define CACHE_EAX(type, level) ((type) | ((level) << 5) | (1u << 8))
-#define CACHE_EBX(ways, line) (((line) - 1) | (((ways) - 1) << 22))
+#define CACHE_EBX(ways, line) (((line)-1) | (((ways)-1) << 22))
 
 static void add(struct cpu_model *model, struct cpu_model_leaf leaf)
 {
@@ -92,8 +92,11 @@ static void add_brand(struct cpu_model *model)
 
     for (uint32_t n = 0; n < 3; n++) {
         const char *part = brand + 16 * n;
-        add(model, (struct cpu_model_leaf){.leaf = 0x80000002u + n, .eax = text(part), .ebx = text(part + 4),
-                                           .ecx = text(part + 8), .edx = text(part + 12)});
+        add(model, (struct cpu_model_leaf){.leaf = 0x80000002u + n,
+                                           .eax = text(part),
+                                           .ebx = text(part + 4),
+                                           .ecx = text(part + 8),
+                                           .edx = text(part + 12)});
     }
 }
 
@@ -105,9 +108,12 @@ static void add_caches(struct cpu_model *model)
     uint32_t n;
 
     for (n = 0; n < sizeof caches / sizeof caches[0]; n++) {
-        add(model, (struct cpu_model_leaf){.leaf = 4, .subleaf = n, .has_subleaf = true,
+        add(model, (struct cpu_model_leaf){.leaf = 4,
+                                           .subleaf = n,
+                                           .has_subleaf = true,
                                            .eax = CACHE_EAX(caches[n].type, caches[n].level),
-                                           .ebx = CACHE_EBX(caches[n].ways, 64u), .ecx = caches[n].sets - 1});
+                                           .ebx = CACHE_EBX(caches[n].ways, 64u),
+                                           .ecx = caches[n].sets - 1});
     }
     add(model, (struct cpu_model_leaf){.leaf = 4, .subleaf = n, .has_subleaf = true});
 }
@@ -117,8 +123,8 @@ static void add_leaves(struct cpu_model *model)
 {
     uint32_t mhz = (uint32_t)(VTIME_TSC_HZ / HZ_PER_MHZ);
 
-    add(model, (struct cpu_model_leaf){.leaf = 0, .eax = LEAF_BASIC_MAX, .ebx = text("Genu"), .ecx = text("ntel"),
-                                       .edx = text("ineI")});
+    add(model, (struct cpu_model_leaf){
+                   .leaf = 0, .eax = LEAF_BASIC_MAX, .ebx = text("Genu"), .ecx = text("ntel"), .edx = text("ineI")});
     add(model, (struct cpu_model_leaf){.leaf = 1, .eax = SIGNATURE, .ebx = (8u << 8) | (1u << 16)});
     add(model, (struct cpu_model_leaf){.leaf = 2, .eax = 0x00FFFF01u}); /* "see leaf 4" */
     add_caches(model);
@@ -126,8 +132,11 @@ static void add_leaves(struct cpu_model *model)
     add(model, (struct cpu_model_leaf){.leaf = 7, .subleaf = 0, .has_subleaf = true});
     add(model, (struct cpu_model_leaf){.leaf = 0x15, .eax = 1, .ebx = 1, .ecx = (uint32_t)VTIME_TSC_HZ});
     add(model, (struct cpu_model_leaf){.leaf = 0x16, .eax = mhz, .ebx = mhz, .ecx = 100});
-    add(model, (struct cpu_model_leaf){.leaf = LEAF_HYPERVISOR, .eax = LEAF_HYPERVISOR, .ebx = text("vmrr"),
-                                       .ecx = text("vmrr"), .edx = text("vmrr")});
+    add(model, (struct cpu_model_leaf){.leaf = LEAF_HYPERVISOR,
+                                       .eax = LEAF_HYPERVISOR,
+                                       .ebx = text("vmrr"),
+                                       .ecx = text("vmrr"),
+                                       .edx = text("vmrr")});
     add(model, (struct cpu_model_leaf){.leaf = 0x80000000u, .eax = LEAF_EXTENDED_MAX});
     add(model, (struct cpu_model_leaf){.leaf = 0x80000001u});
     add_brand(model);

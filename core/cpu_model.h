@@ -10,7 +10,7 @@
 
 struct cpu_model_leaf {
     uint32_t leaf;
-    uint32_t subleaf;     /* meaningful when has_subleaf */
+    uint32_t subleaf; /* meaningful when has_subleaf */
     bool has_subleaf;
     uint32_t eax, ebx, ecx, edx;
 };

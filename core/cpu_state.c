@@ -18,8 +18,8 @@ void cpu_state_reset(struct cpu_state *state)
     state->rflags = 0x2;
     for (int index = 0; index < 8; index++)
         state->segment[index] = (struct cpu_segment){.attributes = 0x93, .limit = 0xFFFF};
-    state->segment[CPU_CS] = (struct cpu_segment){.selector = 0xF000, .attributes = 0x9B, .limit = 0xFFFF,
-                                                  .base = 0xFFFF0000};
+    state->segment[CPU_CS] =
+        (struct cpu_segment){.selector = 0xF000, .attributes = 0x9B, .limit = 0xFFFF, .base = 0xFFFF0000};
     state->segment[CPU_LDTR].attributes = 0x82;
     state->segment[CPU_TR].attributes = 0x8B;
     state->gdtr_limit = 0xFFFF;

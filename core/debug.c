@@ -45,10 +45,13 @@ void debug_print_registers(struct machine *machine, FILE *out)
     accel->ops->get_state(accel, &state);
     for (int n = 0; n < 16; n++)
         fprintf(out, "%-3s %016" PRIx64 "%c", gpr[n], state.gpr[n], n % 4 == 3 ? '\n' : ' ');
-    fprintf(out, "rip %016" PRIx64 " rflags %08" PRIx64 " cr0 %08" PRIx64 " cr2 %016" PRIx64 " cr3 %09" PRIx64
-                 " cr4 %06" PRIx64 " efer %04" PRIx64 "%s\n",
+    fprintf(out,
+            "rip %016" PRIx64 " rflags %08" PRIx64 " cr0 %08" PRIx64 " cr2 %016" PRIx64 " cr3 %09" PRIx64
+            " cr4 %06" PRIx64 " efer %04" PRIx64 "%s\n",
             state.rip, state.rflags, state.cr0, state.cr2, state.cr3, state.cr4, state.efer,
-            state.shutdown ? " shutdown" : state.halted ? " halted" : "");
+            state.shutdown ? " shutdown"
+            : state.halted ? " halted"
+                           : "");
     for (int n = 0; n < 8; n++)
         fprintf(out, "%-4s %04x base %016" PRIx64 " limit %08x attr %04x%c", segment[n], state.segment[n].selector,
                 state.segment[n].base, state.segment[n].limit, state.segment[n].attributes, n % 2 ? '\n' : ' ');

@@ -14,13 +14,13 @@ struct machine;
 struct device;
 
 struct device_class {
-    const char *name;                 /* "pit_8254" */
-    uint32_t version;                 /* of the field list; written beside saved state */
-    size_t size;                      /* of the chip's struct, whose first member is struct device */
-    const struct state_field *fields; /* offsets within the chip's struct */
-    void (*reset)(struct device *device);      /* power-on and reset state */
-    void (*post_load)(struct device *device);  /* may be null: rebuild what is derived, re-arm timers */
-    void (*destroy)(struct device *device);    /* may be null: free what create allocated, not the struct */
+    const char *name;                         /* "pit_8254" */
+    uint32_t version;                         /* of the field list; written beside saved state */
+    size_t size;                              /* of the chip's struct, whose first member is struct device */
+    const struct state_field *fields;         /* offsets within the chip's struct */
+    void (*reset)(struct device *device);     /* power-on and reset state */
+    void (*post_load)(struct device *device); /* may be null: rebuild what is derived, re-arm timers */
+    void (*destroy)(struct device *device);   /* may be null: free what create allocated, not the struct */
 };
 
 struct device {

@@ -39,8 +39,8 @@ struct input;
 struct input_ops {
     /* The value of a PULL row. fetch(opaque) makes the live value; a replay never calls it. A null fetch: the live
      * implementation has the source itself (WALL_CLOCK, ENTROPY). */
-    uint64_t (*pull)(struct input *input, enum input_id id, struct position position,
-                     uint64_t (*fetch)(void *opaque), void *opaque);
+    uint64_t (*pull)(struct input *input, enum input_id id, struct position position, uint64_t (*fetch)(void *opaque),
+                     void *opaque);
     /* The next message to deliver at this position, in order; false for none. The run loop asks once a position (until
      * false), after the timers due have fired. */
     bool (*next)(struct input *input, struct position position, struct input_message *message);
@@ -76,7 +76,7 @@ struct input_live_options {
     bool pace; /* a halted guest waits in host time for its next timer (a person types), instead of skipping at once */
     uint64_t (*wall_clock_seconds)(void *opaque); /* null: the host's; set by -rtc base=... */
     void *opaque;
-    bool entropy_seeded;   /* ENTROPY from a generator started with entropy_seed, so that the same start gives the same */
+    bool entropy_seeded; /* ENTROPY from a generator started with entropy_seed, so that the same start gives the same */
     uint64_t entropy_seed; /* run; else from the host */
 };
 struct input *input_live_create(const struct input_live_options *options);

@@ -199,8 +199,8 @@ static void live_destroy(struct input *input)
 
 struct input *input_live_create(const struct input_live_options *options)
 {
-    static const struct input_ops ops = {.pull = live_pull, .next = live_next, .horizon = live_horizon,
-                                         .wait = live_wait, .destroy = live_destroy};
+    static const struct input_ops ops = {
+        .pull = live_pull, .next = live_next, .horizon = live_horizon, .wait = live_wait, .destroy = live_destroy};
     struct input_live *live = calloc(1, sizeof *live);
     CHECK(live);
     live->input.ops = &ops;

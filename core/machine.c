@@ -12,8 +12,8 @@ STATE_TABLE(machine_fields, struct machine, MACHINE_STATE);
 const char *machine_stop_name(enum machine_stop stop)
 {
     static const char *const names[MACHINE_STOP_COUNT] = {
-        "running",   "power-off", "reset",   "debug-exit", "shutdown", "limit",
-        "interrupt", "idle",      "diverged", "error",     "debug",
+        "running",   "power-off", "reset",    "debug-exit", "shutdown", "limit",
+        "interrupt", "idle",      "diverged", "error",      "debug",
     };
     return stop < MACHINE_STOP_COUNT ? names[stop] : "unknown";
 }
@@ -82,16 +82,46 @@ void machine_add_device(struct machine *machine, struct device *device)
     machine->last_device = &device->next;
 }
 
-void machine_set_cpu_link(struct machine *machine, struct cpu_link link) { machine->cpu_link = link; }
-struct cpu_link machine_cpu_link(const struct machine *machine) { return machine->cpu_link; }
-uint64_t machine_ram_bytes(const struct machine *machine) { return machine->options.ram_bytes; }
-struct memory *machine_memory(struct machine *machine) { return machine->memory; }
-struct bus *machine_bus(struct machine *machine) { return machine->bus; }
-struct accel *machine_accel(struct machine *machine) { return machine->accel; }
-struct vtime_queue *machine_vtime(struct machine *machine) { return machine->vtime; }
-const struct cpu_model *machine_cpu_model(const struct machine *machine) { return &machine->options.cpu; }
-struct device *machine_device_first(struct machine *machine) { return machine->first_device; }
-int machine_exit_code(const struct machine *machine) { return machine->exit_code; }
+void machine_set_cpu_link(struct machine *machine, struct cpu_link link)
+{
+    machine->cpu_link = link;
+}
+struct cpu_link machine_cpu_link(const struct machine *machine)
+{
+    return machine->cpu_link;
+}
+uint64_t machine_ram_bytes(const struct machine *machine)
+{
+    return machine->options.ram_bytes;
+}
+struct memory *machine_memory(struct machine *machine)
+{
+    return machine->memory;
+}
+struct bus *machine_bus(struct machine *machine)
+{
+    return machine->bus;
+}
+struct accel *machine_accel(struct machine *machine)
+{
+    return machine->accel;
+}
+struct vtime_queue *machine_vtime(struct machine *machine)
+{
+    return machine->vtime;
+}
+const struct cpu_model *machine_cpu_model(const struct machine *machine)
+{
+    return &machine->options.cpu;
+}
+struct device *machine_device_first(struct machine *machine)
+{
+    return machine->first_device;
+}
+int machine_exit_code(const struct machine *machine)
+{
+    return machine->exit_code;
+}
 
 struct device *machine_device_find(struct machine *machine, const char *id)
 {
@@ -134,12 +164,30 @@ uint64_t machine_tsc(const struct machine *machine)
 
 /* ---- wires into the CPU ---- */
 
-const volatile uint32_t *machine_attention(const struct machine *machine) { return &machine->attention; }
-bool machine_intr_pending(const struct machine *machine) { return machine->attention & ATTENTION_INTR; }
-bool machine_request_pending(const struct machine *machine) { return machine->attention & ATTENTION_REQUEST; }
-void machine_request_attention(struct machine *machine) { machine->attention |= ATTENTION_REQUEST; }
-bool machine_a20(const struct machine *machine) { return machine->a20; }
-void machine_set_ferr_line(struct machine *machine, struct irq_line line) { machine->ferr_line = line; }
+const volatile uint32_t *machine_attention(const struct machine *machine)
+{
+    return &machine->attention;
+}
+bool machine_intr_pending(const struct machine *machine)
+{
+    return machine->attention & ATTENTION_INTR;
+}
+bool machine_request_pending(const struct machine *machine)
+{
+    return machine->attention & ATTENTION_REQUEST;
+}
+void machine_request_attention(struct machine *machine)
+{
+    machine->attention |= ATTENTION_REQUEST;
+}
+bool machine_a20(const struct machine *machine)
+{
+    return machine->a20;
+}
+void machine_set_ferr_line(struct machine *machine, struct irq_line line)
+{
+    machine->ferr_line = line;
+}
 
 void machine_set_intr(struct machine *machine, bool level)
 {
@@ -201,8 +249,8 @@ void machine_trace_access(struct machine *machine, enum trace_kind kind, uint64_
 {
     struct position position = machine_position(machine);
     struct trace_event *kept = &machine->last[machine->last_count++ % MACHINE_LAST_EVENTS];
-    *kept = (struct trace_event){.kind = kind, .position = position, .address = address, .value = value,
-                                 .size_bytes = size_bytes};
+    *kept = (struct trace_event){
+        .kind = kind, .position = position, .address = address, .value = value, .size_bytes = size_bytes};
     if (machine->options.trace.ops)
         machine->options.trace.ops->emit(machine->options.trace.opaque, kept);
 }

@@ -35,19 +35,19 @@ enum machine_stop {
     MACHINE_STOP_IDLE,       /* halted with interrupts off and nothing due, for ever */
     MACHINE_STOP_DIVERGED,   /* a trace sink or input asked for it with machine_fail */
     MACHINE_STOP_ERROR,
-    MACHINE_STOP_DEBUG,      /* core/debug.h */
+    MACHINE_STOP_DEBUG, /* core/debug.h */
     MACHINE_STOP_COUNT
 };
 const char *machine_stop_name(enum machine_stop stop);
 
 struct machine_options {
-    uint64_t ram_bytes;              /* multiple of 1 MiB, 1 MiB .. MEMORY_RAM_MAX_BYTES */
+    uint64_t ram_bytes; /* multiple of 1 MiB, 1 MiB .. MEMORY_RAM_MAX_BYTES */
     struct cpu_model cpu;
-    struct input *input;             /* borrowed */
-    struct trace_sink trace;         /* borrowed */
-    uint64_t checkpoint_steps;       /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
+    struct input *input;       /* borrowed */
+    struct trace_sink trace;   /* borrowed */
+    uint64_t checkpoint_steps; /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
     bool no_reboot;
-    bool digests;                    /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
+    bool digests; /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
 };
 
 struct machine *machine_create(const struct machine_options *options, struct error *error);
@@ -73,7 +73,7 @@ uint64_t machine_tsc(const struct machine *machine); /* virtual time in TSC tick
 /* For accel run: where to stop (may shrink during a device call), the INTR pin, and requests. */
 uint64_t machine_stop_icount(const struct machine *machine);
 bool machine_intr_pending(const struct machine *machine);
-bool machine_nmi_take(struct machine *machine);  /* an NMI has arrived: takes it */
+bool machine_nmi_take(struct machine *machine);              /* an NMI has arrived: takes it */
 bool machine_request_pending(const struct machine *machine); /* stop, reset or INIT requested: leave run */
 /* One flag word that is nonzero if any of intr, nmi, request is pending: what a fast path tests. */
 const volatile uint32_t *machine_attention(const struct machine *machine);

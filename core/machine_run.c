@@ -266,6 +266,6 @@ void machine_finish(struct machine *machine, enum machine_stop stop)
     machine->finished = true;
     if (machine->options.digests)
         trace_checkpoint(machine);
-    machine_trace(machine, &(struct trace_event){.kind = TRACE_END, .address = stop,
-                                                 .value = machine_digest_all(machine)});
+    machine_trace(machine,
+                  &(struct trace_event){.kind = TRACE_END, .address = stop, .value = machine_digest_all(machine)});
 }

@@ -85,8 +85,8 @@ struct memory_block *memory_add_block(struct memory *memory, const char *name, u
         free(block->page_flags);
         free(block->page_hash);
         free(block);
-        error_set(error, "%llu bytes of guest memory (%s): the host has not that much",
-                  (unsigned long long)size_bytes, name);
+        error_set(error, "%llu bytes of guest memory (%s): the host has not that much", (unsigned long long)size_bytes,
+                  name);
         return NULL;
     }
     if (size_bytes >= HUGE_PAGE_BYTES)
@@ -189,8 +189,14 @@ struct memory_map *memory_map_block(struct memory *memory, uint64_t gpa, uint64_
     CHECK(size_bytes && block_offset <= block->size_bytes && size_bytes <= block->size_bytes - block_offset);
     struct memory_map *map = calloc(1, sizeof *map);
     CHECK(map);
-    *map = (struct memory_map){.block = block, .gpa = gpa, .size = size_bytes, .offset = block_offset, .kind = kind,
-                               .priority = priority, .order = memory->map_count++, .enabled = true,
+    *map = (struct memory_map){.block = block,
+                               .gpa = gpa,
+                               .size = size_bytes,
+                               .offset = block_offset,
+                               .kind = kind,
+                               .priority = priority,
+                               .order = memory->map_count++,
+                               .enabled = true,
                                .next = memory->first_map};
     memory->first_map = map;
     changed(memory);
@@ -313,12 +319,30 @@ static void write_le(struct memory *memory, uint64_t gpa, uint64_t value, unsign
     memory_write(memory, gpa, bytes, size_bytes);
 }
 
-uint16_t memory_read_u16(struct memory *memory, uint64_t gpa) { return (uint16_t)read_le(memory, gpa, 2); }
-uint32_t memory_read_u32(struct memory *memory, uint64_t gpa) { return (uint32_t)read_le(memory, gpa, 4); }
-uint64_t memory_read_u64(struct memory *memory, uint64_t gpa) { return read_le(memory, gpa, 8); }
-void memory_write_u16(struct memory *memory, uint64_t gpa, uint16_t value) { write_le(memory, gpa, value, 2); }
-void memory_write_u32(struct memory *memory, uint64_t gpa, uint32_t value) { write_le(memory, gpa, value, 4); }
-void memory_write_u64(struct memory *memory, uint64_t gpa, uint64_t value) { write_le(memory, gpa, value, 8); }
+uint16_t memory_read_u16(struct memory *memory, uint64_t gpa)
+{
+    return (uint16_t)read_le(memory, gpa, 2);
+}
+uint32_t memory_read_u32(struct memory *memory, uint64_t gpa)
+{
+    return (uint32_t)read_le(memory, gpa, 4);
+}
+uint64_t memory_read_u64(struct memory *memory, uint64_t gpa)
+{
+    return read_le(memory, gpa, 8);
+}
+void memory_write_u16(struct memory *memory, uint64_t gpa, uint16_t value)
+{
+    write_le(memory, gpa, value, 2);
+}
+void memory_write_u32(struct memory *memory, uint64_t gpa, uint32_t value)
+{
+    write_le(memory, gpa, value, 4);
+}
+void memory_write_u64(struct memory *memory, uint64_t gpa, uint64_t value)
+{
+    write_le(memory, gpa, value, 8);
+}
 
 uint64_t memory_ram_bytes(const struct memory *memory)
 {

@@ -45,9 +45,9 @@ struct memory_map; /* handle of one mapping */
 
 /* What lies at a guest physical page. host is null for MMIO and for nothing. */
 struct memory_page {
-    uint8_t *host;       /* of the page's first byte */
-    uint8_t *flags;      /* its page_flags byte */
-    bool writable;       /* false: reads go to host, writes to the bus (ROM) */
+    uint8_t *host;  /* of the page's first byte */
+    uint8_t *flags; /* its page_flags byte */
+    bool writable;  /* false: reads go to host, writes to the bus (ROM) */
 };
 
 struct memory *memory_create(struct machine *machine);

@@ -13,8 +13,18 @@ static uint64_t element_get(const uint8_t *bytes, uint32_t size)
     uint64_t value = 0;
     switch (size) {
     case 1: return bytes[0];
-    case 2: { uint16_t v; memcpy(&v, bytes, 2); value = v; break; }
-    case 4: { uint32_t v; memcpy(&v, bytes, 4); value = v; break; }
+    case 2: {
+        uint16_t v;
+        memcpy(&v, bytes, 2);
+        value = v;
+        break;
+    }
+    case 4: {
+        uint32_t v;
+        memcpy(&v, bytes, 4);
+        value = v;
+        break;
+    }
     case 8: memcpy(&value, bytes, 8); break;
     default: CHECK(!"state element of 1, 2, 4 or 8 bytes");
     }
@@ -25,8 +35,16 @@ static void element_set(uint8_t *bytes, uint32_t size, uint64_t value)
 {
     switch (size) {
     case 1: bytes[0] = (uint8_t)value; break;
-    case 2: { uint16_t v = (uint16_t)value; memcpy(bytes, &v, 2); break; }
-    case 4: { uint32_t v = (uint32_t)value; memcpy(bytes, &v, 4); break; }
+    case 2: {
+        uint16_t v = (uint16_t)value;
+        memcpy(bytes, &v, 2);
+        break;
+    }
+    case 4: {
+        uint32_t v = (uint32_t)value;
+        memcpy(bytes, &v, 4);
+        break;
+    }
     case 8: memcpy(bytes, &value, 8); break;
     default: CHECK(!"state element of 1, 2, 4 or 8 bytes");
     }

@@ -42,7 +42,7 @@ struct state_field {
 #define STATE_MEMBER_N_(T, type, name, n, table) type name[n];
 #define STATE_MEMBERS(LIST) LIST(STATE_MEMBER_S_, STATE_MEMBER_A_, STATE_MEMBER_N_, unused)
 
-#define STATE_IS_BOOL_(type) _Generic((type)0, bool: true, default: false)
+#define STATE_IS_BOOL_(type) _Generic((type)0, bool : true, default : false)
 #define STATE_ROW_S_(T, type, name)                                                                                    \
     {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), 1, NULL, STATE_IS_BOOL_(type)},
 #define STATE_ROW_A_(T, type, name, n)                                                                                 \
@@ -50,7 +50,8 @@ struct state_field {
 #define STATE_ROW_N_(T, type, name, n, table)                                                                          \
     {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), table, false},
 #define STATE_TABLE(var, T, LIST)                                                                                      \
-    static const struct state_field var[] = {LIST(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, T){NULL, 0, 0, 0, NULL, false}}
+    static const struct state_field var[] = {                                                                          \
+        LIST(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, T){NULL, 0, 0, 0, NULL, false}}
 
 /* Bytes that state_save writes. */
 size_t state_size(const struct state_field *fields);

@@ -16,12 +16,12 @@ enum status {
     STATUS_UNSUPPORTED = -3, /* valid, but not something this build can do */
     STATUS_INVALID = -4,     /* an option or argument out of range */
     STATUS_NO_MEMORY = -5,
-    STATUS_NO_SPACE = -6,    /* a host file system is full */
+    STATUS_NO_SPACE = -6, /* a host file system is full */
     STATUS_NOT_FOUND = -7,
-    STATUS_DIVERGED = -8,    /* the run left its journal */
-    STATUS_TORN = -9,        /* a journal ends in the middle of a frame */
+    STATUS_DIVERGED = -8, /* the run left its journal */
+    STATUS_TORN = -9,     /* a journal ends in the middle of a frame */
     STATUS_READ_ONLY = -10,
-    STATUS_END = -11,        /* nothing more to read */
+    STATUS_END = -11, /* nothing more to read */
     STATUS_INTERRUPTED = -12,
 };
 

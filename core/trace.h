@@ -10,19 +10,19 @@
 #include <stdint.h>
 
 enum trace_kind {
-    TRACE_PIO_READ = 1,      /* address: port, size_bytes, value */
+    TRACE_PIO_READ = 1, /* address: port, size_bytes, value */
     TRACE_PIO_WRITE,
-    TRACE_MMIO_READ,         /* address: gpa, size_bytes, value */
+    TRACE_MMIO_READ, /* address: gpa, size_bytes, value */
     TRACE_MMIO_WRITE,
-    TRACE_IRQ,               /* the CPU accepts an interrupt; value: vector (NMI: 2) */
-    TRACE_HALT,              /* value: ns skipped from this position's virtual time to the wake-up or the next stop */
-    TRACE_BLOCK_REQUEST,     /* drive, tag, op, sector, sectors; value: XXH3-64 of the data of a write, else 0 */
-    TRACE_BLOCK_COMPLETION,  /* drive, tag, op, sector, sectors, status; value: XXH3-64 of the data of a read, else 0 */
-    TRACE_HOST_WRITE,        /* drive, tag: a write or flush that reached the image; sector, sectors */
-    TRACE_DIGEST,            /* value: chained digest of CPU and devices, at each multiple of MACHINE_SLICE_STEPS */
-    TRACE_CHECKPOINT,        /* value: digest of memory (memory_digest); address: digest of CPU and devices */
-    TRACE_RESET,             /* machine reset */
-    TRACE_END,               /* the run ended; address: enum machine_stop; value: digest of everything */
+    TRACE_IRQ,              /* the CPU accepts an interrupt; value: vector (NMI: 2) */
+    TRACE_HALT,             /* value: ns skipped from this position's virtual time to the wake-up or the next stop */
+    TRACE_BLOCK_REQUEST,    /* drive, tag, op, sector, sectors; value: XXH3-64 of the data of a write, else 0 */
+    TRACE_BLOCK_COMPLETION, /* drive, tag, op, sector, sectors, status; value: XXH3-64 of the data of a read, else 0 */
+    TRACE_HOST_WRITE,       /* drive, tag: a write or flush that reached the image; sector, sectors */
+    TRACE_DIGEST,           /* value: chained digest of CPU and devices, at each multiple of MACHINE_SLICE_STEPS */
+    TRACE_CHECKPOINT,       /* value: digest of memory (memory_digest); address: digest of CPU and devices */
+    TRACE_RESET,            /* machine reset */
+    TRACE_END,              /* the run ended; address: enum machine_stop; value: digest of everything */
     TRACE_KIND_COUNT
 };
 
@@ -37,8 +37,8 @@ struct trace_event {
     uint32_t sectors;    /* of a block event */
     uint32_t drive;
     uint32_t tag;
-    uint32_t op;         /* enum trace_block_op */
-    int32_t status;      /* 0 or a negative enum status */
+    uint32_t op;    /* enum trace_block_op */
+    int32_t status; /* 0 or a negative enum status */
 };
 
 struct trace_sink_ops {

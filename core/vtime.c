@@ -64,8 +64,8 @@ uint64_t vtime_queue_next_ns(const struct vtime_queue *queue)
 
 void vtimer_init(struct vtimer *timer, struct machine *machine, void (*fire)(void *opaque), void *opaque)
 {
-    *timer = (struct vtimer){.fire = fire, .opaque = opaque, .queue = machine_vtime(machine),
-                             .deadline_ns = VTIME_NEVER, .heap_index = -1};
+    *timer = (struct vtimer){
+        .fire = fire, .opaque = opaque, .queue = machine_vtime(machine), .deadline_ns = VTIME_NEVER, .heap_index = -1};
     timer->order = timer->queue->next_order++;
 }
 

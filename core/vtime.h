@@ -25,7 +25,7 @@ struct vtimer {
     struct vtime_queue *queue;
     uint64_t deadline_ns; /* VTIME_NEVER when not armed */
     uint64_t order;       /* of vtimer_init in its machine */
-    int heap_index; /* -1 when not armed */
+    int heap_index;       /* -1 when not armed */
 };
 
 uint64_t vtime_now_ns(const struct machine *machine);

@@ -189,11 +189,12 @@ static size_t build_fadt(struct builder *b, size_t facs, size_t dsdt)
     fadt[89] = 2;
     fadt[91] = 4;
     fadt[92] = 4;
-    store(fadt + 96, 0x0FFF, 2); /* P_LVL2_LAT: no C2 */
-    store(fadt + 98, 0x0FFF, 2); /* P_LVL3_LAT: no C3 */
-    fadt[108] = 0x32;            /* CENTURY, in the RTC's CMOS */
+    store(fadt + 96, 0x0FFF, 2);  /* P_LVL2_LAT: no C2 */
+    store(fadt + 98, 0x0FFF, 2);  /* P_LVL3_LAT: no C3 */
+    fadt[108] = 0x32;             /* CENTURY, in the RTC's CMOS */
     store(fadt + 109, 0x0003, 2); /* IAPC_BOOT_ARCH: legacy devices, 8042 */
-    store(fadt + 112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON | FADT_RESET_REGISTER | FADT_USE_PLATFORM_CLOCK, 4);
+    store(fadt + 112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON | FADT_RESET_REGISTER | FADT_USE_PLATFORM_CLOCK,
+          4);
     put_generic_address(fadt + 116, 0xCF9, 8);
     fadt[128] = o->reset_value;
     put_generic_address(fadt + 148, o->pm_base, 32);
@@ -365,7 +366,8 @@ static void run_add_pointer(const uint8_t *entry, struct placed_file file[2])
 static void run_add_checksum(const uint8_t *entry, struct placed_file file[2])
 {
     struct placed_file *in = placed_find(file, entry + 4);
-    size_t offset = (size_t)load(entry + 60, 4), start = (size_t)load(entry + 64, 4), length = (size_t)load(entry + 68, 4);
+    size_t offset = (size_t)load(entry + 60, 4), start = (size_t)load(entry + 64, 4),
+           length = (size_t)load(entry + 68, 4);
     CHECK(in && offset < in->size_bytes && start + length <= in->size_bytes);
     uint8_t sum = 0;
     for (size_t i = start; i < start + length; i++)

@@ -18,15 +18,15 @@
 
 /* Where the board has what the tables name. */
 struct acpi_options {
-    uint16_t pm_base;      /* PIIX4 PM block */
-    uint8_t sci_irq;       /* ISA interrupt of SCI */
+    uint16_t pm_base; /* PIIX4 PM block */
+    uint8_t sci_irq;  /* ISA interrupt of SCI */
     uint32_t lapic_gpa;
     uint32_t ioapic_gpa;
-    uint32_t hpet_gpa;     /* 0: no HPET */
-    uint32_t hpet_id;      /* low half of its capability register */
+    uint32_t hpet_gpa; /* 0: no HPET */
+    uint32_t hpet_id;  /* low half of its capability register */
     uint8_t ioapic_id;
-    uint16_t smi_command;  /* APM port; 0: always in ACPI mode */
-    uint8_t reset_value;   /* written to CF9h */
+    uint16_t smi_command; /* APM port; 0: always in ACPI mode */
+    uint8_t reset_value;  /* written to CF9h */
 };
 
 struct acpi_files {

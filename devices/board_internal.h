@@ -51,7 +51,8 @@ struct board {
 };
 
 /* board_memory.c */
-enum status board_map_memory(struct board *board, const struct board_pc_options *options, struct error *error) MUST_CHECK;
+enum status board_map_memory(struct board *board, const struct board_pc_options *options,
+                             struct error *error) MUST_CHECK;
 void board_describe_memory(struct board *board, bool firmware);
 void board_fill_cmos(struct board *board, const struct board_pc_options *options);
 

@@ -21,7 +21,8 @@ static enum status map_bios(struct board *board, const struct board_blob *bios, 
 {
     struct memory *memory = machine_memory(board->device.machine);
     if (bios->size_bytes % 0x10000 || bios->size_bytes > BIOS_MAX_BYTES)
-        return error_status(error, STATUS_INVALID, "%s: a firmware image of %zu bytes, expected a multiple of 64 KiB up to 16 MiB",
+        return error_status(error, STATUS_INVALID,
+                            "%s: a firmware image of %zu bytes, expected a multiple of 64 KiB up to 16 MiB",
                             bios->name ? bios->name : "bios", bios->size_bytes);
     board->bios = memory_add_block(memory, "bios", bios->size_bytes, false, error);
     if (!board->bios)
@@ -93,16 +94,11 @@ static uint64_t at_most(uint64_t value, uint64_t limit)
 static unsigned boot_device(char letter)
 {
     switch (letter) {
-    case 'a':
-        return 1;
-    case 'c':
-        return 2;
-    case 'd':
-        return 3;
-    case 'n':
-        return 4;
-    default:
-        return 0;
+    case 'a': return 1;
+    case 'c': return 2;
+    case 'd': return 3;
+    case 'n': return 4;
+    default: return 0;
     }
 }
 

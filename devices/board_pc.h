@@ -22,18 +22,18 @@ struct char_sink {
 struct board_blob {
     const uint8_t *bytes; /* null: none */
     size_t size_bytes;
-    const char *name;     /* for messages: the path it came from; null: its role ("kernel", ...) */
+    const char *name; /* for messages: the path it came from; null: its role ("kernel", ...) */
 };
 
 struct board_pc_options {
-    struct board_blob bios;    /* firmware image, mapped so that it ends at 4 GiB and 1 MiB; none: boot without firmware */
-    struct board_blob kernel;  /* bzImage or multiboot ELF or flat boot sector, see devices/loader_*.c */
-    struct board_blob initrd;  /* or multiboot modules: see modules */
+    struct board_blob bios; /* firmware image, mapped so that it ends at 4 GiB and 1 MiB; none: boot without firmware */
+    struct board_blob kernel; /* bzImage or multiboot ELF or flat boot sector, see devices/loader_*.c */
+    struct board_blob initrd; /* or multiboot modules: see modules */
     struct board_blob modules[16];
     const char *module_args[16];
     unsigned module_count;
-    const char *append;        /* kernel command line; null: empty */
-    const char *boot_order;    /* QEMU's letters "cdn"; null: "c" */
+    const char *append;     /* kernel command line; null: empty */
+    const char *boot_order; /* QEMU's letters "cdn"; null: "c" */
     bool boot_menu;
     struct block_drive *ide[BOARD_IDE_DRIVES]; /* primary master, slave, secondary master, slave */
     struct char_sink serial[BOARD_SERIALS];
@@ -43,7 +43,8 @@ struct board_pc_options {
 };
 
 /* Builds all devices into the machine. */
-enum status board_pc_create(struct machine *machine, const struct board_pc_options *options, struct error *error) MUST_CHECK;
+enum status board_pc_create(struct machine *machine, const struct board_pc_options *options,
+                            struct error *error) MUST_CHECK;
 
 /* The screen, for tools: the pixels, and of a text mode the text as UTF-8 lines (trailing blanks dropped). Looking does not
  * change the machine. A text mode without a font (boot without firmware) has blank pixels: the text is still there. */
@@ -51,8 +52,8 @@ struct board_screen {
     unsigned width, height; /* pixels, or columns and rows when text */
     unsigned pixel_width, pixel_height;
     bool text;
-    uint32_t *pixels;       /* pixel_width * pixel_height of 0x00RRGGBB, owned by the caller: free() */
-    char *utf8;             /* null unless text; owned by the caller: free() */
+    uint32_t *pixels; /* pixel_width * pixel_height of 0x00RRGGBB, owned by the caller: free() */
+    char *utf8;       /* null unless text; owned by the caller: free() */
 };
 enum status board_pc_screen(struct machine *machine, struct board_screen *screen) MUST_CHECK;
 

@@ -47,12 +47,9 @@ static uint8_t controller_read(struct dma_controller *controller, unsigned reg)
         return (uint8_t)(high ? value >> 8 : value);
     }
     switch (reg) {
-    case 0x8: /* status: the request bits, no terminal count */
-        return (uint8_t)(controller->request << 4);
-    case 0xF:
-        return controller->mask | 0xF0;
-    default: /* 0Dh: temporary register */
-        return 0;
+    case 0x8: /* status: the request bits, no terminal count */ return (uint8_t)(controller->request << 4);
+    case 0xF: return controller->mask | 0xF0;
+    default: /* 0Dh: temporary register */ return 0;
     }
 }
 
@@ -74,30 +71,14 @@ static void controller_write(struct dma_controller *controller, unsigned reg, ui
         return;
     }
     switch (reg) {
-    case 0x8:
-        controller->command = value;
-        break;
-    case 0x9:
-        set_bit(&controller->request, value);
-        break;
-    case 0xA:
-        set_bit(&controller->mask, value);
-        break;
-    case 0xB:
-        controller->mode[value & 3] = value;
-        break;
-    case 0xC:
-        controller->high_byte = false;
-        break;
-    case 0xD:
-        controller_clear(controller);
-        break;
-    case 0xE:
-        controller->mask = 0;
-        break;
-    default:
-        controller->mask = value & 0x0F;
-        break;
+    case 0x8: controller->command = value; break;
+    case 0x9: set_bit(&controller->request, value); break;
+    case 0xA: set_bit(&controller->mask, value); break;
+    case 0xB: controller->mode[value & 3] = value; break;
+    case 0xC: controller->high_byte = false; break;
+    case 0xD: controller_clear(controller); break;
+    case 0xE: controller->mask = 0; break;
+    default: controller->mask = value & 0x0F; break;
     }
 }
 

@@ -28,10 +28,10 @@ _Static_assert((HPET_ID >> 8 & 31) == HPET_TIMERS - 1, "number of the last timer
 #define TIMER_ROUTES 0x00F00000ull /* I/O APIC pins 20 to 23 */
 
 #define HPET_TIMER_STATE(S, A, N, T)                                                                                   \
-    S(T, uint32_t, config)       /* writable bits */                                                                   \
+    S(T, uint32_t, config) /* writable bits */                                                                         \
     S(T, uint64_t, comparator)                                                                                         \
     S(T, uint64_t, period)                                                                                             \
-    S(T, bool, edge_high)        /* edge-triggered: has matched; high until the next match or disabling */             \
+    S(T, bool, edge_high) /* edge-triggered: has matched; high until the next match or disabling */                    \
     S(T, uint64_t, deadline_ns)
 struct hpet_timer {
     STATE_MEMBERS(HPET_TIMER_STATE)
@@ -41,11 +41,11 @@ STATE_TABLE(hpet_timer_fields, struct hpet_timer, HPET_TIMER_STATE);
 #define HPET_STATE(S, A, N, T)                                                                                         \
     S(T, uint8_t, config)                                                                                              \
     S(T, uint32_t, status)                                                                                             \
-    S(T, uint64_t, counter)      /* at base_ns; the value while halted */                                              \
+    S(T, uint64_t, counter) /* at base_ns; the value while halted */                                                   \
     S(T, uint64_t, base_ns)                                                                                            \
-    S(T, bool, pit_level)        /* what the PIT and the RTC drive */                                                  \
+    S(T, bool, pit_level) /* what the PIT and the RTC drive */                                                         \
     S(T, bool, rtc_level)                                                                                              \
-    S(T, uint32_t, gsi_levels)   /* what is driven at the I/O APIC, by pin */                                          \
+    S(T, uint32_t, gsi_levels) /* what is driven at the I/O APIC, by pin */                                            \
     N(T, struct hpet_timer, timer, HPET_TIMERS, hpet_timer_fields)
 struct hpet;
 struct hpet_alarm {
@@ -253,14 +253,10 @@ static uint64_t timer_read(const struct hpet_timer *timer, unsigned reg)
 static uint64_t hpet_read_register(const struct hpet *hpet, unsigned reg)
 {
     switch (reg) {
-    case 0x00:
-        return CAPABILITIES;
-    case 0x10:
-        return hpet->config;
-    case 0x20:
-        return hpet->status;
-    case 0xF0:
-        return hpet_counter(hpet);
+    case 0x00: return CAPABILITIES;
+    case 0x10: return hpet->config;
+    case 0x20: return hpet->status;
+    case 0xF0: return hpet_counter(hpet);
     default:
         if (reg >= 0x100 && reg < 0x100 + HPET_TIMERS * 0x20)
             return timer_read(&hpet->timer[(reg - 0x100) >> 5], reg & 0x1F);

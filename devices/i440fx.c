@@ -163,8 +163,12 @@ static void map_segments(struct i440fx *chip, struct memory_block *bios)
 
 struct device *i440fx_create(struct machine *machine, struct pci_bus *bus, const struct i440fx_options *options)
 {
-    static const struct pci_identity identity = {.vendor = 0x8086, .device = 0x1237, .revision = 0x02,
-                                                 .class_base = 0x06, .subsystem_vendor = 0x1AF4, .subsystem = 0x1100};
+    static const struct pci_identity identity = {.vendor = 0x8086,
+                                                 .device = 0x1237,
+                                                 .revision = 0x02,
+                                                 .class_base = 0x06,
+                                                 .subsystem_vendor = 0x1AF4,
+                                                 .subsystem = 0x1100};
     static const struct pci_function_ops ops = {.config_written = config_written};
     static const struct bus_ops hidden_ops = {hidden_read, hidden_write, 8};
     struct i440fx *chip = device_alloc(&i440fx_class, machine, "i440fx");

@@ -66,7 +66,7 @@ void ide_bm_write(struct ide_channel *channel, unsigned offset, uint8_t value)
     switch (offset) {
     case REG_COMMAND: command_write(channel, value); break;
     case REG_STATUS:
-        channel->bm_status &= (uint8_t)~(value & (IDE_BM_STATUS_ERROR | IDE_BM_STATUS_INTERRUPT));
+        channel->bm_status &= (uint8_t) ~(value & (IDE_BM_STATUS_ERROR | IDE_BM_STATUS_INTERRUPT));
         channel->bm_status = (uint8_t)((channel->bm_status & ~STATUS_CAPABLE_BITS) | (value & STATUS_CAPABLE_BITS));
         break;
     case REG_TABLE:

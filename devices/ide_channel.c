@@ -135,8 +135,13 @@ void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lb
         return;
     }
     ide_active(channel)->status = IDE_STATUS_BSY | IDE_STATUS_READY;
-    channel->request = (struct block_request){.op = op, .sector = lba, .sectors = sectors, .fua = fua, .data = data,
-                                              .complete = request_complete, .opaque = channel};
+    channel->request = (struct block_request){.op = op,
+                                              .sector = lba,
+                                              .sectors = sectors,
+                                              .fua = fua,
+                                              .data = data,
+                                              .complete = request_complete,
+                                              .opaque = channel};
     block_submit(drive, &channel->request);
     channel->in_flight = true;
     channel->request_op = (uint8_t)op;
@@ -433,9 +438,12 @@ static void channel_post_load(struct device *device)
     void *data = channel->buffer; /* a write's data are the queue's */
     if (channel->phase == IDE_DMA_IN || channel->phase == IDE_NO_DATA)
         data = ide_scratch(channel, (size_t)channel->request_sectors * BLOCK_SECTOR_BYTES + 1);
-    channel->request = (struct block_request){.op = (enum trace_block_op)channel->request_op, .data = data,
-                                              .sector = channel->request_sector, .sectors = channel->request_sectors,
-                                              .complete = request_complete, .opaque = channel,
+    channel->request = (struct block_request){.op = (enum trace_block_op)channel->request_op,
+                                              .data = data,
+                                              .sector = channel->request_sector,
+                                              .sectors = channel->request_sectors,
+                                              .complete = request_complete,
+                                              .opaque = channel,
                                               .tag = channel->request_tag};
     channel->in_flight = block_reattach(channel->drive[channel->active], &channel->request);
 }

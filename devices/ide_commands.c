@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-#define FLAG_EXT 1u       /* 48-bit address and 16-bit count */
-#define FLAG_MEDIA 2u     /* takes an address, and wakes the disk */
-#define FLAG_MULTIPLE 4u  /* DRQ blocks of SET MULTIPLE MODE */
+#define FLAG_EXT 1u      /* 48-bit address and 16-bit count */
+#define FLAG_MEDIA 2u    /* takes an address, and wakes the disk */
+#define FLAG_MULTIPLE 4u /* DRQ blocks of SET MULTIPLE MODE */
 #define FLAG_FUA 8u
 
 #define POWER_IDLE 0x80u
@@ -534,9 +534,9 @@ void ide_execute(struct ide_channel *channel, uint8_t code)
         ide_abort(channel);
         return;
     }
-    channel->addressing = command->flags & FLAG_EXT           ? IDE_ADDRESS_LBA48
+    channel->addressing = command->flags & FLAG_EXT          ? IDE_ADDRESS_LBA48
                           : channel->device & IDE_DEVICE_LBA ? IDE_ADDRESS_LBA28
-                                                              : IDE_ADDRESS_CHS;
+                                                             : IDE_ADDRESS_CHS;
     channel->disk[disk].error = 0;
     if (command->flags & FLAG_MEDIA) {
         channel->disk[disk].power = IDE_POWER_ACTIVE;

@@ -53,53 +53,53 @@ enum ide_phase {
 enum ide_addressing { IDE_ADDRESS_CHS, IDE_ADDRESS_LBA28, IDE_ADDRESS_LBA48 };
 
 /* A register that LBA48 commands read twice: [0] written last, [1] before. */
-#define IDE_DISK_STATE(S, A, N, T)   \
-    S(T, uint8_t, status)            \
-    S(T, uint8_t, error)             \
-    A(T, uint8_t, feature, 2)        \
-    A(T, uint8_t, count, 2)          \
-    A(T, uint8_t, lba_low, 2)        \
-    A(T, uint8_t, lba_mid, 2)        \
-    A(T, uint8_t, lba_high, 2)       \
-    S(T, bool, interrupt)            \
-    S(T, bool, write_cache)          \
-    S(T, bool, look_ahead)           \
-    S(T, bool, asleep)               \
-    S(T, uint8_t, power)             \
-    S(T, uint8_t, multiple)          \
-    S(T, uint8_t, pio_mode)          \
-    S(T, uint8_t, dma_mode)          \
-    S(T, uint8_t, heads)             \
+#define IDE_DISK_STATE(S, A, N, T)                                                                                     \
+    S(T, uint8_t, status)                                                                                              \
+    S(T, uint8_t, error)                                                                                               \
+    A(T, uint8_t, feature, 2)                                                                                          \
+    A(T, uint8_t, count, 2)                                                                                            \
+    A(T, uint8_t, lba_low, 2)                                                                                          \
+    A(T, uint8_t, lba_mid, 2)                                                                                          \
+    A(T, uint8_t, lba_high, 2)                                                                                         \
+    S(T, bool, interrupt)                                                                                              \
+    S(T, bool, write_cache)                                                                                            \
+    S(T, bool, look_ahead)                                                                                             \
+    S(T, bool, asleep)                                                                                                 \
+    S(T, uint8_t, power)                                                                                               \
+    S(T, uint8_t, multiple)                                                                                            \
+    S(T, uint8_t, pio_mode)                                                                                            \
+    S(T, uint8_t, dma_mode)                                                                                            \
+    S(T, uint8_t, heads)                                                                                               \
     S(T, uint8_t, track_sectors)
 
 struct ide_disk {
     STATE_MEMBERS(IDE_DISK_STATE)
 };
 
-#define IDE_CHANNEL_STATE(S, A, N, T)                 \
-    N(T, struct ide_disk, disk, 2, ide_disk_fields)   \
-    S(T, uint8_t, device)                             \
-    S(T, uint8_t, control)                            \
-    S(T, bool, line)                                  \
-    S(T, uint8_t, active)                             \
-    S(T, uint8_t, phase)                              \
-    S(T, uint8_t, addressing)                         \
-    S(T, bool, fua)                                   \
-    S(T, bool, dma_wait)                              \
-    S(T, uint64_t, next_lba)                          \
-    S(T, uint32_t, remaining)                         \
-    S(T, uint32_t, block_sectors)                     \
-    S(T, uint32_t, pio_index)                         \
-    S(T, uint32_t, pio_end)                           \
-    S(T, uint32_t, pio_fill)                          \
-    S(T, bool, in_flight)                             \
-    S(T, uint8_t, request_op)                         \
-    S(T, uint32_t, request_tag)                       \
-    S(T, uint32_t, request_sectors)                   \
-    S(T, uint64_t, request_sector)                    \
-    S(T, uint8_t, bm_command)                         \
-    S(T, uint8_t, bm_status)                          \
-    S(T, uint32_t, bm_table)                          \
+#define IDE_CHANNEL_STATE(S, A, N, T)                                                                                  \
+    N(T, struct ide_disk, disk, 2, ide_disk_fields)                                                                    \
+    S(T, uint8_t, device)                                                                                              \
+    S(T, uint8_t, control)                                                                                             \
+    S(T, bool, line)                                                                                                   \
+    S(T, uint8_t, active)                                                                                              \
+    S(T, uint8_t, phase)                                                                                               \
+    S(T, uint8_t, addressing)                                                                                          \
+    S(T, bool, fua)                                                                                                    \
+    S(T, bool, dma_wait)                                                                                               \
+    S(T, uint64_t, next_lba)                                                                                           \
+    S(T, uint32_t, remaining)                                                                                          \
+    S(T, uint32_t, block_sectors)                                                                                      \
+    S(T, uint32_t, pio_index)                                                                                          \
+    S(T, uint32_t, pio_end)                                                                                            \
+    S(T, uint32_t, pio_fill)                                                                                           \
+    S(T, bool, in_flight)                                                                                              \
+    S(T, uint8_t, request_op)                                                                                          \
+    S(T, uint32_t, request_tag)                                                                                        \
+    S(T, uint32_t, request_sectors)                                                                                    \
+    S(T, uint64_t, request_sector)                                                                                     \
+    S(T, uint8_t, bm_command)                                                                                          \
+    S(T, uint8_t, bm_status)                                                                                           \
+    S(T, uint32_t, bm_table)                                                                                           \
     A(T, uint8_t, buffer, IDE_BUFFER_BYTES)
 
 struct ide_channel {

@@ -82,9 +82,13 @@ static void define_registers(struct pci_function *pci)
 struct device *ide_piix3_create(struct machine *machine, struct pci_bus *bus, struct block_drive *const drives[4],
                                 const struct irq_line irq[2])
 {
-    static const struct pci_identity identity = {.vendor = 0x8086, .device = 0x7010, .class_base = 0x01,
-                                                 .class_sub = 0x01, .class_prog = 0x80,
-                                                 .subsystem_vendor = 0x1AF4, .subsystem = 0x1100};
+    static const struct pci_identity identity = {.vendor = 0x8086,
+                                                 .device = 0x7010,
+                                                 .class_base = 0x01,
+                                                 .class_sub = 0x01,
+                                                 .class_prog = 0x80,
+                                                 .subsystem_vendor = 0x1AF4,
+                                                 .subsystem = 0x1100};
     static const struct pci_function_ops ops = {.bar_changed = bar_changed};
     static const struct bus_ops bm_ops = {bm_read, bm_write, 4};
     struct ide_channel *primary = ide_channel_create(machine, "ide0", drives, 0x1F0, 0x3F6, irq[0]);

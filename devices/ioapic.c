@@ -97,14 +97,10 @@ static uint32_t ioapic_read_window(const struct ioapic *ioapic)
         return (uint32_t)(select & 1 ? entry >> 32 : entry);
     }
     switch (select) {
-    case 0x00:
-        return (uint32_t)ioapic->id << 24;
-    case 0x01:
-        return (IOAPIC_PINS - 1) << 16 | IOAPIC_VERSION;
-    case 0x02: /* arbitration ID follows the ID */
-        return (uint32_t)ioapic->id << 24;
-    default:
-        return 0;
+    case 0x00: return (uint32_t)ioapic->id << 24;
+    case 0x01: return (IOAPIC_PINS - 1) << 16 | IOAPIC_VERSION;
+    case 0x02: /* arbitration ID follows the ID */ return (uint32_t)ioapic->id << 24;
+    default: return 0;
     }
 }
 
@@ -136,12 +132,9 @@ static uint64_t ioapic_read(void *opaque, uint64_t address, unsigned size_bytes)
     const struct ioapic *ioapic = opaque;
     (void)size_bytes;
     switch (address & ~3ull) {
-    case REGISTER_SELECT:
-        return ioapic->select;
-    case REGISTER_WINDOW:
-        return ioapic_read_window(ioapic) >> (address & 3) * 8;
-    default:
-        return 0;
+    case REGISTER_SELECT: return ioapic->select;
+    case REGISTER_WINDOW: return ioapic_read_window(ioapic) >> (address & 3) * 8;
+    default: return 0;
     }
 }
 

@@ -40,14 +40,14 @@ STATE_TABLE(ps2_mouse_fields, struct ps2_mouse, PS2_MOUSE_STATE);
 #define KBD_STATE(S, A, N, T)                                                                                          \
     N(T, struct ps2_keyboard, keyboard, 1, ps2_keyboard_fields)                                                        \
     N(T, struct ps2_mouse, mouse, 1, ps2_mouse_fields)                                                                 \
-    A(T, uint8_t, ram, 32)         /* [0] is the command byte */                                                       \
-    S(T, uint8_t, output)          /* output buffer */                                                                 \
+    A(T, uint8_t, ram, 32) /* [0] is the command byte */                                                               \
+    S(T, uint8_t, output)  /* output buffer */                                                                         \
     S(T, bool, output_full)                                                                                            \
-    S(T, bool, output_aux)         /* it came from the mouse */                                                        \
-    S(T, bool, last_was_command)   /* last write was to port 64h */                                                    \
-    S(T, uint8_t, parameter)       /* command whose parameter goes to port 60h next; 0: none */                        \
-    S(T, bool, break_seen)         /* translation: F0h came, the next code is a release */                             \
-    S(T, uint8_t, answer_count)    /* the controller's own answers, before the devices' bytes */                       \
+    S(T, bool, output_aux)       /* it came from the mouse */                                                          \
+    S(T, bool, last_was_command) /* last write was to port 64h */                                                      \
+    S(T, uint8_t, parameter)     /* command whose parameter goes to port 60h next; 0: none */                          \
+    S(T, bool, break_seen)       /* translation: F0h came, the next code is a release */                               \
+    S(T, uint8_t, answer_count)  /* the controller's own answers, before the devices' bytes */                         \
     A(T, uint8_t, answers, ANSWERS_MAX)                                                                                \
     A(T, bool, answers_aux, ANSWERS_MAX)
 struct kbd {
@@ -144,52 +144,31 @@ static void kbd_write_command(struct kbd *kbd, uint8_t command)
 {
     kbd->parameter = 0;
     switch (command) {
-    case 0x20 ... 0x3F:
-        kbd_answer(kbd, kbd->ram[command & 0x1F], false);
-        break;
+    case 0x20 ... 0x3F: kbd_answer(kbd, kbd->ram[command & 0x1F], false); break;
     case 0x60 ... 0x7F:
-    case 0xD1 ... 0xD4:
-        kbd->parameter = command;
-        break;
-    case 0xA7:
-        kbd->ram[0] |= MODE_AUX_OFF;
-        break;
-    case 0xA8:
-        kbd->ram[0] &= (uint8_t)~MODE_AUX_OFF;
-        break;
+    case 0xD1 ... 0xD4: kbd->parameter = command; break;
+    case 0xA7: kbd->ram[0] |= MODE_AUX_OFF; break;
+    case 0xA8: kbd->ram[0] &= (uint8_t)~MODE_AUX_OFF; break;
     case 0xA9: /* mouse port test: good */
-    case 0xAB: /* keyboard port test: good */
-        kbd_answer(kbd, 0x00, false);
-        break;
+    case 0xAB: /* keyboard port test: good */ kbd_answer(kbd, 0x00, false); break;
     case 0xAA:
         kbd->ram[0] |= MODE_SYSTEM;
         kbd_answer(kbd, 0x55, false);
         break;
-    case 0xAD:
-        kbd->ram[0] |= MODE_KEYBOARD_OFF;
-        break;
-    case 0xAE:
-        kbd->ram[0] &= (uint8_t)~MODE_KEYBOARD_OFF;
-        break;
-    case 0xC0: /* input port: keyboard not locked, colour display */
-        kbd_answer(kbd, 0x80, false);
-        break;
-    case 0xD0:
-        kbd_answer(kbd, kbd_output_port(kbd), false);
-        break;
+    case 0xAD: kbd->ram[0] |= MODE_KEYBOARD_OFF; break;
+    case 0xAE: kbd->ram[0] &= (uint8_t)~MODE_KEYBOARD_OFF; break;
+    case 0xC0: /* input port: keyboard not locked, colour display */ kbd_answer(kbd, 0x80, false); break;
+    case 0xD0: kbd_answer(kbd, kbd_output_port(kbd), false); break;
     case 0xDD:
     case 0xDF: /* A20 off, on (HP Vectra's, known by boot loaders) */
         machine_set_a20(kbd->device.machine, command & OUTPUT_A20);
         break;
-    case 0xE0: /* test inputs: both clocks high */
-        kbd_answer(kbd, 0x03, false);
-        break;
+    case 0xE0: /* test inputs: both clocks high */ kbd_answer(kbd, 0x03, false); break;
     case 0xF0 ... 0xFF: /* pulse the lines whose bits are clear; bit 0 is reset */
         if (!(command & OUTPUT_NO_RESET))
             machine_request_reset(kbd->device.machine);
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -198,16 +177,10 @@ static void kbd_write_data(struct kbd *kbd, uint8_t value)
     uint8_t command = kbd->parameter;
     kbd->parameter = 0;
     switch (command) {
-    case 0x60 ... 0x7F:
-        kbd->ram[command & 0x1F] = value;
-        break;
-    case 0xD1:
-        kbd_write_output_port(kbd, value);
-        break;
+    case 0x60 ... 0x7F: kbd->ram[command & 0x1F] = value; break;
+    case 0xD1: kbd_write_output_port(kbd, value); break;
     case 0xD2:
-    case 0xD3:
-        kbd_answer(kbd, value, command == 0xD3);
-        break;
+    case 0xD3: kbd_answer(kbd, value, command == 0xD3); break;
     case 0xD4:
         kbd->ram[0] &= (uint8_t)~MODE_AUX_OFF;
         ps2_mouse_command(kbd->mouse, value);

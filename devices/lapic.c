@@ -128,14 +128,9 @@ void lapic_local(struct lapic *lapic, enum lvt_index index)
         if (lapic_software_enabled(lapic))
             lapic_request(lapic, entry & 0xFF, index == LVT_LINT0 && (entry & LVT_LEVEL));
         break;
-    case LAPIC_NMI:
-        machine_raise_nmi(lapic->device.machine);
-        break;
-    case LAPIC_SMI:
-        machine_raise_smi(lapic->device.machine);
-        break;
-    default: /* ExtINT is a level: lapic_extint_asserted; INIT makes no sense here */
-        break;
+    case LAPIC_NMI: machine_raise_nmi(lapic->device.machine); break;
+    case LAPIC_SMI: machine_raise_smi(lapic->device.machine); break;
+    default: /* ExtINT is a level: lapic_extint_asserted; INIT makes no sense here */ break;
     }
 }
 
@@ -193,18 +188,13 @@ static bool lapic_accept(struct lapic *lapic, const struct lapic_message *messag
             return false;
         lapic_request(lapic, message->vector, message->level);
         return true;
-    case LAPIC_SMI:
-        machine_raise_smi(lapic->device.machine);
-        return true;
-    case LAPIC_NMI:
-        machine_raise_nmi(lapic->device.machine);
-        return true;
+    case LAPIC_SMI: machine_raise_smi(lapic->device.machine); return true;
+    case LAPIC_NMI: machine_raise_nmi(lapic->device.machine); return true;
     case LAPIC_EXTINT:
         lapic->extint = true;
         lapic_update(lapic);
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -287,98 +277,56 @@ static void lapic_write_svr(struct lapic *lapic, uint32_t value)
 static uint32_t lapic_read_register(struct lapic *lapic, unsigned reg)
 {
     switch (reg) {
-    case 0x02:
-        return (uint32_t)lapic->id << 24;
-    case 0x03:
-        return LAPIC_VERSION;
-    case 0x08:
-        return lapic->tpr;
+    case 0x02: return (uint32_t)lapic->id << 24;
+    case 0x03: return LAPIC_VERSION;
+    case 0x08: return lapic->tpr;
     case 0x09: /* arbitration priority: as PPR, there is no one to arbitrate with */
-    case 0x0A:
-        return lapic_ppr(lapic);
-    case 0x0B: /* EOI: write-only */
-        return 0;
-    case 0x0D:
-        return (uint32_t)lapic->logical_id << 24;
-    case 0x0E:
-        return (uint32_t)lapic->destination_format << 28 | 0x0FFFFFFF;
-    case 0x0F:
-        return lapic->svr;
-    case 0x28:
-        return lapic->esr;
+    case 0x0A: return lapic_ppr(lapic);
+    case 0x0B: /* EOI: write-only */ return 0;
+    case 0x0D: return (uint32_t)lapic->logical_id << 24;
+    case 0x0E: return (uint32_t)lapic->destination_format << 28 | 0x0FFFFFFF;
+    case 0x0F: return lapic->svr;
+    case 0x28: return lapic->esr;
     case 0x30:
-    case 0x31:
-        return lapic->icr[reg & 1];
-    case 0x32 ... 0x37:
-        return lapic->lvt[reg - 0x32];
-    case 0x38:
-        return lapic->timer_initial;
-    case 0x39:
-        return lapic_timer_current(lapic);
-    case 0x3E:
-        return lapic->timer_divide;
-    case 0x10 ... 0x17:
-        return lapic->isr[reg & 7];
-    case 0x18 ... 0x1F:
-        return lapic->tmr[reg & 7];
-    case 0x20 ... 0x27:
-        return lapic->irr[reg & 7];
-    default:
-        lapic_error(lapic, ESR_REGISTER);
-        return 0;
+    case 0x31: return lapic->icr[reg & 1];
+    case 0x32 ... 0x37: return lapic->lvt[reg - 0x32];
+    case 0x38: return lapic->timer_initial;
+    case 0x39: return lapic_timer_current(lapic);
+    case 0x3E: return lapic->timer_divide;
+    case 0x10 ... 0x17: return lapic->isr[reg & 7];
+    case 0x18 ... 0x1F: return lapic->tmr[reg & 7];
+    case 0x20 ... 0x27: return lapic->irr[reg & 7];
+    default: lapic_error(lapic, ESR_REGISTER); return 0;
     }
 }
 
 static void lapic_write_register(struct lapic *lapic, unsigned reg, uint32_t value)
 {
     switch (reg) {
-    case 0x0B:
-        lapic_write_eoi(lapic);
-        break;
-    case 0x02:
-        lapic->id = (uint8_t)(value >> 24);
-        break;
+    case 0x0B: lapic_write_eoi(lapic); break;
+    case 0x02: lapic->id = (uint8_t)(value >> 24); break;
     case 0x08:
         lapic->tpr = value & 0xFF;
         lapic_update(lapic);
         break;
-    case 0x0D:
-        lapic->logical_id = (uint8_t)(value >> 24);
-        break;
-    case 0x0E:
-        lapic->destination_format = (uint8_t)(value >> 28);
-        break;
-    case 0x0F:
-        lapic_write_svr(lapic, value);
-        break;
+    case 0x0D: lapic->logical_id = (uint8_t)(value >> 24); break;
+    case 0x0E: lapic->destination_format = (uint8_t)(value >> 28); break;
+    case 0x0F: lapic_write_svr(lapic, value); break;
     case 0x28:
         lapic->esr = lapic->esr_next;
         lapic->esr_next = 0;
         break;
-    case 0x30:
-        lapic_write_icr(lapic, value);
-        break;
-    case 0x31:
-        lapic->icr[1] = value & 0xFF000000;
-        break;
-    case 0x32 ... 0x37:
-        lapic_lvt_write(lapic, (enum lvt_index)(reg - 0x32), value);
-        break;
-    case 0x38:
-        lapic_timer_write_initial(lapic, value);
-        break;
-    case 0x3E:
-        lapic_timer_write_divide(lapic, value);
-        break;
+    case 0x30: lapic_write_icr(lapic, value); break;
+    case 0x31: lapic->icr[1] = value & 0xFF000000; break;
+    case 0x32 ... 0x37: lapic_lvt_write(lapic, (enum lvt_index)(reg - 0x32), value); break;
+    case 0x38: lapic_timer_write_initial(lapic, value); break;
+    case 0x3E: lapic_timer_write_divide(lapic, value); break;
     case 0x03: /* read-only */
     case 0x09:
     case 0x0A:
     case 0x10 ... 0x27:
-    case 0x39:
-        break;
-    default:
-        lapic_error(lapic, ESR_REGISTER);
-        break;
+    case 0x39: break;
+    default: lapic_error(lapic, ESR_REGISTER); break;
     }
 }
 

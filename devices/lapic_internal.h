@@ -27,13 +27,13 @@ enum lvt_index { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, 
     S(T, uint32_t, esr_next) /* errors since the last write of ESR */                                                  \
     A(T, uint32_t, icr, 2)                                                                                             \
     A(T, uint32_t, lvt, 6)                                                                                             \
-    A(T, bool, lint, 2)      /* levels of the pins */                                                                  \
-    S(T, bool, extint)       /* an ExtINT message waits for the 8259's INTA */                                         \
+    A(T, bool, lint, 2) /* levels of the pins */                                                                       \
+    S(T, bool, extint)  /* an ExtINT message waits for the 8259's INTA */                                              \
     S(T, uint32_t, timer_initial)                                                                                      \
     S(T, uint32_t, timer_divide)                                                                                       \
-    S(T, uint32_t, timer_count)    /* at timer_start_ns; 0: not counting */                                            \
+    S(T, uint32_t, timer_count) /* at timer_start_ns; 0: not counting */                                               \
     S(T, uint64_t, timer_start_ns)                                                                                     \
-    S(T, uint64_t, tsc_deadline)   /* ns = TSC ticks; 0: disarmed */
+    S(T, uint64_t, tsc_deadline) /* ns = TSC ticks; 0: disarmed */
 struct lapic {
     struct device device;
     STATE_MEMBERS(LAPIC_STATE)

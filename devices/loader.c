@@ -69,10 +69,11 @@ enum status loader_plan(const struct loader_options *options, struct boot_plan *
     else if (loader_flat_recognize(kernel))
         status = loader_flat_plan(options, plan, error);
     else
-        status = error_status(error, STATUS_UNSUPPORTED,
-                              "%s: not a kernel: expected a multiboot header (magic 1BADB002h in the first 8 KiB), a bzImage "
-                              "(\"HdrS\" at offset 202h), or a boot sector (55h AAh at offset 1FEh)",
-                              loader_blob_name(kernel, "kernel"));
+        status = error_status(
+            error, STATUS_UNSUPPORTED,
+            "%s: not a kernel: expected a multiboot header (magic 1BADB002h in the first 8 KiB), a bzImage "
+            "(\"HdrS\" at offset 202h), or a boot sector (55h AAh at offset 1FEh)",
+            loader_blob_name(kernel, "kernel"));
     if (status)
         boot_plan_free(plan);
     return status;

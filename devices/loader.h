@@ -26,19 +26,19 @@ struct boot_plan {
     struct boot_chunk chunk[BOOT_CHUNKS_MAX];
     unsigned chunk_count;
     enum boot_mode mode;
-    uint64_t entry;              /* linear; in real mode cs << 4 is subtracted for IP */
+    uint64_t entry; /* linear; in real mode cs << 4 is subtracted for IP */
     uint16_t real_cs, real_ds, real_ss, real_sp;
     uint32_t eax, ebx, ecx, edx;
     uint64_t rsi;
-    uint64_t gdt_gpa, cr3;       /* protected and long mode; cr3 in long mode */
-    uint64_t mmap_fill_gpa;      /* multiboot memory map to be filled from firmware's, with option ROM; 0: none */
+    uint64_t gdt_gpa, cr3;  /* protected and long mode; cr3 in long mode */
+    uint64_t mmap_fill_gpa; /* multiboot memory map to be filled from firmware's, with option ROM; 0: none */
 };
 
 /* What is free for a loader. */
 struct boot_memory {
-    uint64_t low_bytes;     /* RAM below 4 GiB in all */
-    uint64_t high_bytes;    /* RAM from 4 GiB on */
-    uint64_t usable_bytes;  /* RAM below 4 GiB without what tables or firmware take at its top */
+    uint64_t low_bytes;    /* RAM below 4 GiB in all */
+    uint64_t high_bytes;   /* RAM from 4 GiB on */
+    uint64_t usable_bytes; /* RAM below 4 GiB without what tables or firmware take at its top */
 };
 
 struct boot_e820 {
@@ -53,17 +53,17 @@ struct loader_options {
     struct boot_memory memory;
     const struct boot_e820 *e820;
     unsigned e820_count;
-    uint64_t rsdp_gpa;  /* no firmware */
-    bool firmware;      /* the plan is for the option ROM */
-    bool long_mode;     /* the CPU has it */
+    uint64_t rsdp_gpa; /* no firmware */
+    bool firmware;     /* the plan is for the option ROM */
+    bool long_mode;    /* the CPU has it */
 };
 
 /* Fixed places below 640 KiB for what loaders put beside the kernel. */
-#define BOOT_PARAMS_GPA 0x10000u   /* Linux zero page or real-mode setup; multiboot information */
-#define BOOT_CMDLINE_GPA 0x20000u  /* up to 64 KiB */
-#define BOOT_PAGES_GPA 0x30000u    /* six page-table pages */
+#define BOOT_PARAMS_GPA 0x10000u  /* Linux zero page or real-mode setup; multiboot information */
+#define BOOT_CMDLINE_GPA 0x20000u /* up to 64 KiB */
+#define BOOT_PAGES_GPA 0x30000u   /* six page-table pages */
 #define BOOT_GDT_GPA 0x36000u
-#define BOOT_MODULES_GPA 0x37000u  /* multiboot module list, module strings, memory map */
+#define BOOT_MODULES_GPA 0x37000u /* multiboot module list, module strings, memory map */
 #define BOOT_KERNEL_GPA 0x100000u
 
 /* Chooses by content: multiboot header, bzImage, boot sector. On failure the plan is empty. */
@@ -74,12 +74,14 @@ void boot_plan_execute(const struct boot_plan *plan, struct machine *machine);
 
 /* The single loaders, for loader_plan and tests. */
 bool loader_linux_recognize(const struct board_blob *kernel);
-enum status loader_linux_plan(const struct loader_options *options, struct boot_plan *plan, struct error *error) MUST_CHECK;
+enum status loader_linux_plan(const struct loader_options *options, struct boot_plan *plan,
+                              struct error *error) MUST_CHECK;
 bool loader_multiboot_recognize(const struct board_blob *kernel);
 enum status loader_multiboot_plan(const struct loader_options *options, struct boot_plan *plan,
                                   struct error *error) MUST_CHECK;
 bool loader_flat_recognize(const struct board_blob *kernel);
-enum status loader_flat_plan(const struct loader_options *options, struct boot_plan *plan, struct error *error) MUST_CHECK;
+enum status loader_flat_plan(const struct loader_options *options, struct boot_plan *plan,
+                             struct error *error) MUST_CHECK;
 
 /* For loaders: a chunk borrowed from a file, or one made here (zeroed, returned for filling). */
 void boot_plan_add(struct boot_plan *plan, uint64_t gpa, const uint8_t *bytes, uint64_t size_bytes);

@@ -48,7 +48,7 @@ struct linux_image {
     const uint8_t *bytes;
     uint64_t size_bytes;
     uint16_t version;
-    uint64_t setup_bytes; /* real-mode part: boot sector and setup sectors */
+    uint64_t setup_bytes;          /* real-mode part: boot sector and setup sectors */
     uint64_t init_start, init_end; /* what the kernel uses of memory before it reads its map */
     bool entry_64;
     uint64_t initrd_gpa;
@@ -74,8 +74,9 @@ static uint64_t header_field(const struct linux_image *image, unsigned offset, u
 static enum status check_header(struct linux_image *image, struct error *error)
 {
     if (image->size_bytes < HEADER_LIMIT)
-        return error_status(error, STATUS_CORRUPT, "%s: %llu bytes: too short for a bzImage header, expected at least %u",
-                            image->name, (unsigned long long)image->size_bytes, HEADER_LIMIT);
+        return error_status(error, STATUS_CORRUPT,
+                            "%s: %llu bytes: too short for a bzImage header, expected at least %u", image->name,
+                            (unsigned long long)image->size_bytes, HEADER_LIMIT);
     if (loader_u16(image->bytes + BOOT_FLAG) != 0xAA55)
         return error_status(error, STATUS_CORRUPT, "%s: offset 0x%x (boot_flag): 0x%x, expected 0xaa55", image->name,
                             BOOT_FLAG, loader_u16(image->bytes + BOOT_FLAG));
@@ -87,14 +88,15 @@ static enum status check_header(struct linux_image *image, struct error *error)
                             image->bytes[LOADFLAGS] & LOADED_HIGH ? "" : ", zImage");
     image->setup_bytes = SECTOR * (1u + (image->bytes[SETUP_SECTS] ? image->bytes[SETUP_SECTS] : 4u));
     if (image->setup_bytes >= image->size_bytes)
-        return error_status(error, STATUS_CORRUPT,
-                            "%s: offset 0x%x (setup_sects): %u sectors of setup code end at 0x%llx, but the file has only "
-                            "0x%llx bytes",
-                            image->name, SETUP_SECTS, image->bytes[SETUP_SECTS], (unsigned long long)image->setup_bytes,
-                            (unsigned long long)image->size_bytes);
+        return error_status(
+            error, STATUS_CORRUPT,
+            "%s: offset 0x%x (setup_sects): %u sectors of setup code end at 0x%llx, but the file has only "
+            "0x%llx bytes",
+            image->name, SETUP_SECTS, image->bytes[SETUP_SECTS], (unsigned long long)image->setup_bytes,
+            (unsigned long long)image->size_bytes);
     if (image->setup_bytes > BOOT_CMDLINE_GPA - BOOT_PARAMS_GPA - 0x2000)
-        return error_status(error, STATUS_CORRUPT, "%s: offset 0x%x (setup_sects): %u, expected at most 111", image->name,
-                            SETUP_SECTS, image->bytes[SETUP_SECTS]);
+        return error_status(error, STATUS_CORRUPT, "%s: offset 0x%x (setup_sects): %u, expected at most 111",
+                            image->name, SETUP_SECTS, image->bytes[SETUP_SECTS]);
     return STATUS_OK;
 }
 
@@ -108,8 +110,9 @@ static enum status check_memory(struct linux_image *image, const struct loader_o
     bool relocatable = header_field(image, RELOCATABLE_KERNEL, 1, 0x0205, 0) != 0;
 
     if (relocatable && (alignment == 0 || (alignment & (alignment - 1))))
-        return error_status(error, STATUS_CORRUPT, "%s: offset 0x%x (kernel_alignment): 0x%llx, expected a power of two",
-                            image->name, KERNEL_ALIGNMENT, (unsigned long long)alignment);
+        return error_status(error, STATUS_CORRUPT,
+                            "%s: offset 0x%x (kernel_alignment): 0x%llx, expected a power of two", image->name,
+                            KERNEL_ALIGNMENT, (unsigned long long)alignment);
     if (pref_address > UINT32_MAX)
         return error_status(error, STATUS_CORRUPT, "%s: offset 0x%x (pref_address): 0x%llx, expected below 4 GiB",
                             image->name, PREF_ADDRESS, (unsigned long long)pref_address);
@@ -118,11 +121,12 @@ static enum status check_memory(struct linux_image *image, const struct loader_o
     if (image->init_end < BOOT_KERNEL_GPA + kernel_bytes)
         image->init_end = BOOT_KERNEL_GPA + kernel_bytes;
     if (image->init_end > options->memory.usable_bytes)
-        return error_status(error, STATUS_INVALID,
-                            "%s: offset 0x%x (init_size): the kernel needs memory up to 0x%llx, but the machine has only "
-                            "0x%llx for it: give it more with -m",
-                            image->name, INIT_SIZE, (unsigned long long)image->init_end,
-                            (unsigned long long)options->memory.usable_bytes);
+        return error_status(
+            error, STATUS_INVALID,
+            "%s: offset 0x%x (init_size): the kernel needs memory up to 0x%llx, but the machine has only "
+            "0x%llx for it: give it more with -m",
+            image->name, INIT_SIZE, (unsigned long long)image->init_end,
+            (unsigned long long)options->memory.usable_bytes);
     return STATUS_OK;
 }
 
@@ -146,11 +150,12 @@ static enum status place_initrd(struct linux_image *image, const struct loader_o
     if (top > options->memory.usable_bytes)
         top = options->memory.usable_bytes;
     if (initrd->size_bytes > top || ((top - initrd->size_bytes) & ~0xFFFull) < image->init_end)
-        return error_status(error, STATUS_INVALID,
-                            "%s: %zu bytes do not fit between the end of the kernel (0x%llx) and 0x%llx: give the machine more "
-                            "memory with -m",
-                            loader_blob_name(initrd, "initrd"), initrd->size_bytes, (unsigned long long)image->init_end,
-                            (unsigned long long)top);
+        return error_status(
+            error, STATUS_INVALID,
+            "%s: %zu bytes do not fit between the end of the kernel (0x%llx) and 0x%llx: give the machine more "
+            "memory with -m",
+            loader_blob_name(initrd, "initrd"), initrd->size_bytes, (unsigned long long)image->init_end,
+            (unsigned long long)top);
     image->initrd_gpa = (top - initrd->size_bytes) & ~0xFFFull;
     return STATUS_OK;
 }
@@ -169,11 +174,11 @@ static void put_screen_info(uint8_t *zero_page, const struct loader_options *opt
 {
     if (options->board->no_vga)
         return;
-    zero_page[0x06] = 3;             /* orig_video_mode: 80x25 text */
+    zero_page[0x06] = 3; /* orig_video_mode: 80x25 text */
     zero_page[0x07] = 80;
     loader_put(zero_page + 0x0A, 3, 2); /* orig_video_ega_bx: 256 KiB, colour */
     zero_page[0x0E] = 25;
-    zero_page[0x0F] = 1;             /* orig_video_isVGA */
+    zero_page[0x0F] = 1; /* orig_video_isVGA */
     loader_put(zero_page + 0x10, 16, 2);
 }
 
@@ -239,8 +244,8 @@ enum status loader_linux_plan(const struct loader_options *options, struct boot_
 {
     const struct board_blob *kernel = &options->board->kernel;
     const char *append = options->board->append ? options->board->append : "";
-    struct linux_image image = {.name = loader_blob_name(kernel, "kernel"), .bytes = kernel->bytes,
-                                .size_bytes = kernel->size_bytes};
+    struct linux_image image = {
+        .name = loader_blob_name(kernel, "kernel"), .bytes = kernel->bytes, .size_bytes = kernel->size_bytes};
     enum status status = check_header(&image, error);
     if (!status)
         status = check_memory(&image, options, error);

@@ -74,14 +74,14 @@ bool loader_multiboot_recognize(const struct board_blob *kernel)
 }
 
 /* A piece of the file for memory. Pieces stay in RAM above 1 MiB, out of the way of what the loader itself places. */
-static enum status add_piece(struct multiboot_image *image, struct boot_plan *plan, const char *field, uint64_t field_offset,
-                             uint64_t gpa, uint64_t file_offset, uint64_t file_bytes, uint64_t memory_bytes,
-                             struct error *error)
+static enum status add_piece(struct multiboot_image *image, struct boot_plan *plan, const char *field,
+                             uint64_t field_offset, uint64_t gpa, uint64_t file_offset, uint64_t file_bytes,
+                             uint64_t memory_bytes, struct error *error)
 {
     if (file_offset > image->size_bytes || file_bytes > image->size_bytes - file_offset)
         return error_status(error, STATUS_CORRUPT,
-                            "%s: offset 0x%llx (%s): 0x%llx bytes at 0x%llx, but the file has only 0x%llx bytes", image->name,
-                            (unsigned long long)field_offset, field, (unsigned long long)file_bytes,
+                            "%s: offset 0x%llx (%s): 0x%llx bytes at 0x%llx, but the file has only 0x%llx bytes",
+                            image->name, (unsigned long long)field_offset, field, (unsigned long long)file_bytes,
                             (unsigned long long)file_offset, (unsigned long long)image->size_bytes);
     if (memory_bytes < file_bytes)
         return error_status(error, STATUS_CORRUPT,
@@ -89,11 +89,11 @@ static enum status add_piece(struct multiboot_image *image, struct boot_plan *pl
                             (unsigned long long)field_offset, field, (unsigned long long)file_bytes,
                             (unsigned long long)memory_bytes);
     if (gpa < BOOT_KERNEL_GPA || gpa > image->limit_gpa || memory_bytes > image->limit_gpa - gpa)
-        return error_status(error, STATUS_INVALID,
-                            "%s: offset 0x%llx (%s): loads to 0x%llx..0x%llx, expected within 0x%x..0x%llx (memory size: -m)",
-                            image->name, (unsigned long long)field_offset, field, (unsigned long long)gpa,
-                            (unsigned long long)(gpa + memory_bytes), BOOT_KERNEL_GPA,
-                            (unsigned long long)image->limit_gpa);
+        return error_status(
+            error, STATUS_INVALID,
+            "%s: offset 0x%llx (%s): loads to 0x%llx..0x%llx, expected within 0x%x..0x%llx (memory size: -m)",
+            image->name, (unsigned long long)field_offset, field, (unsigned long long)gpa,
+            (unsigned long long)(gpa + memory_bytes), BOOT_KERNEL_GPA, (unsigned long long)image->limit_gpa);
     if (plan->chunk_count + OTHER_CHUNKS > BOOT_CHUNKS_MAX)
         return error_status(error, STATUS_UNSUPPORTED, "%s: offset 0x%llx (%s): too many segments, expected at most %u",
                             image->name, (unsigned long long)field_offset, field, (BOOT_CHUNKS_MAX - OTHER_CHUNKS) / 2);
@@ -116,8 +116,8 @@ static enum status load_by_header(struct multiboot_image *image, struct boot_pla
     uint32_t load_end = loader_u32(header + 20), bss_end = loader_u32(header + 24);
     if (header_addr < load_addr || header_addr - load_addr > image->header)
         return error_status(error, STATUS_CORRUPT,
-                            "%s: offset 0x%x (header_addr): 0x%x, expected from load_addr 0x%x to 0x%x more", image->name,
-                            image->header + 12, header_addr, load_addr, image->header);
+                            "%s: offset 0x%x (header_addr): 0x%x, expected from load_addr 0x%x to 0x%x more",
+                            image->name, image->header + 12, header_addr, load_addr, image->header);
     uint64_t file_offset = image->header - (header_addr - load_addr);
     if (load_end && load_end < load_addr)
         return error_status(error, STATUS_CORRUPT, "%s: offset 0x%x (load_end_addr): 0x%x lies below load_addr 0x%x",
@@ -125,7 +125,8 @@ static enum status load_by_header(struct multiboot_image *image, struct boot_pla
     uint64_t file_bytes = load_end ? load_end - load_addr : image->size_bytes - file_offset;
     uint64_t memory_bytes = bss_end > load_addr + file_bytes ? bss_end - load_addr : file_bytes;
     plan->entry = loader_u32(header + 28);
-    return add_piece(image, plan, "load_addr", image->header + 16u, load_addr, file_offset, file_bytes, memory_bytes, error);
+    return add_piece(image, plan, "load_addr", image->header + 16u, load_addr, file_offset, file_bytes, memory_bytes,
+                     error);
 }
 
 /* ---- ELF32 ---- */
@@ -140,15 +141,15 @@ static enum status check_elf(const struct multiboot_image *image, struct error *
     const uint8_t *elf = image->bytes;
     if (image->size_bytes < ELF_HEADER_BYTES || memcmp(elf, "\177ELF", 4))
         return error_status(error, STATUS_UNSUPPORTED,
-                            "%s: offset 0x%x (flags): 0x%x: no load addresses (bit 16), and the file is not ELF", image->name,
-                            image->header + 4, image->flags);
+                            "%s: offset 0x%x (flags): 0x%x: no load addresses (bit 16), and the file is not ELF",
+                            image->name, image->header + 4, image->flags);
     if (elf[4] != 1 || elf[5] != 1)
         return error_status(error, STATUS_UNSUPPORTED,
-                            "%s: offset 0x4 (EI_CLASS, EI_DATA): %u, %u, expected 1, 1 (32 bits, little-endian)", image->name,
-                            elf[4], elf[5]);
+                            "%s: offset 0x4 (EI_CLASS, EI_DATA): %u, %u, expected 1, 1 (32 bits, little-endian)",
+                            image->name, elf[4], elf[5]);
     if (loader_u16(elf + 18) != ELF_MACHINE_386)
-        return error_status(error, STATUS_UNSUPPORTED, "%s: offset 0x12 (e_machine): %u, expected 3 (80386)", image->name,
-                            loader_u16(elf + 18));
+        return error_status(error, STATUS_UNSUPPORTED, "%s: offset 0x12 (e_machine): %u, expected 3 (80386)",
+                            image->name, loader_u16(elf + 18));
     if (loader_u16(elf + 42) != ELF_PHENT_BYTES)
         return error_status(error, STATUS_CORRUPT, "%s: offset 0x2a (e_phentsize): %u, expected %u", image->name,
                             loader_u16(elf + 42), ELF_PHENT_BYTES);
@@ -163,15 +164,17 @@ static enum status load_elf(struct multiboot_image *image, struct boot_plan *pla
     uint64_t table = loader_u32(image->bytes + 28), entry = loader_u32(image->bytes + 24);
     uint32_t count = loader_u16(image->bytes + 44);
     if (!count || table > image->size_bytes || count * (uint64_t)ELF_PHENT_BYTES > image->size_bytes - table)
-        return error_status(error, STATUS_CORRUPT,
-                            "%s: offset 0x1c (e_phoff): %u program headers at 0x%llx, but the file has only 0x%llx bytes",
-                            image->name, count, (unsigned long long)table, (unsigned long long)image->size_bytes);
+        return error_status(
+            error, STATUS_CORRUPT,
+            "%s: offset 0x1c (e_phoff): %u program headers at 0x%llx, but the file has only 0x%llx bytes", image->name,
+            count, (unsigned long long)table, (unsigned long long)image->size_bytes);
     plan->entry = entry;
     bool loaded = false;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t at = table + i * (uint64_t)ELF_PHENT_BYTES;
         const uint8_t *segment = image->bytes + at;
-        uint64_t gpa = loader_u32(segment + 12), virtual = loader_u32(segment + 8), memory_bytes = loader_u32(segment + 20);
+        uint64_t gpa = loader_u32(segment + 12), virtual = loader_u32(segment + 8),
+                 memory_bytes = loader_u32(segment + 20);
         if (loader_u32(segment) != ELF_PT_LOAD || !memory_bytes)
             continue;
         status = add_piece(image, plan, "program header", at, gpa, loader_u32(segment + 4), loader_u32(segment + 16),
@@ -183,8 +186,9 @@ static enum status load_elf(struct multiboot_image *image, struct boot_plan *pla
             plan->entry = entry - virtual + gpa;
         loaded = true;
     }
-    return loaded ? STATUS_OK : error_status(error, STATUS_CORRUPT, "%s: offset 0x%llx (program headers): none to load",
-                                             image->name, (unsigned long long)table);
+    return loaded ? STATUS_OK
+                  : error_status(error, STATUS_CORRUPT, "%s: offset 0x%llx (program headers): none to load",
+                                 image->name, (unsigned long long)table);
 }
 
 /* ---- modules ---- */
@@ -213,8 +217,8 @@ static enum status add_module(struct multiboot_image *image, struct boot_plan *p
     return STATUS_OK;
 }
 
-static enum status add_modules(struct multiboot_image *image, const struct board_pc_options *board, struct boot_plan *plan,
-                               uint8_t *info, struct error *error)
+static enum status add_modules(struct multiboot_image *image, const struct board_pc_options *board,
+                               struct boot_plan *plan, uint8_t *info, struct error *error)
 {
     unsigned count = 0;
     bool has_initrd = board->initrd.size_bytes != 0;
@@ -255,8 +259,8 @@ static enum status put_cmdline(const char *append, struct boot_plan *plan, uint8
 {
     size_t name_bytes = strlen(KERNEL_NAME), append_bytes = strlen(append);
     if (name_bytes + append_bytes + 1 > CMDLINE_LIMIT)
-        return error_status(error, STATUS_INVALID, "kernel command line: %zu characters, expected at most %zu", append_bytes,
-                            CMDLINE_LIMIT - 1 - name_bytes);
+        return error_status(error, STATUS_INVALID, "kernel command line: %zu characters, expected at most %zu",
+                            append_bytes, CMDLINE_LIMIT - 1 - name_bytes);
     uint8_t *text = boot_plan_add_new(plan, BOOT_CMDLINE_GPA, name_bytes + append_bytes + 2);
     memcpy(text, KERNEL_NAME, name_bytes);
     if (append_bytes) {
@@ -270,8 +274,10 @@ static enum status put_cmdline(const char *append, struct boot_plan *plan, uint8
 enum status loader_multiboot_plan(const struct loader_options *options, struct boot_plan *plan, struct error *error)
 {
     const struct board_pc_options *board = options->board;
-    struct multiboot_image image = {.name = loader_blob_name(&board->kernel, "kernel"), .bytes = board->kernel.bytes,
-                                    .size_bytes = board->kernel.size_bytes, .limit_gpa = options->memory.usable_bytes};
+    struct multiboot_image image = {.name = loader_blob_name(&board->kernel, "kernel"),
+                                    .bytes = board->kernel.bytes,
+                                    .size_bytes = board->kernel.size_bytes,
+                                    .limit_gpa = options->memory.usable_bytes};
     CHECK(find_header(&board->kernel, &image.header));
     image.flags = loader_u32(image.bytes + image.header + 4);
     uint32_t unknown = image.flags & MUST_UNDERSTAND & ~(WANTS_PAGE_ALIGN | WANTS_MEMORY);
@@ -279,7 +285,8 @@ enum status loader_multiboot_plan(const struct loader_options *options, struct b
         return error_status(error, STATUS_UNSUPPORTED, "%s: offset 0x%x (flags): 0x%x asks for %s", image.name,
                             image.header + 4, image.flags,
                             unknown == WANTS_VIDEO ? "a video mode" : "features that the loader does not know");
-    enum status status = image.flags & HAS_ADDRESSES ? load_by_header(&image, plan, error) : load_elf(&image, plan, error);
+    enum status status =
+        image.flags & HAS_ADDRESSES ? load_by_header(&image, plan, error) : load_elf(&image, plan, error);
     if (status)
         return status;
 

@@ -18,8 +18,8 @@
 const struct state_field pci_function_fields[] = {
     PCI_FUNCTION_STATE(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, struct pci_function){.name = NULL}};
 
-#define PCI_BUS_STATE(S, A, N, T)  \
-    S(T, uint32_t, address)        \
+#define PCI_BUS_STATE(S, A, N, T)                                                                                      \
+    S(T, uint32_t, address)                                                                                            \
     A(T, bool, pirq_level, PCI_PIRQS)
 
 struct pci_bus {
@@ -173,8 +173,8 @@ void pci_function_set_intx(struct pci_function *function, bool level)
     if (function->intx_level == level || !function->config[PCI_INTERRUPT_PIN])
         return;
     function->intx_level = level;
-    function->config[PCI_STATUS] = (uint8_t)((function->config[PCI_STATUS] & ~STATUS_INTERRUPT) |
-                                             (level ? STATUS_INTERRUPT : 0));
+    function->config[PCI_STATUS] =
+        (uint8_t)((function->config[PCI_STATUS] & ~STATUS_INTERRUPT) | (level ? STATUS_INTERRUPT : 0));
     update_pirq(function->bus, pirq_of(function));
 }
 
@@ -224,7 +224,7 @@ void pci_bus_config_write(struct pci_bus *bus, unsigned slot, unsigned number, u
         uint8_t *byte = &function->config[offset + n], new_bits = (uint8_t)(value >> (8 * n));
         uint8_t mask = function->write_mask[offset + n];
         *byte = (uint8_t)((*byte & ~mask) | (new_bits & mask));
-        *byte &= (uint8_t)~(new_bits & function->clear_mask[offset + n]);
+        *byte &= (uint8_t) ~(new_bits & function->clear_mask[offset + n]);
     }
     if (touches(offset, size_bytes, PCI_COMMAND, PCI_COMMAND + 2) ||
         touches(offset, size_bytes, PCI_BAR0, PCI_BAR0 + 24) ||

@@ -61,8 +61,8 @@ struct pci_bar {
     bool mapped;
 };
 
-#define PCI_FUNCTION_STATE(S, A, N, T)           \
-    A(T, uint8_t, config, PCI_CONFIG_BYTES)      \
+#define PCI_FUNCTION_STATE(S, A, N, T)                                                                                 \
+    A(T, uint8_t, config, PCI_CONFIG_BYTES)                                                                            \
     S(T, bool, intx_level)
 
 struct pci_function {

@@ -22,13 +22,13 @@
 enum init_step { INIT_DONE, INIT_ICW2, INIT_ICW3, INIT_ICW4 };
 
 #define PIC_CHIP_STATE(S, A, N, T)                                                                                     \
-    S(T, uint8_t, lines)      /* levels of the inputs */                                                               \
-    S(T, uint8_t, edges)      /* latched edge requests */                                                              \
+    S(T, uint8_t, lines) /* levels of the inputs */                                                                    \
+    S(T, uint8_t, edges) /* latched edge requests */                                                                   \
     S(T, uint8_t, imr)                                                                                                 \
     S(T, uint8_t, isr)                                                                                                 \
-    S(T, uint8_t, elcr)       /* 1: level-triggered */                                                                 \
+    S(T, uint8_t, elcr) /* 1: level-triggered */                                                                       \
     S(T, uint8_t, vector_base)                                                                                         \
-    S(T, uint8_t, lowest)     /* input of lowest priority: 7 unless rotated */                                         \
+    S(T, uint8_t, lowest) /* input of lowest priority: 7 unless rotated */                                             \
     S(T, uint8_t, init_step)                                                                                           \
     S(T, bool, init_single)                                                                                            \
     S(T, bool, init_icw4)                                                                                              \
@@ -168,29 +168,14 @@ static void chip_write_ocw2(struct pic_chip *chip, uint8_t value)
 {
     unsigned pin = value & 7;
     switch (value >> 5) {
-    case 0: /* rotate in automatic EOI mode: clear */
-        chip->rotate_on_auto_eoi = false;
-        break;
-    case 1:
-        chip_eoi(chip, false, 0, false);
-        break;
-    case 3:
-        chip_eoi(chip, true, pin, false);
-        break;
-    case 4:
-        chip->rotate_on_auto_eoi = true;
-        break;
-    case 5:
-        chip_eoi(chip, false, 0, true);
-        break;
-    case 6: /* set priority */
-        chip->lowest = (uint8_t)pin;
-        break;
-    case 7:
-        chip_eoi(chip, true, pin, true);
-        break;
-    default: /* 2: no operation */
-        break;
+    case 0: /* rotate in automatic EOI mode: clear */ chip->rotate_on_auto_eoi = false; break;
+    case 1: chip_eoi(chip, false, 0, false); break;
+    case 3: chip_eoi(chip, true, pin, false); break;
+    case 4: chip->rotate_on_auto_eoi = true; break;
+    case 5: chip_eoi(chip, false, 0, true); break;
+    case 6: /* set priority */ chip->lowest = (uint8_t)pin; break;
+    case 7: chip_eoi(chip, true, pin, true); break;
+    default: /* 2: no operation */ break;
     }
 }
 
@@ -228,17 +213,13 @@ static void chip_write_data(struct pic_chip *chip, uint8_t value)
         chip->vector_base = value & 0xF8;
         chip->init_step = !chip->init_single ? INIT_ICW3 : chip->init_icw4 ? INIT_ICW4 : INIT_DONE;
         break;
-    case INIT_ICW3: /* the cascade is wired */
-        chip->init_step = chip->init_icw4 ? INIT_ICW4 : INIT_DONE;
-        break;
+    case INIT_ICW3: /* the cascade is wired */ chip->init_step = chip->init_icw4 ? INIT_ICW4 : INIT_DONE; break;
     case INIT_ICW4:
         chip->auto_eoi = value & ICW4_AUTO_EOI;
         chip->special_fully_nested = value & ICW4_SFNM;
         chip->init_step = INIT_DONE;
         break;
-    default:
-        chip->imr = value;
-        break;
+    default: chip->imr = value; break;
     }
 }
 

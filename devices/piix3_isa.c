@@ -9,9 +9,9 @@
 #define ISA_IRQS 16
 #define ROUTABLE 0xDEF8u /* IRQ 3..7, 9..12, 14, 15; the others are reserved */
 
-#define PIIX3_STATE(S, A, N, T)                              \
-    N(T, struct pci_function, pci, 1, pci_function_fields)   \
-    A(T, bool, pirq_level, PCI_PIRQS)                        \
+#define PIIX3_STATE(S, A, N, T)                                                                                        \
+    N(T, struct pci_function, pci, 1, pci_function_fields)                                                             \
+    A(T, bool, pirq_level, PCI_PIRQS)                                                                                  \
     S(T, uint16_t, driven)
 
 struct piix3 {
@@ -71,24 +71,28 @@ static void define_registers(struct pci_function *pci)
     pci_function_define(pci, PCI_COMMAND, 2, 0x0007, 0x0008);
     pci_function_define(pci, PCI_STATUS, 2, 0x0200, 0);
     pci->clear_mask[PCI_STATUS + 1] = 0x78;
-    pci_function_define(pci, 0x4C, 1, 0x4D, 0xFF);   /* ISA controller recovery timer */
+    pci_function_define(pci, 0x4C, 1, 0x4D, 0xFF);     /* ISA controller recovery timer */
     pci_function_define(pci, 0x4E, 2, 0x0003, 0x09FF); /* X-bus chip selects */
     for (unsigned n = 0; n < PCI_PIRQS; n++)
         pci_function_define(pci, PIRQ_ROUTE + n, 1, ROUTE_DISABLED, 0x8F);
-    pci_function_define(pci, 0x69, 1, 0x02, 0xFE);   /* top of memory */
+    pci_function_define(pci, 0x69, 1, 0x02, 0xFE); /* top of memory */
     pci_function_define(pci, 0x6A, 2, 0x0000, 0x80F7);
     pci_function_define(pci, 0x70, 2, 0x8080, 0xEFEF); /* motherboard IRQ routing */
     pci_function_define(pci, 0x76, 2, 0x0C0C, 0x8F8F);
     pci_function_define(pci, 0x78, 2, 0x0002, 0xFFFF);
-    pci_function_define(pci, 0xA0, 1, 0x08, 0x1F);     /* SMI control: storage */
+    pci_function_define(pci, 0xA0, 1, 0x08, 0x1F); /* SMI control: storage */
     pci_function_define(pci, 0xA2, 2, 0x0000, 0x0FFF);
 }
 
 struct device *piix3_isa_create(struct machine *machine, struct pci_bus *bus, const struct irq_line lines[16])
 {
-    static const struct pci_identity identity = {.vendor = 0x8086, .device = 0x7000, .class_base = 0x06,
-                                                 .class_sub = 0x01, .multifunction = true,
-                                                 .subsystem_vendor = 0x1AF4, .subsystem = 0x1100};
+    static const struct pci_identity identity = {.vendor = 0x8086,
+                                                 .device = 0x7000,
+                                                 .class_base = 0x06,
+                                                 .class_sub = 0x01,
+                                                 .multifunction = true,
+                                                 .subsystem_vendor = 0x1AF4,
+                                                 .subsystem = 0x1100};
     static const struct pci_function_ops ops = {.config_written = config_written};
     struct piix3 *chip = device_alloc(&piix3_class, machine, "piix3_isa");
     for (unsigned n = 0; n < ISA_IRQS; n++)

@@ -36,19 +36,19 @@
     S(T, bool, base_enabled)                                                                                           \
     S(T, uint16_t, smbus_base)                                                                                         \
     S(T, bool, smbus_enabled)                                                                                          \
-    S(T, uint16_t, pm1_status)       /* all but the timer's bit */                                                     \
+    S(T, uint16_t, pm1_status) /* all but the timer's bit */                                                           \
     S(T, uint16_t, pm1_enable)                                                                                         \
     S(T, uint16_t, pm1_control)                                                                                        \
-    S(T, uint64_t, timer_half_seen)  /* half periods of the timer when its status was last cleared */                  \
+    S(T, uint64_t, timer_half_seen) /* half periods of the timer when its status was last cleared */                   \
     S(T, uint16_t, gpe_status)                                                                                         \
     S(T, uint16_t, gpe_enable)                                                                                         \
-    A(T, uint8_t, stored, 48)        /* PCNTRL and on */                                                               \
+    A(T, uint8_t, stored, 48) /* PCNTRL and on */                                                                      \
     S(T, uint8_t, smi_command)                                                                                         \
     S(T, uint8_t, smi_status)                                                                                          \
     S(T, uint8_t, reset_control)                                                                                       \
     S(T, uint8_t, smbus_status)                                                                                        \
     A(T, uint8_t, smbus, 16)                                                                                           \
-    S(T, uint64_t, deadline_ns)      /* of the timer overflow */
+    S(T, uint64_t, deadline_ns) /* of the timer overflow */
 struct piix4_pm {
     struct device device;
     STATE_MEMBERS(PIIX4_PM_STATE)
@@ -107,18 +107,12 @@ static void pm_write_control(struct piix4_pm *pm, uint16_t value)
 static uint16_t pm_word(const struct piix4_pm *pm, unsigned offset)
 {
     switch (offset) {
-    case 0x00:
-        return pm_status(pm);
-    case 0x02:
-        return pm->pm1_enable;
-    case 0x04:
-        return pm->pm1_control;
-    case 0x0C:
-        return pm->gpe_status;
-    case 0x0E:
-        return pm->gpe_enable;
-    default:
-        return 0;
+    case 0x00: return pm_status(pm);
+    case 0x02: return pm->pm1_enable;
+    case 0x04: return pm->pm1_control;
+    case 0x0C: return pm->gpe_status;
+    case 0x0E: return pm->gpe_enable;
+    default: return 0;
     }
 }
 
@@ -142,23 +136,12 @@ static uint64_t pm_read(void *opaque, uint64_t address, unsigned size_bytes)
 static void pm_write_word(struct piix4_pm *pm, unsigned offset, uint16_t value, uint16_t mask)
 {
     switch (offset) {
-    case 0x00:
-        pm_write_status(pm, value & mask);
-        break;
-    case 0x02:
-        pm->pm1_enable = (uint16_t)((pm->pm1_enable & ~mask) | (value & mask)) & PM1_ENABLE_BITS;
-        break;
-    case 0x04:
-        pm_write_control(pm, (uint16_t)((pm->pm1_control & ~mask) | (value & mask)));
-        break;
-    case 0x0C:
-        pm->gpe_status &= (uint16_t) ~(value & mask);
-        break;
-    case 0x0E:
-        pm->gpe_enable = (uint16_t)((pm->gpe_enable & ~mask) | (value & mask));
-        break;
-    default:
-        break;
+    case 0x00: pm_write_status(pm, value & mask); break;
+    case 0x02: pm->pm1_enable = (uint16_t)((pm->pm1_enable & ~mask) | (value & mask)) & PM1_ENABLE_BITS; break;
+    case 0x04: pm_write_control(pm, (uint16_t)((pm->pm1_control & ~mask) | (value & mask))); break;
+    case 0x0C: pm->gpe_status &= (uint16_t) ~(value & mask); break;
+    case 0x0E: pm->gpe_enable = (uint16_t)((pm->gpe_enable & ~mask) | (value & mask)); break;
+    default: break;
     }
 }
 

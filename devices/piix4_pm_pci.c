@@ -79,9 +79,14 @@ static void define_registers(struct pci_function *pci)
 
 struct device *piix4_pm_pci_create(struct machine *machine, struct pci_bus *bus, struct device *pm)
 {
-    static const struct pci_identity identity = {.vendor = 0x8086, .device = 0x7113, .revision = 0x03,
-                                                 .class_base = 0x06, .class_sub = 0x80, .interrupt_pin = 1,
-                                                 .subsystem_vendor = 0x1AF4, .subsystem = 0x1100};
+    static const struct pci_identity identity = {.vendor = 0x8086,
+                                                 .device = 0x7113,
+                                                 .revision = 0x03,
+                                                 .class_base = 0x06,
+                                                 .class_sub = 0x80,
+                                                 .interrupt_pin = 1,
+                                                 .subsystem_vendor = 0x1AF4,
+                                                 .subsystem = 0x1100};
     static const struct pci_function_ops ops = {.config_written = config_written};
     struct piix4_pm_pci *chip = device_alloc(&piix4_pm_pci_class, machine, "piix4_pm_pci");
     chip->pm = pm;

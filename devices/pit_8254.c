@@ -28,20 +28,20 @@
     S(T, uint8_t, mode)                                                                                                \
     S(T, bool, bcd)                                                                                                    \
     S(T, uint8_t, access)                                                                                              \
-    S(T, bool, write_high)      /* the next byte written is the high one of two */                                     \
+    S(T, bool, write_high) /* the next byte written is the high one of two */                                          \
     S(T, bool, read_high)                                                                                              \
-    S(T, uint8_t, write_low)    /* first byte of two */                                                                \
+    S(T, uint8_t, write_low) /* first byte of two */                                                                   \
     S(T, bool, gate)                                                                                                   \
-    S(T, bool, programmed)      /* a count has been written since the control word */                                  \
-    S(T, bool, running)         /* load_tick and period are in force */                                                \
-    S(T, bool, null_count)      /* the count written is not yet in the counting element */                             \
-    S(T, uint32_t, reload)      /* count register: 1 .. 65536 */                                                       \
-    S(T, uint32_t, period)      /* what the counting element was loaded with */                                        \
-    S(T, uint64_t, load_tick)   /* modulo 2^64: may lie in the future or, for a half cycle, before 0 */                \
-    S(T, bool, pending)         /* modes 2, 3: reload takes over at pending_tick */                                    \
+    S(T, bool, programmed)    /* a count has been written since the control word */                                    \
+    S(T, bool, running)       /* load_tick and period are in force */                                                  \
+    S(T, bool, null_count)    /* the count written is not yet in the counting element */                               \
+    S(T, uint32_t, reload)    /* count register: 1 .. 65536 */                                                         \
+    S(T, uint32_t, period)    /* what the counting element was loaded with */                                          \
+    S(T, uint64_t, load_tick) /* modulo 2^64: may lie in the future or, for a half cycle, before 0 */                  \
+    S(T, bool, pending)       /* modes 2, 3: reload takes over at pending_tick */                                      \
     S(T, uint64_t, pending_tick)                                                                                       \
     S(T, uint64_t, paused_elapsed) /* modes 0, 4 with the gate low and not running: load_tick is this long ago */      \
-    S(T, uint16_t, held)        /* count while not running */                                                          \
+    S(T, uint16_t, held)           /* count while not running */                                                       \
     S(T, bool, count_latched)                                                                                          \
     S(T, uint16_t, latch)                                                                                              \
     S(T, bool, status_latched)                                                                                         \
@@ -109,14 +109,10 @@ static bool channel_out(const struct pit_channel *channel, uint64_t tick)
     }
     switch (channel->mode) {
     case 0:
-    case 1:
-        return elapsed >= (int64_t)channel->period;
-    case 2:
-        return elapsed < 0 || elapsed % channel->period != channel->period - 1;
-    case 3:
-        return elapsed < 0 || elapsed % channel->period < high_half(channel->period);
-    default:
-        return elapsed != (int64_t)channel->period;
+    case 1: return elapsed >= (int64_t)channel->period;
+    case 2: return elapsed < 0 || elapsed % channel->period != channel->period - 1;
+    case 3: return elapsed < 0 || elapsed % channel->period < high_half(channel->period);
+    default: return elapsed != (int64_t)channel->period;
     }
 }
 
@@ -217,12 +213,8 @@ static void channel_write_count(struct pit_channel *channel, uint16_t value, uin
 static void channel_write(struct pit_channel *channel, uint8_t value, uint64_t tick)
 {
     switch (channel->access) {
-    case ACCESS_LOW:
-        channel_write_count(channel, value, tick);
-        break;
-    case ACCESS_HIGH:
-        channel_write_count(channel, (uint16_t)(value << 8), tick);
-        break;
+    case ACCESS_LOW: channel_write_count(channel, value, tick); break;
+    case ACCESS_HIGH: channel_write_count(channel, (uint16_t)(value << 8), tick); break;
     default:
         if (channel->write_high) {
             channel_write_count(channel, (uint16_t)(value << 8 | channel->write_low), tick);
@@ -265,9 +257,9 @@ static void channel_latch_status(struct pit_channel *channel, uint64_t tick)
 {
     if (channel->status_latched)
         return;
-    channel->status = (uint8_t)((channel_out(channel, tick) ? STATUS_OUT : 0) |
-                                (channel->null_count ? STATUS_NULL_COUNT : 0) | channel->access << 4 |
-                                channel->mode << 1 | channel->bcd);
+    channel->status =
+        (uint8_t)((channel_out(channel, tick) ? STATUS_OUT : 0) | (channel->null_count ? STATUS_NULL_COUNT : 0) |
+                  channel->access << 4 | channel->mode << 1 | channel->bcd);
     channel->status_latched = true;
 }
 

@@ -79,14 +79,14 @@ uint8_t ps2_keyboard_translate(uint8_t set2);
     S(T, bool, remote)                                                                                                 \
     S(T, bool, wrap)                                                                                                   \
     S(T, bool, scaling_2_1)                                                                                            \
-    S(T, uint8_t, id)         /* 0 plain, 3 with wheel, 4 with five buttons */                                         \
+    S(T, uint8_t, id) /* 0 plain, 3 with wheel, 4 with five buttons */                                                 \
     S(T, uint8_t, parameter)                                                                                           \
     S(T, uint8_t, resolution)                                                                                          \
     S(T, uint8_t, rate)                                                                                                \
-    A(T, uint8_t, rates, 2)   /* the two rates set before, for the wheel's knock */                                    \
+    A(T, uint8_t, rates, 2) /* the two rates set before, for the wheel's knock */                                      \
     S(T, uint8_t, buttons)                                                                                             \
-    S(T, uint8_t, reported)   /* buttons of the last packet */                                                         \
-    S(T, int32_t, dx)         /* not yet reported */                                                                   \
+    S(T, uint8_t, reported) /* buttons of the last packet */                                                           \
+    S(T, int32_t, dx)       /* not yet reported */                                                                     \
     S(T, int32_t, dy)                                                                                                  \
     S(T, int32_t, dz)                                                                                                  \
     S(T, uint8_t, last_sent)

@@ -131,9 +131,7 @@ void ps2_keyboard_command(struct ps2_keyboard *keyboard, uint8_t byte)
         keyboard_put(keyboard, PS2_ACK);
         keyboard->parameter = byte;
         break;
-    case 0xEE:
-        keyboard_put(keyboard, 0xEE);
-        break;
+    case 0xEE: keyboard_put(keyboard, 0xEE); break;
     case 0xF2:
         keyboard_put(keyboard, PS2_ACK);
         keyboard_put(keyboard, 0xAB);
@@ -150,19 +148,13 @@ void ps2_keyboard_command(struct ps2_keyboard *keyboard, uint8_t byte)
         keyboard->scanning = byte == 0xF6 ? keyboard->scanning : false;
         keyboard_put(keyboard, PS2_ACK);
         break;
-    case 0xF7 ... 0xFA: /* key types of set 3 */
-        keyboard_put(keyboard, PS2_ACK);
-        break;
-    case 0xFE:
-        keyboard_put(keyboard, keyboard->last_sent);
-        break;
+    case 0xF7 ... 0xFA: /* key types of set 3 */ keyboard_put(keyboard, PS2_ACK); break;
+    case 0xFE: keyboard_put(keyboard, keyboard->last_sent); break;
     case 0xFF:
         ps2_keyboard_reset(keyboard);
         keyboard_put(keyboard, PS2_ACK);
         keyboard_put(keyboard, PS2_SELF_TEST_PASSED);
         break;
-    default:
-        keyboard_put(keyboard, PS2_RESEND);
-        break;
+    default: keyboard_put(keyboard, PS2_RESEND); break;
     }
 }

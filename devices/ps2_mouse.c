@@ -129,38 +129,20 @@ static void mouse_execute(struct ps2_mouse *mouse, uint8_t byte)
     mouse_put(mouse, PS2_ACK);
     switch (byte) {
     case 0xE6:
-    case 0xE7:
-        mouse->scaling_2_1 = byte & 1;
-        break;
-    case 0xE9:
-        mouse_put_status(mouse);
-        break;
-    case 0xEA:
-        mouse->remote = false;
-        break;
-    case 0xEB:
-        mouse_put_packet(mouse, false);
-        break;
-    case 0xEC:
-        mouse->wrap = false;
-        break;
-    case 0xEE:
-        mouse->wrap = true;
-        break;
-    case 0xF0:
-        mouse->remote = true;
-        break;
-    case 0xF2:
-        mouse_put(mouse, mouse->id);
-        break;
+    case 0xE7: mouse->scaling_2_1 = byte & 1; break;
+    case 0xE9: mouse_put_status(mouse); break;
+    case 0xEA: mouse->remote = false; break;
+    case 0xEB: mouse_put_packet(mouse, false); break;
+    case 0xEC: mouse->wrap = false; break;
+    case 0xEE: mouse->wrap = true; break;
+    case 0xF0: mouse->remote = true; break;
+    case 0xF2: mouse_put(mouse, mouse->id); break;
     case 0xF4:
     case 0xF5:
         mouse->reporting = byte == 0xF4;
         mouse->dx = mouse->dy = mouse->dz = 0;
         break;
-    default: /* E8h, F3h */
-        mouse->parameter = byte;
-        break;
+    default: /* E8h, F3h */ mouse->parameter = byte; break;
     }
 }
 
@@ -178,24 +160,18 @@ void ps2_mouse_command(struct ps2_mouse *mouse, uint8_t byte)
     case 0xE6 ... 0xEC:
     case 0xEE:
     case 0xF0:
-    case 0xF2 ... 0xF5:
-        mouse_execute(mouse, byte);
-        break;
+    case 0xF2 ... 0xF5: mouse_execute(mouse, byte); break;
     case 0xF6:
         mouse_set_defaults(mouse);
         mouse_put(mouse, PS2_ACK);
         break;
-    case 0xFE:
-        mouse_put(mouse, mouse->last_sent);
-        break;
+    case 0xFE: mouse_put(mouse, mouse->last_sent); break;
     case 0xFF:
         ps2_mouse_reset(mouse);
         mouse_put(mouse, PS2_ACK);
         mouse_put(mouse, PS2_SELF_TEST_PASSED);
         mouse_put(mouse, mouse->id);
         break;
-    default:
-        mouse_put(mouse, PS2_RESEND);
-        break;
+    default: mouse_put(mouse, PS2_RESEND); break;
     }
 }

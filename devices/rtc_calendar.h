@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 struct rtc_calendar {
-    int32_t year; /* 1970 */
+    int32_t year;       /* 1970 */
     uint8_t month, day; /* from 1 */
     uint8_t hour, minute, second;
 };

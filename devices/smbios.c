@@ -97,7 +97,7 @@ static void put_chassis(struct builder *b)
 {
     uint8_t *t = begin(b, 3, 22, HANDLE_CHASSIS);
     t[4] = string(b, "vmrr");
-    t[5] = 0x01; /* other */
+    t[5] = 0x01;                 /* other */
     t[9] = t[10] = t[11] = 0x03; /* safe */
     t[12] = 0x02;
     end(b);

@@ -54,12 +54,12 @@
     S(T, uint16_t, divisor)                                                                                            \
     S(T, uint8_t, msr)                                                                                                 \
     S(T, bool, fifo_enabled)                                                                                           \
-    S(T, uint8_t, trigger)          /* bytes */                                                                        \
+    S(T, uint8_t, trigger) /* bytes */                                                                                 \
     S(T, bool, overrun)                                                                                                \
-    S(T, bool, thre_pending)        /* the THRE interrupt, until IIR is read or THR written */                         \
+    S(T, bool, thre_pending) /* the THRE interrupt, until IIR is read or THR written */                                \
     S(T, bool, timeout_pending)                                                                                        \
-    S(T, uint64_t, timeout_ns)      /* deadline of the character timeout */                                            \
-    S(T, uint8_t, last_received)    /* what an empty receiver gives */                                                 \
+    S(T, uint64_t, timeout_ns)   /* deadline of the character timeout */                                               \
+    S(T, uint8_t, last_received) /* what an empty receiver gives */                                                    \
     S(T, uint8_t, fifo_count)                                                                                          \
     A(T, uint8_t, fifo, UART_FIFO_BYTES)                                                                               \
     S(T, uint32_t, queue_start)                                                                                        \
@@ -248,22 +248,14 @@ static uint64_t uart_read(void *opaque, uint64_t address, unsigned size_bytes)
     bool latch = uart->lcr & LCR_DLAB;
     (void)size_bytes;
     switch (address) {
-    case 0:
-        return latch ? uart->divisor & 0xFF : uart_read_data(uart);
-    case 1:
-        return latch ? uart->divisor >> 8 : uart->ier;
-    case 2:
-        return uart_read_iir(uart);
-    case 3:
-        return uart->lcr;
-    case 4:
-        return uart->mcr;
-    case 5:
-        return uart_read_lsr(uart);
-    case 6:
-        return uart_read_msr(uart);
-    default:
-        return uart->scratch;
+    case 0: return latch ? uart->divisor & 0xFF : uart_read_data(uart);
+    case 1: return latch ? uart->divisor >> 8 : uart->ier;
+    case 2: return uart_read_iir(uart);
+    case 3: return uart->lcr;
+    case 4: return uart->mcr;
+    case 5: return uart_read_lsr(uart);
+    case 6: return uart_read_msr(uart);
+    default: return uart->scratch;
     }
 }
 
@@ -286,20 +278,11 @@ static void uart_write(void *opaque, uint64_t address, uint64_t value, unsigned 
         else
             uart_write_ier(uart, byte);
         break;
-    case 2:
-        uart_write_fcr(uart, byte);
-        break;
-    case 3:
-        uart->lcr = byte;
-        break;
-    case 4:
-        uart_write_mcr(uart, byte);
-        break;
-    case 7:
-        uart->scratch = byte;
-        break;
-    default: /* LSR and MSR: factory test only */
-        break;
+    case 2: uart_write_fcr(uart, byte); break;
+    case 3: uart->lcr = byte; break;
+    case 4: uart_write_mcr(uart, byte); break;
+    case 7: uart->scratch = byte; break;
+    default: /* LSR and MSR: factory test only */ break;
     }
 }
 

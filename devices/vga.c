@@ -121,43 +121,26 @@ static uint64_t read_port(struct vga *vga, uint16_t port)
     if (port_absent(vga, port))
         return 0xFF;
     switch (port) {
-    case 0x3C0:
-        return vga->attr_data_next ? 0 : vga->attr_index;
-    case 0x3C1:
-        return vga->attr[vga->attr_index & 0x1F];
-    case 0x3C2:
-        return 0x10; /* switch sense: a colour monitor */
-    case 0x3C4:
-        return vga->seq_index;
-    case 0x3C5:
-        return vga->seq[vga->seq_index & 7];
-    case 0x3C6:
-        return vga->dac_mask;
-    case 0x3C7:
-        return vga->dac_state;
-    case 0x3C8:
-        return vga->dac_write_index;
-    case 0x3C9:
-        return read_dac(vga);
-    case 0x3CA:
-        return vga->feature_control;
-    case 0x3CC:
-        return vga->misc_output;
-    case 0x3CE:
-        return vga->gc_index;
-    case 0x3CF:
-        return vga->gc[vga->gc_index & 15];
+    case 0x3C0: return vga->attr_data_next ? 0 : vga->attr_index;
+    case 0x3C1: return vga->attr[vga->attr_index & 0x1F];
+    case 0x3C2: return 0x10; /* switch sense: a colour monitor */
+    case 0x3C4: return vga->seq_index;
+    case 0x3C5: return vga->seq[vga->seq_index & 7];
+    case 0x3C6: return vga->dac_mask;
+    case 0x3C7: return vga->dac_state;
+    case 0x3C8: return vga->dac_write_index;
+    case 0x3C9: return read_dac(vga);
+    case 0x3CA: return vga->feature_control;
+    case 0x3CC: return vga->misc_output;
+    case 0x3CE: return vga->gc_index;
+    case 0x3CF: return vga->gc[vga->gc_index & 15];
     case 0x3B4:
-    case 0x3D4:
-        return vga->crtc_index;
+    case 0x3D4: return vga->crtc_index;
     case 0x3B5:
-    case 0x3D5:
-        return vga->crtc[vga->crtc_index & 31];
+    case 0x3D5: return vga->crtc[vga->crtc_index & 31];
     case 0x3BA:
-    case 0x3DA:
-        return read_status1(vga);
-    default:
-        return 0xFF;
+    case 0x3DA: return read_status1(vga);
+    default: return 0xFF;
     }
 }
 
@@ -167,50 +150,23 @@ static void write_port(struct vga *vga, uint16_t port, uint8_t value)
         return;
     switch (port) {
     case 0x3C0:
-    case 0x3C1:
-        write_attr(vga, value);
-        break;
-    case 0x3C2:
-        vga->misc_output = value & 0xEF;
-        break;
-    case 0x3C4:
-        vga->seq_index = value & 7;
-        break;
-    case 0x3C5:
-        write_seq(vga, value);
-        break;
-    case 0x3C6:
-        vga->dac_mask = value;
-        break;
-    case 0x3C7:
-        start_dac(vga, value, true);
-        break;
-    case 0x3C8:
-        start_dac(vga, value, false);
-        break;
-    case 0x3C9:
-        write_dac(vga, value);
-        break;
-    case 0x3CE:
-        vga->gc_index = value & 15;
-        break;
-    case 0x3CF:
-        write_gc(vga, value);
-        break;
+    case 0x3C1: write_attr(vga, value); break;
+    case 0x3C2: vga->misc_output = value & 0xEF; break;
+    case 0x3C4: vga->seq_index = value & 7; break;
+    case 0x3C5: write_seq(vga, value); break;
+    case 0x3C6: vga->dac_mask = value; break;
+    case 0x3C7: start_dac(vga, value, true); break;
+    case 0x3C8: start_dac(vga, value, false); break;
+    case 0x3C9: write_dac(vga, value); break;
+    case 0x3CE: vga->gc_index = value & 15; break;
+    case 0x3CF: write_gc(vga, value); break;
     case 0x3B4:
-    case 0x3D4:
-        vga->crtc_index = value & 0x3F;
-        break;
+    case 0x3D4: vga->crtc_index = value & 0x3F; break;
     case 0x3B5:
-    case 0x3D5:
-        write_crtc(vga, value);
-        break;
+    case 0x3D5: write_crtc(vga, value); break;
     case 0x3BA:
-    case 0x3DA:
-        vga->feature_control = value & 0x10;
-        break;
-    default:
-        break;
+    case 0x3DA: vga->feature_control = value & 0x10; break;
+    default: break;
     }
 }
 
@@ -331,8 +287,13 @@ const struct device_class vga_class = {
 struct device *vga_create(struct machine *machine, struct pci_bus *bus, unsigned slot, struct error *error)
 {
     static const struct pci_identity identity = {
-        .vendor = 0x1234, .device = 0x1111, .revision = 0, .class_base = 0x03, .class_sub = 0x00,
-        .subsystem_vendor = 0x1AF4, .subsystem = 0x1100,
+        .vendor = 0x1234,
+        .device = 0x1111,
+        .revision = 0,
+        .class_base = 0x03,
+        .class_sub = 0x00,
+        .subsystem_vendor = 0x1AF4,
+        .subsystem = 0x1100,
     };
     struct memory *memory = machine_memory(machine);
     struct memory_block *vram = memory_add_block(memory, "vram", VGA_VRAM_BYTES, true, error);

@@ -154,7 +154,13 @@ static const uint8_t box[] = {
 static unsigned first_line(uint8_t code)
 {
     switch (code) {
-    case 'g': case 'j': case 'p': case 'q': case 'y': case ',': case ';': return 2;
+    case 'g':
+    case 'j':
+    case 'p':
+    case 'q':
+    case 'y':
+    case ',':
+    case ';': return 2;
     default: return 0;
     }
 }
@@ -176,7 +182,8 @@ static uint8_t box_line(uint8_t arms, unsigned y)
 static uint8_t block_line(uint8_t code, unsigned y)
 {
     switch (code) {
-    case 0x00: case 0xFF: return 0;
+    case 0x00:
+    case 0xFF: return 0;
     case 0xB0: return y & 1 ? 0x88 : 0x22;
     case 0xB1: return y & 1 ? 0xAA : 0x55;
     case 0xB2: return y & 1 ? 0x77 : 0xDD;

@@ -11,8 +11,18 @@
 #define VGA_WINDOW_BYTES 0x20000u
 
 enum vga_vbe_index {
-    VBE_ID, VBE_XRES, VBE_YRES, VBE_BPP, VBE_ENABLE, VBE_BANK, VBE_VIRT_WIDTH, VBE_VIRT_HEIGHT, VBE_X_OFFSET,
-    VBE_Y_OFFSET, VBE_VIDEO_MEMORY_64K, VBE_COUNT
+    VBE_ID,
+    VBE_XRES,
+    VBE_YRES,
+    VBE_BPP,
+    VBE_ENABLE,
+    VBE_BANK,
+    VBE_VIRT_WIDTH,
+    VBE_VIRT_HEIGHT,
+    VBE_X_OFFSET,
+    VBE_Y_OFFSET,
+    VBE_VIDEO_MEMORY_64K,
+    VBE_COUNT
 };
 #define VBE_ENABLED 0x01u
 #define VBE_GETCAPS 0x02u
@@ -21,7 +31,17 @@ enum vga_vbe_index {
 
 /* Sequencer, CRT controller, graphics controller, attribute controller registers by their index. */
 enum { SEQ_RESET, SEQ_CLOCKING, SEQ_MAP_MASK, SEQ_FONT, SEQ_MEMORY_MODE };
-enum { GC_SET_RESET, GC_ENABLE_SET_RESET, GC_COMPARE, GC_ROTATE, GC_READ_MAP, GC_MODE, GC_MISC, GC_DONT_CARE, GC_BIT_MASK };
+enum {
+    GC_SET_RESET,
+    GC_ENABLE_SET_RESET,
+    GC_COMPARE,
+    GC_ROTATE,
+    GC_READ_MAP,
+    GC_MODE,
+    GC_MISC,
+    GC_DONT_CARE,
+    GC_BIT_MASK
+};
 
 #define VGA_STATE(S, A, N, T)                                                                                          \
     N(T, struct pci_function, pci, 1, pci_function_fields)                                                             \

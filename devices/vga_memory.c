@@ -58,7 +58,7 @@ static uint8_t compare_colours(const struct vga *vga)
         if (!(vga->gc[GC_DONT_CARE] >> plane & 1))
             continue;
         uint8_t want = vga->gc[GC_COMPARE] >> plane & 1 ? 0xFF : 0x00;
-        equal &= (uint8_t)~(vga->latch[plane] ^ want);
+        equal &= (uint8_t) ~(vga->latch[plane] ^ want);
     }
     return equal;
 }
@@ -80,14 +80,10 @@ static uint8_t read_planes(struct vga *vga, uint32_t address)
 static uint8_t combine(const struct vga *vga, uint8_t value, uint8_t latch)
 {
     switch (vga->gc[GC_ROTATE] >> 3 & 3) {
-    case 1:
-        return value & latch;
-    case 2:
-        return value | latch;
-    case 3:
-        return value ^ latch;
-    default:
-        return value;
+    case 1: return value & latch;
+    case 2: return value | latch;
+    case 3: return value ^ latch;
+    default: return value;
     }
 }
 
@@ -103,18 +99,13 @@ static uint8_t plane_value(const struct vga *vga, unsigned plane, uint8_t value)
     uint8_t latch = vga->latch[plane], mask = vga->gc[GC_BIT_MASK], data;
     uint8_t set_reset = vga->gc[GC_SET_RESET] >> plane & 1 ? 0xFF : 0x00;
     switch (vga->gc[GC_MODE] & 3) {
-    case 1:
-        return latch;
-    case 2:
-        data = value >> plane & 1 ? 0xFF : 0x00;
-        break;
+    case 1: return latch;
+    case 2: data = value >> plane & 1 ? 0xFF : 0x00; break;
     case 3:
         mask &= rotated(vga, value);
         data = set_reset;
         break;
-    default:
-        data = vga->gc[GC_ENABLE_SET_RESET] >> plane & 1 ? set_reset : rotated(vga, value);
-        break;
+    default: data = vga->gc[GC_ENABLE_SET_RESET] >> plane & 1 ? set_reset : rotated(vga, value); break;
     }
     data = combine(vga, data, latch);
     return (uint8_t)((data & mask) | (latch & ~mask));

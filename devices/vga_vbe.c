@@ -104,22 +104,15 @@ static void write_register(struct vga *vga, uint16_t value)
         if (!vga_vbe_enabled(vga))
             vga->vbe[VBE_BPP] = value ? value : 8;
         break;
-    case VBE_ENABLE:
-        write_enable(vga, value);
-        break;
+    case VBE_ENABLE: write_enable(vga, value); break;
     case VBE_BANK:
         if (value < VGA_VRAM_BYTES >> 16)
             vga->vbe[VBE_BANK] = value;
         break;
-    case VBE_VIRT_WIDTH:
-        set_virtual_width(vga, value);
-        break;
+    case VBE_VIRT_WIDTH: set_virtual_width(vga, value); break;
     case VBE_X_OFFSET:
-    case VBE_Y_OFFSET:
-        vga->vbe[vga->vbe_index] = value;
-        break;
-    default:
-        break;
+    case VBE_Y_OFFSET: vga->vbe[vga->vbe_index] = value; break;
+    default: break;
     }
 }
 

@@ -36,14 +36,11 @@ static const char *field_difference(const struct journal_event *expected, const 
         if (a->size_bytes != b->size_bytes)
             return "size differs";
         return a->value != low_bits(b->value, b->size_bytes * 8) ? "value differs" : NULL;
-    case TRACE_IRQ:
-        return a->value != b->value ? "vector differs" : NULL;
-    case TRACE_HALT:
-        return a->value != b->value ? "time skipped differs" : NULL;
+    case TRACE_IRQ: return a->value != b->value ? "vector differs" : NULL;
+    case TRACE_HALT: return a->value != b->value ? "time skipped differs" : NULL;
     case TRACE_BLOCK_REQUEST:
     case TRACE_BLOCK_COMPLETION:
-    case TRACE_HOST_WRITE:
-        return block_difference(a, b);
+    case TRACE_HOST_WRITE: return block_difference(a, b);
     case TRACE_DIGEST:
         return a->value != low_bits(b->value, expected->digest_bits) ? "digest of CPU and devices differs" : NULL;
     case TRACE_CHECKPOINT:
@@ -54,11 +51,9 @@ static const char *field_difference(const struct journal_event *expected, const 
         if (a->address != b->address)
             return "the runs ended differently";
         return a->value != b->value ? "final digest differs" : NULL;
-    case TRACE_RESET:
-        return a->value != b->value ? "kind of reset differs" : NULL;
+    case TRACE_RESET: return a->value != b->value ? "kind of reset differs" : NULL;
     case TRACE_KIND_COUNT:
-    default:
-        return NULL;
+    default: return NULL;
     }
 }
 

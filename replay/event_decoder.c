@@ -10,7 +10,7 @@ struct journal_decoder {
     struct byte_source column[EVENT_COLUMN_COUNT];
     uint64_t tokens_left, implied_left;
     uint64_t digest_steps, next_digest;
-    uint64_t run;        /* of tokens without a mask still to come */
+    uint64_t run; /* of tokens without a mask still to come */
     bool run_read;
     uint64_t last_definition_address;
     struct event_token token;
@@ -71,8 +71,7 @@ enum status journal_decoder_start(struct journal_decoder *decoder, const uint8_t
     event_model_reset(&decoder->model, frame->first);
     decoder->skip_before = decoder->model.skip;
     if (source.failed || decoder->tokens_left > EVENT_FRAME_EVENTS_MAX ||
-        decoder->implied_left > EVENT_FRAME_EVENTS_MAX ||
-        decoder->tokens_left + decoder->implied_left != frame->events)
+        decoder->implied_left > EVENT_FRAME_EVENTS_MAX || decoder->tokens_left + decoder->implied_left != frame->events)
         return corrupt(decoder, error, "event count: expected as in the frame's header and at most 1048576");
     if (decoder->digest_steps == 0 || decoder->digest_steps >= JOURNAL_POSITION_LIMIT ||
         decoder->next_digest >= JOURNAL_POSITION_LIMIT)
@@ -106,8 +105,7 @@ static const char *read_definition(struct journal_decoder *decoder)
     return NULL;
 }
 
-static inline const char *read_shape(struct journal_decoder *decoder, uint8_t mask, uint32_t next_slot,
-                                     uint32_t *index)
+static inline const char *read_shape(struct journal_decoder *decoder, uint8_t mask, uint32_t next_slot, uint32_t *index)
 {
     struct event_model *model = &decoder->model;
     if (!(mask & EVENT_MASK_SHAPE)) {
@@ -124,16 +122,12 @@ static inline const char *read_shape(struct journal_decoder *decoder, uint8_t ma
 static uint64_t read_value(struct journal_decoder *decoder, const struct event_shape *shape)
 {
     switch (shape->format) {
-    case EVENT_FORMAT_U8:
-        return byte_source_u8(&decoder->column[EVENT_COLUMN_VALUE8]);
-    case EVENT_FORMAT_U16:
-        return byte_source_u16(&decoder->column[EVENT_COLUMN_VALUE16]);
-    case EVENT_FORMAT_HASH:
-        return byte_source_u64(&decoder->column[EVENT_COLUMN_HASH]);
+    case EVENT_FORMAT_U8: return byte_source_u8(&decoder->column[EVENT_COLUMN_VALUE8]);
+    case EVENT_FORMAT_U16: return byte_source_u16(&decoder->column[EVENT_COLUMN_VALUE16]);
+    case EVENT_FORMAT_HASH: return byte_source_u64(&decoder->column[EVENT_COLUMN_HASH]);
     case EVENT_FORMAT_U32:
         return (uint32_t)(shape->value + unzigzag(byte_source_varint(&decoder->column[EVENT_COLUMN_VALUE])));
-    default:
-        return shape->value + unzigzag(byte_source_varint(&decoder->column[EVENT_COLUMN_VALUE]));
+    default: return shape->value + unzigzag(byte_source_varint(&decoder->column[EVENT_COLUMN_VALUE]));
     }
 }
 
@@ -159,8 +153,8 @@ static inline const char *read_mask(struct journal_decoder *decoder, uint8_t *ma
     }
     decoder->run_read = false;
     *mask = byte_source_u8(&decoder->column[EVENT_COLUMN_MASK]);
-    if (*mask == 0 || *mask & ~EVENT_MASK_ALL || (*mask & (EVENT_MASK_DELTA | EVENT_MASK_DELTA_PAIR)) ==
-                                                     (EVENT_MASK_DELTA | EVENT_MASK_DELTA_PAIR))
+    if (*mask == 0 || *mask & ~EVENT_MASK_ALL ||
+        (*mask & (EVENT_MASK_DELTA | EVENT_MASK_DELTA_PAIR)) == (EVENT_MASK_DELTA | EVENT_MASK_DELTA_PAIR))
         return "mask: expected 1 .. 31, not with both delta bits";
     return NULL;
 }
@@ -210,8 +204,8 @@ static const char *read_token(struct journal_decoder *decoder)
     struct event_shape *shape = &model->shape[index];
 
     uint32_t pair_slot = event_slot_pair(model, index);
-    uint64_t delta = mask & EVENT_MASK_DELTA_PAIR ? model->pair_delta[pair_slot]
-                                                  : model->delta[event_slot_delta(model, pair_slot)];
+    uint64_t delta =
+        mask & EVENT_MASK_DELTA_PAIR ? model->pair_delta[pair_slot] : model->delta[event_slot_delta(model, pair_slot)];
     if (mask & EVENT_MASK_DELTA)
         delta = byte_source_varint(&decoder->column[EVENT_COLUMN_DELTA]);
     uint64_t skip = model->skip;

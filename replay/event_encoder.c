@@ -19,9 +19,9 @@ struct journal_encoder {
     uint64_t digest_steps;
     uint64_t next_digest; /* 0: digests are not implied in this frame */
     uint64_t first_next_digest;
-    bool pending;         /* a digest at next_digest - digest_steps waits: implied if the next event is later */
+    bool pending; /* a digest at next_digest - digest_steps waits: implied if the next event is later */
     uint64_t pending_value;
-    bool digest_seen;     /* in this frame */
+    bool digest_seen; /* in this frame */
     uint32_t tokens, implied, delivers;
     uint64_t run;
     uint64_t last_definition_address;
@@ -113,18 +113,13 @@ static inline void put_u64(struct journal_encoder *encoder, enum event_column co
 static void put_value(struct journal_encoder *encoder, const struct event_shape *shape, uint64_t value)
 {
     switch (shape->format) {
-    case EVENT_FORMAT_U8:
-        put_u8(encoder, EVENT_COLUMN_VALUE8, (uint8_t)value);
-        break;
+    case EVENT_FORMAT_U8: put_u8(encoder, EVENT_COLUMN_VALUE8, (uint8_t)value); break;
     case EVENT_FORMAT_U16:
         put_u8(encoder, EVENT_COLUMN_VALUE16, (uint8_t)value);
         put_u8(encoder, EVENT_COLUMN_VALUE16, (uint8_t)(value >> 8));
         break;
-    case EVENT_FORMAT_HASH:
-        put_u64(encoder, EVENT_COLUMN_HASH, value);
-        break;
-    default:
-        put_varint(encoder, EVENT_COLUMN_VALUE, zigzag(value - shape->value));
+    case EVENT_FORMAT_HASH: put_u64(encoder, EVENT_COLUMN_HASH, value); break;
+    default: put_varint(encoder, EVENT_COLUMN_VALUE, zigzag(value - shape->value));
     }
 }
 

@@ -1,6 +1,6 @@
 /* Events as people read them. */
-#include "replay/journal_event.h"
 #include "core/machine.h"
+#include "replay/journal_event.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,15 +20,11 @@ static void trace_text(const struct journal_event *event, char *out, size_t size
     case TRACE_PIO_WRITE:
     case TRACE_MMIO_READ:
     case TRACE_MMIO_WRITE:
-        snprintf(out, size, "%s %" PRIx64 "/%u = %0*" PRIx64, name, t->address, t->size_bytes,
-                 (int)t->size_bytes * 2, t->value);
+        snprintf(out, size, "%s %" PRIx64 "/%u = %0*" PRIx64, name, t->address, t->size_bytes, (int)t->size_bytes * 2,
+                 t->value);
         break;
-    case TRACE_IRQ:
-        snprintf(out, size, "%s vector %" PRIx64, name, t->value);
-        break;
-    case TRACE_HALT:
-        snprintf(out, size, "%s %" PRIu64 " ns", name, t->value);
-        break;
+    case TRACE_IRQ: snprintf(out, size, "%s vector %" PRIx64, name, t->value); break;
+    case TRACE_HALT: snprintf(out, size, "%s %" PRIu64 " ns", name, t->value); break;
     case TRACE_BLOCK_REQUEST:
     case TRACE_BLOCK_COMPLETION:
     case TRACE_HOST_WRITE:
@@ -46,12 +42,9 @@ static void trace_text(const struct journal_event *event, char *out, size_t size
         snprintf(out, size, "%s %s digest %016" PRIx64, name,
                  t->address < MACHINE_STOP_COUNT ? machine_stop_name((enum machine_stop)t->address) : "?", t->value);
         break;
-    case TRACE_RESET:
-        snprintf(out, size, "%s%s", name, t->value ? " of the CPU (INIT)" : "");
-        break;
+    case TRACE_RESET: snprintf(out, size, "%s%s", name, t->value ? " of the CPU (INIT)" : ""); break;
     case TRACE_KIND_COUNT:
-    default:
-        snprintf(out, size, "%s", name);
+    default: snprintf(out, size, "%s", name);
     }
 }
 
@@ -60,15 +53,11 @@ char *journal_event_text(const struct journal_event *event, char *out, size_t si
     const struct input_row *row = event->type == JOURNAL_EVENT_TRACE ? NULL : input_row(event->input.id);
     const char *name = row ? row->name : "?";
     switch (event->type) {
-    case JOURNAL_EVENT_TRACE:
-        trace_text(event, out, size);
-        break;
-    case JOURNAL_EVENT_PULL:
-        snprintf(out, size, "pull %s = %" PRIx64, name, event->input.a);
-        break;
+    case JOURNAL_EVENT_TRACE: trace_text(event, out, size); break;
+    case JOURNAL_EVENT_PULL: snprintf(out, size, "pull %s = %" PRIx64, name, event->input.a); break;
     case JOURNAL_EVENT_DELIVER:
-        snprintf(out, size, "deliver %s target %u a %" PRIx64 " b %" PRIx64, name, event->input.target,
-                 event->input.a, event->input.b);
+        snprintf(out, size, "deliver %s target %u a %" PRIx64 " b %" PRIx64, name, event->input.target, event->input.a,
+                 event->input.b);
         break;
     }
     return out;

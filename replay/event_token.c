@@ -56,18 +56,14 @@ void event_token_from_trace(struct event_token *token, const struct trace_event 
         token->value = value_of_size(event->value, event->size_bytes);
         break;
     case TRACE_IRQ:
-    case TRACE_RESET:
-        token->address = event->value;
-        break;
+    case TRACE_RESET: token->address = event->value; break;
     case TRACE_HALT:
         token->format = EVENT_FORMAT_U64;
         token->value = event->value;
         break;
     case TRACE_BLOCK_REQUEST:
     case TRACE_BLOCK_COMPLETION:
-    case TRACE_HOST_WRITE:
-        block_token(token, event);
-        break;
+    case TRACE_HOST_WRITE: block_token(token, event); break;
     case TRACE_DIGEST:
         token->format = EVENT_FORMAT_HASH;
         token->value = event->value;
@@ -80,8 +76,7 @@ void event_token_from_trace(struct event_token *token, const struct trace_event 
         token->extra[0] = event->address;
         break;
     case TRACE_KIND_COUNT:
-    default:
-        CHECK(event->kind < TRACE_KIND_COUNT);
+    default: CHECK(event->kind < TRACE_KIND_COUNT);
     }
 }
 
@@ -98,9 +93,7 @@ static bool token_to_trace(const struct event_token *token, struct trace_event *
         trace->value = token->value;
         return token->format >= 1 && token->format <= 8 && token->extras == 0;
     case TRACE_IRQ:
-    case TRACE_RESET:
-        trace->value = token->address;
-        return token->format == EVENT_FORMAT_NONE && token->extras == 0;
+    case TRACE_RESET: trace->value = token->address; return token->format == EVENT_FORMAT_NONE && token->extras == 0;
     case TRACE_HALT:
         trace->value = token->value;
         return token->format == EVENT_FORMAT_U64 && token->extras == 0 && token->value < JOURNAL_POSITION_LIMIT;
@@ -116,17 +109,14 @@ static bool token_to_trace(const struct event_token *token, struct trace_event *
         trace->status = (int32_t)token->extra[3];
         return token->format == EVENT_FORMAT_HASH && token->extras == 4 && trace->op <= TRACE_BLOCK_DISCARD &&
                trace->address < JOURNAL_POSITION_LIMIT;
-    case TRACE_DIGEST:
-        trace->value = token->value;
-        return token->format == EVENT_FORMAT_HASH && token->extras == 0;
+    case TRACE_DIGEST: trace->value = token->value; return token->format == EVENT_FORMAT_HASH && token->extras == 0;
     case TRACE_CHECKPOINT:
     case TRACE_END:
         trace->value = token->value;
         trace->address = token->extra[0];
         return token->format == EVENT_FORMAT_HASH && token->extras == 1;
     case TRACE_KIND_COUNT:
-    default:
-        return false;
+    default: return false;
     }
 }
 

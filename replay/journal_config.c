@@ -153,8 +153,9 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
     put_number(sink, TAG_RAM, config->ram_bytes);
     put_cpu(sink, &config->cpu);
     put_number(sink, TAG_CHECKPOINT_STEPS, config->checkpoint_steps);
-    put_number(sink, TAG_FLAGS, (config->no_reboot ? FLAG_NO_REBOOT : 0) | (config->no_vga ? FLAG_NO_VGA : 0) |
-                                    (config->boot_menu ? FLAG_BOOT_MENU : 0));
+    put_number(sink, TAG_FLAGS,
+               (config->no_reboot ? FLAG_NO_REBOOT : 0) | (config->no_vga ? FLAG_NO_VGA : 0) |
+                   (config->boot_menu ? FLAG_BOOT_MENU : 0));
     put_string(sink, TAG_BOOT_ORDER, config->boot_order);
     put_string(sink, TAG_APPEND, config->append);
     put_number(sink, TAG_TIMING, config->timing);
@@ -250,9 +251,9 @@ enum status journal_config_write(struct journal_writer *writer, const struct jou
     struct byte_sink sink = {0};
     put_config(&sink, config);
     struct journal_frame_info info = {.kind = JOURNAL_FRAME_CONFIG};
-    status = sink.failed                           ? STATUS_NO_MEMORY
-             : sink.used > JOURNAL_FRAME_RAW_MAX   ? STATUS_INVALID
-                                                   : journal_writer_frame(writer, &info, sink.bytes, sink.used);
+    status = sink.failed                         ? STATUS_NO_MEMORY
+             : sink.used > JOURNAL_FRAME_RAW_MAX ? STATUS_INVALID
+                                                 : journal_writer_frame(writer, &info, sink.bytes, sink.used);
     byte_sink_free(&sink);
     if (!status)
         status = write_blobs(writer, config);
@@ -488,10 +489,9 @@ enum status journal_config_add_blob(struct journal_config_reader *reader, const 
         if (blob->hash.low != hash.low || blob->hash.high != hash.high)
             continue;
         if (size != blob->size_bytes || at != blob->have_bytes || chunk > size - at)
-            return error_status(error, STATUS_CORRUPT,
-                                "%s: blob frame at offset %llu: expected the chunk at byte %llu of %llu", name,
-                                (unsigned long long)offset, (unsigned long long)blob->have_bytes,
-                                (unsigned long long)blob->size_bytes);
+            return error_status(
+                error, STATUS_CORRUPT, "%s: blob frame at offset %llu: expected the chunk at byte %llu of %llu", name,
+                (unsigned long long)offset, (unsigned long long)blob->have_bytes, (unsigned long long)blob->size_bytes);
         if (!blob_append(blob, source.at, chunk))
             return error_status(error, STATUS_NO_MEMORY, "%s: out of memory", name);
     }

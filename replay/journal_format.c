@@ -6,9 +6,13 @@
 #include <xxhash.h>
 
 static const char *const frame_kind_names[JOURNAL_FRAME_KIND_COUNT] = {
-    [JOURNAL_FRAME_CONFIG] = "config",         [JOURNAL_FRAME_BLOB] = "blob",   [JOURNAL_FRAME_EVENTS] = "events",
-    [JOURNAL_FRAME_SECTORS] = "sectors",       [JOURNAL_FRAME_CHECKPOINT] = "checkpoint",
-    [JOURNAL_FRAME_INDEX] = "index",           [JOURNAL_FRAME_END] = "end",
+    [JOURNAL_FRAME_CONFIG] = "config",
+    [JOURNAL_FRAME_BLOB] = "blob",
+    [JOURNAL_FRAME_EVENTS] = "events",
+    [JOURNAL_FRAME_SECTORS] = "sectors",
+    [JOURNAL_FRAME_CHECKPOINT] = "checkpoint",
+    [JOURNAL_FRAME_INDEX] = "index",
+    [JOURNAL_FRAME_END] = "end",
 };
 
 const char *journal_frame_kind_name(unsigned kind)

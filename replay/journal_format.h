@@ -94,12 +94,12 @@ static inline uint64_t le64_get(const uint8_t *in)
 
 static inline uint64_t zigzag(uint64_t difference)
 {
-    return difference << 1 ^ (uint64_t)-(difference >> 63);
+    return difference << 1 ^ (uint64_t) - (difference >> 63);
 }
 
 static inline uint64_t unzigzag(uint64_t value)
 {
-    return value >> 1 ^ (uint64_t)-(value & 1);
+    return value >> 1 ^ (uint64_t) - (value & 1);
 }
 
 /* ---- a growing or fixed run of bytes to write to ---- */

@@ -16,8 +16,8 @@ struct journal_reader {
     int file;
     char *path;
     uint16_t minor;
-    uint64_t size;     /* of the file, when last looked */
-    uint64_t scanned;  /* up to here frames are listed */
+    uint64_t size;    /* of the file, when last looked */
+    uint64_t scanned; /* up to here frames are listed */
     struct journal_frame *frame;
     size_t frame_count, frame_capacity;
     bool have_end, indexed;
@@ -134,8 +134,8 @@ static void set_torn(struct journal_reader *reader, uint64_t offset, const char 
 static bool packed_is_whole(struct journal_reader *reader, const struct journal_frame *frame, const uint8_t *header)
 {
     return read_at(reader, frame->offset + JOURNAL_FRAME_HEADER_BYTES, reader->packed, frame->packed_bytes) &&
-           frame->disk_hash == journal_hash64_pair(header, JOURNAL_FRAME_HEADER_BYTES - 8, reader->packed,
-                                                   frame->packed_bytes);
+           frame->disk_hash ==
+               journal_hash64_pair(header, JOURNAL_FRAME_HEADER_BYTES - 8, reader->packed, frame->packed_bytes);
 }
 
 /* Lists the frame at reader->scanned; false when there is none, and torn says why. The last frame of a file may have
@@ -183,8 +183,7 @@ static bool read_end(struct journal_reader *reader)
     if (!frame || frame->kind != JOURNAL_FRAME_END)
         return false;
     if (frame->packed_bytes != JOURNAL_END_BYTES || !(frame->flags & JOURNAL_FLAG_STORED) ||
-        !read_at(reader, frame->offset, raw, sizeof raw) ||
-        !packed_is_whole(reader, frame, raw)) {
+        !read_at(reader, frame->offset, raw, sizeof raw) || !packed_is_whole(reader, frame, raw)) {
         set_torn(reader, frame->offset, "end mark: not whole");
         return false;
     }
@@ -268,8 +267,7 @@ static bool index_frames(struct journal_reader *reader, uint64_t offset, uint64_
     if (!right || offset != end_offset)
         return false;
     for (size_t i = 0; i < count; i++) {
-        if (frames[i].offset != reader->scanned || sequel_fault(reader, &frames[i]) ||
-            !add_frame(reader, &frames[i]))
+        if (frames[i].offset != reader->scanned || sequel_fault(reader, &frames[i]) || !add_frame(reader, &frames[i]))
             return false;
         reader->scanned += JOURNAL_FRAME_HEADER_BYTES + (uint64_t)frames[i].packed_bytes;
     }

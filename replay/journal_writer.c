@@ -27,8 +27,8 @@ struct journal_writer {
     bool reserve_works;
     uint64_t sequence, total_events;
     struct position last;
-    enum status failed;  /* a write failed: no more */
-    enum status warned;  /* STATUS_NO_SPACE: the reserve can't be renewed */
+    enum status failed; /* a write failed: no more */
+    enum status warned; /* STATUS_NO_SPACE: the reserve can't be renewed */
     struct byte_sink index;
 };
 
@@ -231,8 +231,8 @@ struct position journal_writer_last(struct journal_writer *writer)
 
 static enum status write_index(struct journal_writer *writer)
 {
-    struct journal_frame_info info = {.kind = JOURNAL_FRAME_INDEX, .first = writer->last, .last = writer->last,
-                                      .flags = JOURNAL_FLAG_SKIPPABLE};
+    struct journal_frame_info info = {
+        .kind = JOURNAL_FRAME_INDEX, .first = writer->last, .last = writer->last, .flags = JOURNAL_FLAG_SKIPPABLE};
     size_t per_frame = JOURNAL_FRAME_RAW_MAX / INDEX_ENTRY_BYTES * INDEX_ENTRY_BYTES;
     if (writer->index.failed)
         return STATUS_NO_MEMORY;
@@ -252,8 +252,8 @@ static enum status write_end(struct journal_writer *writer, uint64_t index_offse
     le64_put(end + 8, writer->total_events);
     le32_put(end + 16, stop);
     le32_put(end + 20, 0);
-    struct journal_frame_info info = {.kind = JOURNAL_FRAME_END, .first = writer->last, .last = writer->last,
-                                      .flags = JOURNAL_FLAG_STORED};
+    struct journal_frame_info info = {
+        .kind = JOURNAL_FRAME_END, .first = writer->last, .last = writer->last, .flags = JOURNAL_FLAG_STORED};
     return write_frame(writer, &info, end, sizeof end);
 }
 

@@ -116,17 +116,14 @@ static enum status enter_frame(struct replay_player *player)
     enum status status = STATUS_OK;
     switch (frame.kind) {
     case JOURNAL_FRAME_EVENTS:
-    case JOURNAL_FRAME_SECTORS:
-        status = journal_reader_load(player->reader, index, player->raw, &player->error);
-        break;
+    case JOURNAL_FRAME_SECTORS: status = journal_reader_load(player->reader, index, player->raw, &player->error); break;
     case JOURNAL_FRAME_CONFIG:
         return error_status(&player->error, STATUS_CORRUPT, "%s: frame %zu at offset %llu: a second configuration",
                             journal_reader_path(player->reader), index, (unsigned long long)frame.offset);
     case JOURNAL_FRAME_BLOB:
     case JOURNAL_FRAME_CHECKPOINT:
     case JOURNAL_FRAME_INDEX:
-    case JOURNAL_FRAME_END:
-        break;
+    case JOURNAL_FRAME_END: break;
     default:
         if (!(frame.flags & JOURNAL_FLAG_SKIPPABLE))
             return error_status(&player->error, STATUS_UNSUPPORTED,
@@ -169,9 +166,9 @@ const struct journal_event *player_head(struct replay_player *player)
         enum status status = journal_decoder_next(player->decoder, &player->head, &player->error);
         if (status == STATUS_OK && player->head.type == JOURNAL_EVENT_DELIVER &&
             player->deliver_at == player->deliver_count)
-            status = error_status(&player->error, STATUS_CORRUPT,
-                                  "%s: frame %zu: has more messages than its header says",
-                                  journal_reader_path(player->reader), player->next_frame - 1);
+            status =
+                error_status(&player->error, STATUS_CORRUPT, "%s: frame %zu: has more messages than its header says",
+                             journal_reader_path(player->reader), player->next_frame - 1);
         if (status == STATUS_END)
             player->in_frame = false;
         else if (status)

@@ -20,11 +20,11 @@ struct replay_player {
     struct machine *machine;
     bool follow;
     _Atomic bool cancelled;
-    bool ended;   /* followed: nothing more will come */
+    bool ended; /* followed: nothing more will come */
     /* where in the journal we are: the event that must come next */
     struct journal_decoder *decoder;
     uint8_t *raw;
-    size_t next_frame;   /* first one not taken in yet */
+    size_t next_frame; /* first one not taken in yet */
     bool in_frame, have_head;
     struct journal_event head;
     /* positions of the messages in the present frame, and of the first one in a later frame */
@@ -32,14 +32,14 @@ struct replay_player {
     size_t deliver_count, deliver_at, deliver_capacity;
     struct journal_decoder *ahead;
     uint8_t *ahead_raw;
-    size_t ahead_from;   /* frames before this one have no messages that were not taken in */
-    bool ahead_valid;    /* ahead_position is the first message of frame ahead_from */
+    size_t ahead_from; /* frames before this one have no messages that were not taken in */
+    bool ahead_valid;  /* ahead_position is the first message of frame ahead_from */
     struct position ahead_position;
     /* the last events that were right */
     struct journal_event before[PLAYER_BEFORE];
     uint64_t before_count;
     /* how it went */
-    enum status status;  /* the first trouble, with its text */
+    enum status status; /* the first trouble, with its text */
     struct error error;
     struct replay_divergence divergence;
     bool diverged;

@@ -40,8 +40,11 @@ void recorder_tell(struct replay_recorder *recorder)
 static void frame_full(void *opaque, const struct journal_encoder_frame *frame)
 {
     struct replay_recorder *recorder = opaque;
-    struct journal_frame_info info = {.kind = JOURNAL_FRAME_EVENTS, .first = frame->first, .last = frame->last,
-                                      .events = frame->events, .delivers = frame->delivers};
+    struct journal_frame_info info = {.kind = JOURNAL_FRAME_EVENTS,
+                                      .first = frame->first,
+                                      .last = frame->last,
+                                      .events = frame->events,
+                                      .delivers = frame->delivers};
     recorder_note(recorder, sector_store_flush(recorder->sectors)); /* before the completions that tell of them */
     recorder_note(recorder, journal_writer_frame(recorder->writer, &info, frame->raw, frame->raw_bytes));
 }
@@ -85,8 +88,7 @@ void recorder_take_back(struct replay_recorder *recorder)
 static void flush_if_waiting(struct replay_recorder *recorder)
 {
     int none = RECORDER_OWNER_NONE;
-    if (!frame_is_old(recorder) ||
-        !atomic_compare_exchange_strong(&recorder->owner, &none, RECORDER_OWNER_FLUSHER))
+    if (!frame_is_old(recorder) || !atomic_compare_exchange_strong(&recorder->owner, &none, RECORDER_OWNER_FLUSHER))
         return;
     recorder_flush(recorder);
     atomic_store(&recorder->owner, RECORDER_OWNER_NONE);

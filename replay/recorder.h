@@ -26,7 +26,7 @@ struct replay_recorder {
     char *path;
     bool full_told, closed;
     enum machine_stop stop;
-    _Atomic int failed;      /* enum status */
+    _Atomic int failed;        /* enum status */
     _Atomic uint64_t fresh_ns; /* host time at which nothing was unwritten */
     _Atomic int owner;
     pthread_t flusher;

@@ -28,8 +28,8 @@ struct journal_drive {
 #define JOURNAL_DRIVES 4
 #define JOURNAL_MODULES 16
 struct journal_config {
-    char *creator;      /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */
-    char *accel;        /* "interp" */
+    char *creator; /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */
+    char *accel;   /* "interp" */
     uint64_t ram_bytes;
     struct cpu_model cpu;
     uint64_t checkpoint_steps;
@@ -38,7 +38,7 @@ struct journal_config {
     bool boot_menu;
     char *boot_order;
     char *append;
-    uint32_t timing;    /* enum block_timing */
+    uint32_t timing; /* enum block_timing */
     uint64_t seed;
     struct journal_blob bios, vgabios, kernel, initrd;
     struct journal_blob module[JOURNAL_MODULES];
@@ -80,7 +80,7 @@ struct replay_divergence {
     struct position position;
     bool have_expected, have_actual;
     struct trace_event expected, actual;
-    char text[256];               /* one line: what differs */
+    char text[256];                /* one line: what differs */
     struct trace_event before[16]; /* the events before it, oldest first; kind 0 for an input */
     unsigned before_count;
     /* The same as lines of text, inputs too: what the journal has and what the replay did. */

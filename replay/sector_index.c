@@ -201,8 +201,7 @@ enum status sector_index_add(struct sector_index *index, const struct journal_co
                             journal_reader_path(index->reader), (unsigned long long)header->offset, fault);
     if (walk.next_number_after == index->next_number)
         return STATUS_OK;
-    if (!grow((void **)&index->contents, &index->contents_capacity, index->contents_count + 1,
-              sizeof *index->contents))
+    if (!grow((void **)&index->contents, &index->contents_capacity, index->contents_count + 1, sizeof *index->contents))
         return error_status(error, STATUS_NO_MEMORY, "out of memory");
     index->contents[index->contents_count++] = (struct contents){
         .first = index->next_number,

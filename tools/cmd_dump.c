@@ -11,7 +11,7 @@
 struct dump {
     const char *path;
     uint64_t from, to;
-    uint32_t kinds;  /* bit TRACE_*, and bit 0 for inputs */
+    uint32_t kinds; /* bit TRACE_*, and bit 0 for inputs */
     bool json;
 };
 
@@ -55,17 +55,11 @@ static void json_trace(json_t *object, const struct journal_event *event)
         set_number(object, "size", t->size_bytes);
         json_object_set_new(object, "value", hex(t->value, 1));
         break;
-    case TRACE_IRQ:
-        json_object_set_new(object, "vector", hex(t->value, 1));
-        break;
-    case TRACE_HALT:
-        set_number(object, "skipped_ns", (int64_t)t->value);
-        break;
+    case TRACE_IRQ: json_object_set_new(object, "vector", hex(t->value, 1)); break;
+    case TRACE_HALT: set_number(object, "skipped_ns", (int64_t)t->value); break;
     case TRACE_BLOCK_REQUEST:
     case TRACE_BLOCK_COMPLETION:
-    case TRACE_HOST_WRITE:
-        json_block(object, t);
-        break;
+    case TRACE_HOST_WRITE: json_block(object, t); break;
     case TRACE_DIGEST:
         set_number(object, "bits", event->digest_bits);
         json_object_set_new(object, "value", hex(t->value, event->digest_bits / 4));
@@ -78,12 +72,9 @@ static void json_trace(json_t *object, const struct journal_event *event)
         json_object_set_new(object, "stop", hex(t->address, 1));
         json_object_set_new(object, "digest", hex(t->value, 16));
         break;
-    case TRACE_RESET:
-        json_object_set_new(object, "value", hex(t->value, 1));
-        break;
+    case TRACE_RESET: json_object_set_new(object, "value", hex(t->value, 1)); break;
     case TRACE_KIND_COUNT:
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -157,7 +148,8 @@ static bool parse_kinds(struct dump *dump, const char *list)
         uint32_t kinds = kinds_by_name(list, length);
         if (!kinds) {
             tool_error("dump: --kind: %.*s: expected pio, mmio, block, input, or the name of a kind of event "
-                       "(irq, halt, digest, checkpoint, reset, end, pio-read, ...)", (int)length, list);
+                       "(irq, halt, digest, checkpoint, reset, end, pio-read, ...)",
+                       (int)length, list);
             return false;
         }
         dump->kinds |= kinds;

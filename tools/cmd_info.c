@@ -67,8 +67,8 @@ static enum status read_config(struct info *info, struct error *error)
     if (!raw)
         return STATUS_NO_MEMORY;
     if (journal_reader_count(info->reader) == 0)
-        status = error_status(error, STATUS_TORN, "%s: no whole frame: %s", info->path,
-                              journal_reader_torn(info->reader));
+        status =
+            error_status(error, STATUS_TORN, "%s: no whole frame: %s", info->path, journal_reader_torn(info->reader));
     else if (journal_reader_frame(info->reader, 0)->kind != JOURNAL_FRAME_CONFIG)
         status = error_status(error, STATUS_CORRUPT, "%s: frame 0 at offset %" PRIu64 ": expected a configuration",
                               info->path, journal_reader_frame(info->reader, 0)->offset);
@@ -178,7 +178,8 @@ static void print_sizes(const struct info *info)
         if (!sizes->frames)
             continue;
         printf("  %-14s %10" PRIu64 " %14s %14s", journal_frame_kind_name(kind), sizes->frames,
-               format_bytes(sizes->raw_bytes, raw, sizeof raw), format_bytes(sizes->packed_bytes, packed, sizeof packed));
+               format_bytes(sizes->raw_bytes, raw, sizeof raw),
+               format_bytes(sizes->packed_bytes, packed, sizeof packed));
         if (kind == JOURNAL_FRAME_EVENTS)
             printf("   %.4f, %.4f", per_thousand(info, sizes->raw_bytes), per_thousand(info, sizes->packed_bytes));
         printf("\n");

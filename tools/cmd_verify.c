@@ -42,12 +42,10 @@ static enum status verify_frame(struct verify *verify, size_t index, struct erro
         return journal_config_parse(&verify->config, verify->raw, frame->raw_bytes, path, frame->offset, error);
     case JOURNAL_FRAME_BLOB:
         return journal_config_add_blob(&verify->config, verify->raw, frame->raw_bytes, path, frame->offset, error);
-    case JOURNAL_FRAME_EVENTS:
-        return verify_events(verify, frame, error);
+    case JOURNAL_FRAME_EVENTS: return verify_events(verify, frame, error);
     case JOURNAL_FRAME_SECTORS:
         return sector_index_add(verify->sectors, &verify->config.config, index, verify->raw, error);
-    default:
-        return STATUS_OK;
+    default: return STATUS_OK;
     }
 }
 
@@ -87,8 +85,7 @@ static bool verify_end(struct verify *verify)
         return false;
     }
     if (journal_reader_end(verify->reader, &end) && !verify->bad_frames && end.total_events != verify->events) {
-        tool_error("%s: end mark: %" PRIu64 " events expected, found %" PRIu64, path, end.total_events,
-                   verify->events);
+        tool_error("%s: end mark: %" PRIu64 " events expected, found %" PRIu64, path, end.total_events, verify->events);
         return false;
     }
     struct journal_reader *indexed = journal_reader_open(path, &error);
@@ -111,7 +108,9 @@ static int verify_journal(struct verify *verify)
     good = verify_end(verify) && good;
     printf("%s: %zu frames, %" PRIu64 " bytes, %" PRIu64 " events: %s\n", journal_reader_path(verify->reader),
            journal_reader_count(verify->reader), journal_reader_size(verify->reader), verify->events,
-           good ? "whole" : verify->bad_frames ? "damaged" : "torn or damaged");
+           good                 ? "whole"
+           : verify->bad_frames ? "damaged"
+                                : "torn or damaged");
     return good ? EXIT_CODE_OK : EXIT_CODE_USAGE;
 }
 

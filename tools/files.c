@@ -68,8 +68,8 @@ static enum status read_firmware(struct journal_config *config, const struct run
 {
     static const char *const bios[] = {"/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin",
                                        "/usr/share/seabios/bios.bin", NULL};
-    static const char *const vgabios[] = {"/usr/share/seabios/vgabios-stdvga.bin",
-                                          "/usr/share/qemu/vgabios-stdvga.bin", NULL};
+    static const char *const vgabios[] = {"/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/qemu/vgabios-stdvga.bin",
+                                          NULL};
     if (options->kernel && !options->bios)
         return STATUS_OK; /* straight into the kernel */
     enum status status = options->bios ? file_read(options->bios, BIOS_MAX_BYTES, &config->bios, error)

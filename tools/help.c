@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define MACHINE_OPTIONS                                                                                                \
-    "Machine (QEMU's spelling; one dash or two):\n"                                                                   \
+    "Machine (QEMU's spelling; one dash or two):\n"                                                                    \
     "  -m SIZE                  memory, MiB unless a unit is given (default 128M, at most 8G)\n"                       \
     "  -cpu MODEL[,+F,-F]       vmrr (all that is implemented, the default) or v1, features added or left out\n"       \
     "  -kernel FILE             bzImage, multiboot ELF, or a 512-byte boot sector\n"                                   \
@@ -49,9 +49,9 @@ static const char program_help[] =
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
 
-static const char run_help[] = "usage: vmrr run [options] [DISK]\n\nRuns the machine, unrecorded. Exit code 0: powered off, "
-                               "reset or stopped; the guest's own through\nisa-debug-exit; 1: it died; 2: wrong options.\n\n"
-                               MACHINE_OPTIONS;
+static const char run_help[] =
+    "usage: vmrr run [options] [DISK]\n\nRuns the machine, unrecorded. Exit code 0: powered off, "
+    "reset or stopped; the guest's own through\nisa-debug-exit; 1: it died; 2: wrong options.\n\n" MACHINE_OPTIONS;
 
 static const char record_help[] =
     "usage: vmrr record -o FILE.vmrr [options] [DISK]\n\nRuns the machine and records it. Ctrl-C ends the recording "
@@ -81,8 +81,9 @@ static const char dump_help[] =
     "  --kind=K,K,...           pio, mmio, irq, halt, block, input, digest, ... (default: all)\n"
     "  --json                   one JSON object a line\n";
 
-static const char verify_help[] = "usage: vmrr verify FILE.vmrr\n\nChecks the checksum of every frame, without replaying. "
-                                  "Exit code 0: whole; 2: torn or damaged.\n";
+static const char verify_help[] =
+    "usage: vmrr verify FILE.vmrr\n\nChecks the checksum of every frame, without replaying. "
+    "Exit code 0: whole; 2: torn or damaged.\n";
 
 void help_print(const char *command)
 {

@@ -46,8 +46,12 @@ enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t 
                          bool (*each)(void *opaque, const struct journal_event *event), void *opaque,
                          struct error *error)
 {
-    struct walk walk = {.decoder = journal_decoder_create(), .raw = malloc(JOURNAL_FRAME_RAW_MAX), .from = from,
-                        .to = to, .each = each, .opaque = opaque};
+    struct walk walk = {.decoder = journal_decoder_create(),
+                        .raw = malloc(JOURNAL_FRAME_RAW_MAX),
+                        .from = from,
+                        .to = to,
+                        .each = each,
+                        .opaque = opaque};
     enum status status = walk.decoder && walk.raw ? STATUS_OK : STATUS_NO_MEMORY;
     for (size_t i = 0; !status && !walk.stopped && i < journal_reader_count(reader); i++) {
         const struct journal_frame *frame = journal_reader_frame(reader, i);

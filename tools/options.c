@@ -94,7 +94,7 @@ static int parse_memory(struct parser *parser, const char *value)
 }
 
 #define STRING_OPTION(function, field)                                                                                 \
-    static int function(struct parser *parser, const char *value)                                                     \
+    static int function(struct parser *parser, const char *value)                                                      \
     {                                                                                                                  \
         parser->options->field = value;                                                                                \
         return -1;                                                                                                     \
@@ -109,7 +109,7 @@ STRING_OPTION(parse_output, output)
 STRING_OPTION(parse_screendump, screendump)
 
 #define FLAG_OPTION(function, field)                                                                                   \
-    static int function(struct parser *parser, const char *value)                                                     \
+    static int function(struct parser *parser, const char *value)                                                      \
     {                                                                                                                  \
         (void)value;                                                                                                   \
         parser->options->field = true;                                                                                 \
@@ -480,7 +480,8 @@ int options_parse(struct run_options *options, enum options_use use, int argc, c
             help_print(use_names[use]);
             return EXIT_CODE_OK;
         }
-        code = argv[n][0] == '-' && argv[n][1] ? parse_one(&parser, &n, argc, argv) : parse_positional(&parser, argv[n]);
+        code =
+            argv[n][0] == '-' && argv[n][1] ? parse_one(&parser, &n, argc, argv) : parse_positional(&parser, argv[n]);
         if (code >= 0)
             return code;
     }

@@ -38,11 +38,11 @@ struct run_options {
     uint32_t timing; /* enum block_timing */
     uint64_t seed;
     /* the run */
-    uint64_t limit_icount;   /* --until */
+    uint64_t limit_icount; /* --until */
     uint64_t checkpoint_steps;
-    const char *output;      /* -o */
-    const char *screendump;  /* written when the run ends */
-    const char *input;       /* replay: the journal */
+    const char *output;     /* -o */
+    const char *screendump; /* written when the run ends */
+    const char *input;      /* replay: the journal */
     bool quiet, follow, dump_state;
     int zstd_level;
     char *owned[32]; /* copies made while parsing */

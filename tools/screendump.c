@@ -29,7 +29,9 @@ static void write_text(const char *path, const char *text)
 
 static void write_png(const char *path, const struct board_screen *screen)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = screen->pixel_width, .height = screen->pixel_height,
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = screen->pixel_width,
+                       .height = screen->pixel_height,
                        .format = PNG_FORMAT_RGB};
     size_t pixels = (size_t)screen->pixel_width * screen->pixel_height;
     uint8_t *rgb = malloc(pixels * 3);

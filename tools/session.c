@@ -60,9 +60,12 @@ static void out_of_space(void *opaque)
 
 static enum status open_recorder(struct session *session, struct error *error)
 {
-    struct replay_recorder_options options = {.path = session->options.output, .config = &session->config,
-                                              .live = session->live, .zstd_level = session->options.zstd_level,
-                                              .out_of_space = out_of_space, .opaque = session};
+    struct replay_recorder_options options = {.path = session->options.output,
+                                              .config = &session->config,
+                                              .live = session->live,
+                                              .zstd_level = session->options.zstd_level,
+                                              .out_of_space = out_of_space,
+                                              .opaque = session};
     session->recorder = replay_recorder_create(&options, error);
     return session->recorder ? STATUS_OK : STATUS_IO;
 }
@@ -83,8 +86,11 @@ static enum status open_player(struct session *session, struct error *error)
 static enum status create_machine(struct session *session, struct error *error)
 {
     const struct journal_config *config = session->machine_config;
-    struct machine_options options = {.ram_bytes = config->ram_bytes, .cpu = config->cpu, .input = session->live,
-                                      .checkpoint_steps = config->checkpoint_steps, .no_reboot = config->no_reboot};
+    struct machine_options options = {.ram_bytes = config->ram_bytes,
+                                      .cpu = config->cpu,
+                                      .input = session->live,
+                                      .checkpoint_steps = config->checkpoint_steps,
+                                      .no_reboot = config->no_reboot};
     if (session->recorder) {
         options.input = replay_recorder_input(session->recorder);
         options.trace = replay_recorder_trace(session->recorder);
@@ -130,10 +136,11 @@ static enum status open_images(struct session *session, struct block_image *imag
         images[n] = open_image(session, n, error);
         if (!images[n])
             return STATUS_IO;
-        session->config.drive[n] = (struct journal_drive){
-            .size_sectors = images[n]->size_sectors, .present = true,
-            .read_only = session->options.drive[n].read_only,
-            .path = strdup(session->options.drive[n].path), .format = strdup(images[n]->ops->format)};
+        session->config.drive[n] = (struct journal_drive){.size_sectors = images[n]->size_sectors,
+                                                          .present = true,
+                                                          .read_only = session->options.drive[n].read_only,
+                                                          .path = strdup(session->options.drive[n].path),
+                                                          .format = strdup(images[n]->ops->format)};
     }
     return STATUS_OK;
 }
@@ -153,8 +160,8 @@ static enum status create_drives(struct session *session, struct block_image *im
             return STATUS_IO;
         if (config->drive[n].read_only)
             image->read_only = true;
-        struct block_queue_options options = {.drive = n, .timing = config->timing, .seed = config->seed,
-                                              .executor = session->executor};
+        struct block_queue_options options = {
+            .drive = n, .timing = config->timing, .seed = config->seed, .executor = session->executor};
         session->drive[n] = block_drive_create(session->machine, &options, image, error);
         if (!session->drive[n])
             return STATUS_INVALID;
@@ -173,10 +180,15 @@ static enum status create_board(struct session *session, struct error *error)
     const struct journal_config *config = session->machine_config;
     const struct run_options *options = &session->options;
     struct board_pc_options board = {
-        .bios = blob_of(&config->bios, options->bios), .vgabios = blob_of(&config->vgabios, options->vgabios),
-        .kernel = blob_of(&config->kernel, options->kernel), .initrd = blob_of(&config->initrd, options->initrd),
-        .module_count = config->module_count, .append = config->append,
-        .boot_order = config->boot_order, .boot_menu = config->boot_menu, .no_vga = config->no_vga,
+        .bios = blob_of(&config->bios, options->bios),
+        .vgabios = blob_of(&config->vgabios, options->vgabios),
+        .kernel = blob_of(&config->kernel, options->kernel),
+        .initrd = blob_of(&config->initrd, options->initrd),
+        .module_count = config->module_count,
+        .append = config->append,
+        .boot_order = config->boot_order,
+        .boot_menu = config->boot_menu,
+        .no_vga = config->no_vga,
         .debugcon = console_debugcon(session->console),
     };
     for (unsigned n = 0; n < config->module_count; n++) {
@@ -232,8 +244,8 @@ int session_open(struct session *session, enum options_use use, int argc, char *
     if (code >= 0)
         return code;
     const struct run_options *options = &session->options;
-    bool stdio = options->serial[0].kind == SERIAL_DEFAULT ? isatty(STDIN_FILENO)
-                                                           : options->serial[0].kind == SERIAL_STDIO;
+    bool stdio =
+        options->serial[0].kind == SERIAL_DEFAULT ? isatty(STDIN_FILENO) : options->serial[0].kind == SERIAL_STDIO;
     session->interactive = use != OPTIONS_REPLAY && stdio;
     session->show_progress = isatty(STDERR_FILENO) && !options->quiet;
     enum status status = build(session, use, images, &error);
@@ -308,8 +320,8 @@ static struct position run_limit(const struct session *session)
 static enum machine_stop replay_stop(struct session *session, enum machine_stop stop)
 {
     uint64_t end_icount = replay_player_end(session->player).icount;
-    session->partial = stop == MACHINE_STOP_HOST ||
-                       (stop == MACHINE_STOP_LIMIT && session->options.limit_icount < end_icount);
+    session->partial =
+        stop == MACHINE_STOP_HOST || (stop == MACHINE_STOP_LIMIT && session->options.limit_icount < end_icount);
     if (stop == MACHINE_STOP_LIMIT && !session->partial && replay_player_stop(session->player))
         return replay_player_stop(session->player);
     return stop;
@@ -363,8 +375,9 @@ static void report_unimplemented(struct session *session)
     struct accel *accel = machine_accel(session->machine);
     size_t count = accel->ops->unimplemented(accel, list, 16);
     for (size_t n = 0; n < count && n < 16; n++)
-        fprintf(stderr, "not implemented: %s, %" PRIu64 " times (the guest got %s), first at icount %" PRIu64
-                        " rip %016" PRIx64 "\n",
+        fprintf(stderr,
+                "not implemented: %s, %" PRIu64 " times (the guest got %s), first at icount %" PRIu64 " rip %016" PRIx64
+                "\n",
                 list[n].name, list[n].count, list[n].fault, list[n].first_icount, list[n].first_rip);
     if (count > 16)
         fprintf(stderr, "not implemented: %zu more\n", count - 16);
@@ -376,7 +389,8 @@ void session_report(struct session *session, enum machine_stop stop)
     struct position now = machine_position(session->machine);
     double seconds = (double)session->progress_ns / 1e9;
     if (!session->options.quiet) {
-        fprintf(stderr, "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
+        fprintf(stderr,
+                "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
                 machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
                 seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0, session->digest);
         report_unimplemented(session);

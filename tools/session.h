@@ -9,7 +9,7 @@
 
 struct session {
     struct run_options options;
-    struct journal_config config;       /* run, record: made from the options; replay: borrowed from the player */
+    struct journal_config config; /* run, record: made from the options; replay: borrowed from the player */
     const struct journal_config *machine_config;
     struct input_mailbox *mailbox;
     struct input *live;
@@ -23,7 +23,7 @@ struct session {
     struct position start, end; /* end: for a replay's percentage */
     bool show_progress, interactive;
     bool interrupted; /* this run, here: not the recorded one */
-    bool partial; /* a replay was stopped, by --until or a signal, before its journal's end */
+    bool partial;     /* a replay was stopped, by --until or a signal, before its journal's end */
     uint64_t digest;
 };
 

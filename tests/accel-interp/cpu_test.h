@@ -17,15 +17,44 @@
 #define T_UNUSED __attribute__((unused))
 
 enum {
-    T_IDT = 0x1000, T_GDT = 0x2000, T_TSS = 0x3000, T_LDT = 0x3800, T_TSS2 = 0x4000, T_CODE = 0x8000, T_HANDLERS = 0xA000,
-    T_PML4 = 0x10000, T_PDPT = 0x11000, T_PD = 0x12000, T_PT = 0x13000, T_STACK0 = 0x20000, T_STACK = 0x28000,
-    T_STACK3 = 0x2C000, T_DATA = 0x30000, T_RAM = 4 << 20
+    T_IDT = 0x1000,
+    T_GDT = 0x2000,
+    T_TSS = 0x3000,
+    T_LDT = 0x3800,
+    T_TSS2 = 0x4000,
+    T_CODE = 0x8000,
+    T_HANDLERS = 0xA000,
+    T_PML4 = 0x10000,
+    T_PDPT = 0x11000,
+    T_PD = 0x12000,
+    T_PT = 0x13000,
+    T_STACK0 = 0x20000,
+    T_STACK = 0x28000,
+    T_STACK3 = 0x2C000,
+    T_DATA = 0x30000,
+    T_RAM = 4 << 20
 };
 enum {
-    SEL_CODE0 = 0x08, SEL_DATA0 = 0x10, SEL_CODE3 = 0x1B, SEL_DATA3 = 0x23, SEL_TSS = 0x28, SEL_CODE64 = 0x38,
-    SEL_CODE64_3 = 0x43, SEL_ABSENT = 0x48, SEL_CONFORMING = 0x50, SEL_EXPAND_DOWN = 0x58, SEL_LDT = 0x60,
-    SEL_TSS2 = 0x70, SEL_TASK_GATE = 0x80, SEL_CALL_GATE = 0x88, SEL_CODE16 = 0x98, SEL_DATA16 = 0xA0,
-    SEL_READ_ONLY = 0xA8, SEL_EXECUTE_ONLY = 0xB0, SEL_ABSENT_CODE = 0xB8, T_GDT_BYTES = 0xC0
+    SEL_CODE0 = 0x08,
+    SEL_DATA0 = 0x10,
+    SEL_CODE3 = 0x1B,
+    SEL_DATA3 = 0x23,
+    SEL_TSS = 0x28,
+    SEL_CODE64 = 0x38,
+    SEL_CODE64_3 = 0x43,
+    SEL_ABSENT = 0x48,
+    SEL_CONFORMING = 0x50,
+    SEL_EXPAND_DOWN = 0x58,
+    SEL_LDT = 0x60,
+    SEL_TSS2 = 0x70,
+    SEL_TASK_GATE = 0x80,
+    SEL_CALL_GATE = 0x88,
+    SEL_CODE16 = 0x98,
+    SEL_DATA16 = 0xA0,
+    SEL_READ_ONLY = 0xA8,
+    SEL_EXECUTE_ONLY = 0xB0,
+    SEL_ABSENT_CODE = 0xB8,
+    T_GDT_BYTES = 0xC0
 };
 
 struct cpu_test {
@@ -33,8 +62,8 @@ struct cpu_test {
     struct accel *accel;
     struct memory *memory;
     struct cpu_state s;
-    uint64_t code;  /* where the next t_code goes */
-    int vector;     /* after t_run: of the handler that was reached, -1: none */
+    uint64_t code; /* where the next t_code goes */
+    int vector;    /* after t_run: of the handler that was reached, -1: none */
     enum machine_stop stop;
 };
 
@@ -53,7 +82,8 @@ T_UNUSED static uint64_t t_get(struct cpu_test *t, uint64_t gpa, unsigned size)
 T_UNUSED static void t_descriptor(struct cpu_test *t, uint64_t at, uint32_t base, uint32_t limit, uint16_t attributes)
 {
     uint64_t low = (limit & 0xFFFF) | (uint64_t)(base & 0xFFFFFF) << 16 | (uint64_t)(attributes & 0xFF) << 40 |
-                   (uint64_t)(limit >> 16 & 0xF) << 48 | (uint64_t)(attributes >> 12) << 52 | (uint64_t)(base >> 24) << 56;
+                   (uint64_t)(limit >> 16 & 0xF) << 48 | (uint64_t)(attributes >> 12) << 52 |
+                   (uint64_t)(base >> 24) << 56;
     t_put(t, at, low, 8);
 }
 T_UNUSED static void t_gdt(struct cpu_test *t, unsigned selector, uint32_t base, uint32_t limit, uint16_t attributes)
@@ -64,8 +94,10 @@ T_UNUSED static void t_gdt(struct cpu_test *t, unsigned selector, uint32_t base,
 T_UNUSED static void t_gate(struct cpu_test *t, uint64_t at, uint16_t selector, uint32_t offset, uint8_t type,
                             uint8_t parameters)
 {
-    t_put(t, at, (offset & 0xFFFF) | (uint64_t)selector << 16 | (uint64_t)parameters << 32 | (uint64_t)type << 40 |
-                     (uint64_t)(offset >> 16) << 48, 8);
+    t_put(t, at,
+          (offset & 0xFFFF) | (uint64_t)selector << 16 | (uint64_t)parameters << 32 | (uint64_t)type << 40 |
+              (uint64_t)(offset >> 16) << 48,
+          8);
 }
 T_UNUSED static void t_idt32(struct cpu_test *t, unsigned vector, uint16_t selector, uint8_t type)
 {
@@ -130,8 +162,14 @@ T_UNUSED static struct cpu_test t_create_with(const struct interp_options *optio
     t.s.gpr[CPU_RSP] = 0x7000;
     return t;
 }
-T_UNUSED static struct cpu_test t_create(void) { return t_create_with(NULL); }
-T_UNUSED static void t_destroy(struct cpu_test *t) { fake_machine_destroy(t->fake); }
+T_UNUSED static struct cpu_test t_create(void)
+{
+    return t_create_with(NULL);
+}
+T_UNUSED static void t_destroy(struct cpu_test *t)
+{
+    fake_machine_destroy(t->fake);
+}
 
 T_UNUSED static void t_set_cpl(struct cpu_test *t, unsigned cpl)
 {
@@ -209,7 +247,10 @@ T_UNUSED static void t_steps(struct cpu_test *t, uint64_t steps)
     bool handler = t->s.halted && rip >= T_HANDLERS && rip < T_HANDLERS + 16 * 256 && rip % 16 == 0;
     t->vector = handler ? (int)((rip - T_HANDLERS) / 16) : -1;
 }
-T_UNUSED static void t_run(struct cpu_test *t) { t_steps(t, 200); }
+T_UNUSED static void t_run(struct cpu_test *t)
+{
+    t_steps(t, 200);
+}
 
 /* Value n of the stack that RSP points to. */
 T_UNUSED static uint64_t t_stack(struct cpu_test *t, unsigned n, unsigned size)

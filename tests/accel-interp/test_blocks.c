@@ -121,7 +121,10 @@ static struct guest guest_create(unsigned bits, const uint8_t *code, size_t size
     return g;
 }
 
-static void guest_destroy(struct guest *g) { fake_machine_destroy(g->fake); }
+static void guest_destroy(struct guest *g)
+{
+    fake_machine_destroy(g->fake);
+}
 
 static enum machine_stop run_to(struct guest *g, uint64_t icount)
 {
@@ -173,15 +176,22 @@ static void check_cuts(unsigned bits, const uint8_t *code, size_t size)
     guest_destroy(&small);
 }
 
-START_TEST(test_cuts16) { check_cuts(16, guest_mix16, GUEST_SIZE(guest_mix16)); }
+START_TEST(test_cuts16)
+{
+    check_cuts(16, guest_mix16, GUEST_SIZE(guest_mix16));
+}
 END_TEST
-START_TEST(test_cuts64) { check_cuts(64, guest_mix64, GUEST_SIZE(guest_mix64)); }
+START_TEST(test_cuts64)
+{
+    check_cuts(64, guest_mix64, GUEST_SIZE(guest_mix64));
+}
 END_TEST
 
 /* Pairs of arithmetic and a conditional branch over INC CL, all kinds and conditions: fused against one by one. */
 static size_t emit_pairs(uint8_t *code, const uint8_t pairs[][4], unsigned count)
 {
-    static const uint8_t mix[] = {0xC1, 0xC0, 0x05, 0x31, 0xC3, 0xC1, 0xC3, 0x0B}; /* ROL EAX,5; XOR EBX,EAX; ROL EBX,11 */
+    static const uint8_t mix[] = {0xC1, 0xC0, 0x05, 0x31,
+                                  0xC3, 0xC1, 0xC3, 0x0B}; /* ROL EAX,5; XOR EBX,EAX; ROL EBX,11 */
     size_t at = 0;
 
     for (unsigned n = 0; n < count; n++) {
@@ -231,24 +241,60 @@ static void check_pairs(unsigned bits, const uint8_t pairs[][4], unsigned count)
 #define IMM 0x10 /* an immediate byte follows */
 START_TEST(test_fused64)
 {
-    static const uint8_t pairs[][4] = {
-        {2, 0x39, 0xD8}, {2, 0x3B, 0xC3}, {2 | IMM, 0x83, 0xF8}, {3, 0x48, 0x39, 0xD8}, {3, 0x48, 0x3B, 0xC3},
-        {3 | IMM, 0x48, 0x83, 0xF8}, {2, 0x38, 0xD8}, {2, 0x3A, 0xC3}, {1 | IMM, 0x3C}, {3, 0x66, 0x39, 0xD8},
-        {3 | IMM, 0x66, 0x83, 0xFB}, {2, 0x85, 0xC3}, {2, 0x85, 0xC0}, {3, 0x48, 0x85, 0xC0}, {2, 0x84, 0xC3},
-        {1 | IMM, 0xA8}, {2 | IMM, 0xF6, 0xC3}, {3, 0x66, 0x85, 0xC3}, {2, 0x29, 0xD8}, {3, 0x48, 0x29, 0xD8},
-        {2 | IMM, 0x83, 0xE8}, {3 | IMM, 0x48, 0x83, 0xEB}, {2, 0x01, 0xD8}, {2 | IMM, 0x83, 0xC3},
-        {3 | IMM, 0x48, 0x83, 0xC3}, {2, 0x21, 0xD8}, {2 | IMM, 0x83, 0xE3}, {3, 0x48, 0x21, 0xC3}, {2, 0xFF, 0xC8},
-        {3, 0x48, 0xFF, 0xC0}, {2, 0xFF, 0xC3}, {2, 0x39, 0x06}, {2, 0x3B, 0x06}, {2 | IMM, 0x83, 0x3E}, {2, 0x38, 0x06},
-        {2, 0x3A, 0x06}, {2 | IMM, 0x80, 0x3E}, {2 | IMM, 0xF6, 0x06}, {3, 0x48, 0x39, 0x06}, {3, 0x67, 0x3B, 0x06},
-        {3 | IMM, 0x67, 0x83, 0x3E}, {3, 0x67, 0x39, 0x06}, {3, 0x66, 0x39, 0x06}, {2, 0x01, 0x06}, {2, 0xF7, 0xD8}};
+    static const uint8_t pairs[][4] = {{2, 0x39, 0xD8},
+                                       {2, 0x3B, 0xC3},
+                                       {2 | IMM, 0x83, 0xF8},
+                                       {3, 0x48, 0x39, 0xD8},
+                                       {3, 0x48, 0x3B, 0xC3},
+                                       {3 | IMM, 0x48, 0x83, 0xF8},
+                                       {2, 0x38, 0xD8},
+                                       {2, 0x3A, 0xC3},
+                                       {1 | IMM, 0x3C},
+                                       {3, 0x66, 0x39, 0xD8},
+                                       {3 | IMM, 0x66, 0x83, 0xFB},
+                                       {2, 0x85, 0xC3},
+                                       {2, 0x85, 0xC0},
+                                       {3, 0x48, 0x85, 0xC0},
+                                       {2, 0x84, 0xC3},
+                                       {1 | IMM, 0xA8},
+                                       {2 | IMM, 0xF6, 0xC3},
+                                       {3, 0x66, 0x85, 0xC3},
+                                       {2, 0x29, 0xD8},
+                                       {3, 0x48, 0x29, 0xD8},
+                                       {2 | IMM, 0x83, 0xE8},
+                                       {3 | IMM, 0x48, 0x83, 0xEB},
+                                       {2, 0x01, 0xD8},
+                                       {2 | IMM, 0x83, 0xC3},
+                                       {3 | IMM, 0x48, 0x83, 0xC3},
+                                       {2, 0x21, 0xD8},
+                                       {2 | IMM, 0x83, 0xE3},
+                                       {3, 0x48, 0x21, 0xC3},
+                                       {2, 0xFF, 0xC8},
+                                       {3, 0x48, 0xFF, 0xC0},
+                                       {2, 0xFF, 0xC3},
+                                       {2, 0x39, 0x06},
+                                       {2, 0x3B, 0x06},
+                                       {2 | IMM, 0x83, 0x3E},
+                                       {2, 0x38, 0x06},
+                                       {2, 0x3A, 0x06},
+                                       {2 | IMM, 0x80, 0x3E},
+                                       {2 | IMM, 0xF6, 0x06},
+                                       {3, 0x48, 0x39, 0x06},
+                                       {3, 0x67, 0x3B, 0x06},
+                                       {3 | IMM, 0x67, 0x83, 0x3E},
+                                       {3, 0x67, 0x39, 0x06},
+                                       {3, 0x66, 0x39, 0x06},
+                                       {2, 0x01, 0x06},
+                                       {2, 0xF7, 0xD8}};
     check_pairs(64, pairs, sizeof pairs / sizeof pairs[0]);
 }
 END_TEST
 START_TEST(test_fused16)
 {
-    static const uint8_t pairs[][4] = {{2, 0x39, 0xD8}, {2, 0x3B, 0xC3}, {2 | IMM, 0x83, 0xF8}, {2, 0x38, 0xD8}, {2, 0x3A, 0xC3},
-                                       {1 | IMM, 0x3C}, {2, 0x85, 0xC3}, {2, 0x84, 0xC3}, {1 | IMM, 0xA8}, {1, 0x40},
-                                       {1, 0x48}, {1, 0x43}, {1, 0x4B}, {3, 0x66, 0x39, 0xD8}};
+    static const uint8_t pairs[][4] = {
+        {2, 0x39, 0xD8}, {2, 0x3B, 0xC3},      {2 | IMM, 0x83, 0xF8}, {2, 0x38, 0xD8}, {2, 0x3A, 0xC3}, {1 | IMM, 0x3C},
+        {2, 0x85, 0xC3}, {2, 0x84, 0xC3},      {1 | IMM, 0xA8},       {1, 0x40},       {1, 0x48},       {1, 0x43},
+        {1, 0x4B},       {3, 0x66, 0x39, 0xD8}};
     check_pairs(16, pairs, sizeof pairs / sizeof pairs[0]);
 }
 END_TEST
@@ -370,8 +416,8 @@ static void check_device_positions(unsigned block_steps)
     static const struct {
         enum trace_kind kind;
         uint64_t icount, value;
-    } expected[] = {{TRACE_MMIO_READ, 3, 1},   {TRACE_MMIO_WRITE, 5, 3}, {TRACE_PIO_WRITE, 9, 7},
-                    {TRACE_PIO_READ, 11, 1},   {TRACE_MMIO_READ, 13, 9}, {TRACE_MMIO_WRITE, 13, 15}};
+    } expected[] = {{TRACE_MMIO_READ, 3, 1}, {TRACE_MMIO_WRITE, 5, 3}, {TRACE_PIO_WRITE, 9, 7},
+                    {TRACE_PIO_READ, 11, 1}, {TRACE_MMIO_READ, 13, 9}, {TRACE_MMIO_WRITE, 13, 15}};
     struct guest g = guest_create(64, guest_device, GUEST_SIZE(guest_device), block_steps, 0);
     unsigned accesses = 0, seen = 0;
 

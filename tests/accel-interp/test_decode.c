@@ -24,7 +24,10 @@ static void setup(void)
     tables = decode_tables_create(&model);
 }
 
-static void teardown(void) { decode_tables_destroy(tables); }
+static void teardown(void)
+{
+    decode_tables_destroy(tables);
+}
 
 static enum decode_status decode(unsigned mode, const char *hex, struct decoded *out)
 {
@@ -165,18 +168,18 @@ START_TEST(test_undefined)
 {
     struct decoded out;
 
-    undefined(MODE64, "06");              /* PUSH ES */
-    undefined(MODE64, "f0 01 c0");        /* LOCK with a register */
-    undefined(MODE64, "f0 03 00");        /* LOCK with a memory source */
-    undefined(MODE64, "f0 39 00");        /* LOCK CMP */
+    undefined(MODE64, "06");       /* PUSH ES */
+    undefined(MODE64, "f0 01 c0"); /* LOCK with a register */
+    undefined(MODE64, "f0 03 00"); /* LOCK with a memory source */
+    undefined(MODE64, "f0 39 00"); /* LOCK CMP */
     undefined(MODE64, "f0 90");
     good(MODE64, "f0 01 00", "ADD", 3);
-    undefined(MODE64, "8d c0");           /* LEA with a register */
-    undefined(MODE64, "c5 f8 58 c0");     /* VEX */
+    undefined(MODE64, "8d c0");       /* LEA with a register */
+    undefined(MODE64, "c5 f8 58 c0"); /* VEX */
     undefined(MODE32, "c5 f8 58 c0");
     undefined(MODE16, "c4 c0 00 00");
     good(MODE32, "c5 00", "LDS", 2);
-    undefined(MODE16, "0f 00 d8");        /* LTR in real mode */
+    undefined(MODE16, "0f 00 d8"); /* LTR in real mode */
     good(MODE32, "0f 00 d8", "LTR", 3);
     ck_assert_int_eq(decode(MODE64, "0f ff 00 00 00 00 00 00 00 00 00 00 00 00 00", &out) == DECODE_OK, 1);
     /* RIP-relative, out of reach of struct insn */
@@ -275,8 +278,8 @@ struct rows {
 };
 static struct rows rows_named(const char *mnemonic)
 {
-    static const char *const conditions[][2] = {{"ae", "nb"}, {"e", "z"}, {"ne", "nz"}, {"a", "nbe"}, {"ge", "nl"},
-                                                {"g", "nle"}};
+    static const char *const conditions[][2] = {{"ae", "nb"}, {"e", "z"},   {"ne", "nz"},
+                                                {"a", "nbe"}, {"ge", "nl"}, {"g", "nle"}};
     struct rows rows = {.any = false, .strict = true, .only64 = true};
     char alias[48] = "";
     size_t stem = mnemonic[0] == 'j' ? 1 : !strncmp(mnemonic, "set", 3) ? 3 : !strncmp(mnemonic, "cmov", 4) ? 4 : 0;
@@ -312,11 +315,11 @@ static bool explained_theirs(const cs_insn *insn, const struct sample *s, unsign
 /* Valid for the table alone: what capstone 4 does not know. */
 static bool explained_ours(const struct opcode_row *row, const struct sample *s)
 {
-    static const char *const names[] = {"NOP",      "PREFETCHW", "PREFETCH",  "UD0",        "UD1",        "SFENCE",
-                                        "LFENCE",   "MFENCE",    NULL};
+    static const char *const names[] = {"NOP",    "PREFETCHW", "PREFETCH", "UD0", "UD1",
+                                        "SFENCE", "LFENCE",    "MFENCE",   NULL};
     /* not with a second prefix (REX, segment, 67), nor in 16-bit code */
-    static const char *const sse2[] = {"CVTPD2DQ", "CVTDQ2PD", "CVTTPD2DQ", "PUNPCKHQDQ", "PUNPCKLQDQ", "MOVQ",
-                                       "MOVQ2DQ", "MOVDQ2Q", NULL};
+    static const char *const sse2[] = {"CVTPD2DQ", "CVTDQ2PD", "CVTTPD2DQ", "PUNPCKHQDQ", "PUNPCKLQDQ",
+                                       "MOVQ",     "MOVQ2DQ",  "MOVDQ2Q",   NULL};
 
     if (s->operand && s->repeat)
         return true; /* it takes both for one mandatory prefix */
@@ -347,8 +350,8 @@ static void compare(csh handle, unsigned bits, unsigned mode)
         for (unsigned b = 0; b < sizeof s.bytes; b++)
             snprintf(hex + b * 3, 4, "%02x ", s.bytes[b]);
         if (mine && yours && ours.insn.len != theirs->size)
-            ck_assert_msg(explained_length(ours.row, &s, bits), "%u bits, %s %s: length %u, capstone %s %s: %u: %s", bits,
-                          ours.row->mnemonic, ours.row->operands, ours.insn.len, theirs->mnemonic, theirs->op_str,
+            ck_assert_msg(explained_length(ours.row, &s, bits), "%u bits, %s %s: length %u, capstone %s %s: %u: %s",
+                          bits, ours.row->mnemonic, ours.row->operands, ours.insn.len, theirs->mnemonic, theirs->op_str,
                           theirs->size, hex);
         else if (mine && !yours)
             ck_assert_msg(explained_ours(ours.row, &s), "%u bits, only %s %s: %s", bits, ours.row->mnemonic,

@@ -187,10 +187,10 @@ START_TEST(page_fault_then_page_fault_is_double)
 {
     struct cpu_test t = t_create();
     t_long(&t, 3);
-    t_put(&t, T_PT + 8 * 0x30, 0, 8);       /* the data page */
-    t_put(&t, T_PT + 8 * 0x1F, 0, 8);       /* and the stack of #PF */
+    t_put(&t, T_PT + 8 * 0x30, 0, 8); /* the data page */
+    t_put(&t, T_PT + 8 * 0x1F, 0, 8); /* and the stack of #PF */
     t_idt64(&t, 8, SEL_CODE64, 0x8E, 2);
-    t_put(&t, T_TSS + 36 + 8, T_STACK, 8);  /* IST2 */
+    t_put(&t, T_TSS + 36 + 8, T_STACK, 8);    /* IST2 */
     t_code(&t, 0xA0, 0, 0, 3, 0, 0, 0, 0, 0); /* mov al, [T_DATA] */
     t_run(&t);
     ck_assert_int_eq(t.vector, 8);

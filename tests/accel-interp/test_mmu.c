@@ -49,15 +49,15 @@ static const struct {
     {P | W | U | NX, 3, READ, 0, 0, true, -1},
     {P | W | U | NX, 3, FETCH, 0, 0, true, 0x15},
     {P | W | NX, 0, FETCH, 0, 0, true, 0x11},
-    {P | W | U, 0, FETCH, 1u << 20, 0, true, 0x11},           /* SMEP */
+    {P | W | U, 0, FETCH, 1u << 20, 0, true, 0x11}, /* SMEP */
     {P | W, 0, FETCH, 1u << 20, 0, true, -1},
-    {P | W | U, 0, READ, 1u << 21, 0, true, 0x1},             /* SMAP */
+    {P | W | U, 0, READ, 1u << 21, 0, true, 0x1}, /* SMAP */
     {P | W | U, 0, WRITE, 1u << 21, 0, true, 0x3},
-    {P | W | U, 0, READ, 1u << 21, 0x40000, true, -1},        /* and AC */
+    {P | W | U, 0, READ, 1u << 21, 0x40000, true, -1}, /* and AC */
     {P | W | U, 3, READ, 1u << 21, 0, true, -1},
-    {P | W | U | 1ull << 40, 3, READ, 0, 0, true, 0xD},       /* beyond 40 bits */
+    {P | W | U | 1ull << 40, 3, READ, 0, 0, true, 0xD}, /* beyond 40 bits */
     {P | W | U | 1ull << 51, 0, WRITE, 0, 0, true, 0xB},
-    {P | W | U | 1ull << 52, 3, READ, 0, 0, true, -1},        /* ignored bits */
+    {P | W | U | 1ull << 52, 3, READ, 0, 0, true, -1}, /* ignored bits */
 };
 
 START_TEST(rights_and_error_codes)
@@ -241,11 +241,11 @@ START_TEST(pae)
     t_protected(&t, 0);
     t_page_tables(&t);
     t_put(&t, T_PDPT, T_PD | P, 8);
-    t_put(&t, T_PD + 8, 0 | P | W | PS, 8); /* 2 MiB */
-    t_code(&t, 0xB8, 0x20, 0, 0, 0, 0x0F, 0x22, 0xE0,             /* cr4 = PAE */
-           0xB8, 0x00, 0x10, 0x01, 0, 0x0F, 0x22, 0xD8,           /* cr3 = T_PDPT */
+    t_put(&t, T_PD + 8, 0 | P | W | PS, 8);                         /* 2 MiB */
+    t_code(&t, 0xB8, 0x20, 0, 0, 0, 0x0F, 0x22, 0xE0,               /* cr4 = PAE */
+           0xB8, 0x00, 0x10, 0x01, 0, 0x0F, 0x22, 0xD8,             /* cr3 = T_PDPT */
            0x0F, 0x20, 0xC0, 0x0D, 0, 0, 0, 0x80, 0x0F, 0x22, 0xC0, /* cr0 |= PG */
-           0xC6, 0x05, 0x23, 0x01, 0x23, 0x00, 0x5A, 0xF4);       /* mov byte [0x230123], 0x5A */
+           0xC6, 0x05, 0x23, 0x01, 0x23, 0x00, 0x5A, 0xF4);         /* mov byte [0x230123], 0x5A */
     t_run(&t);
     ck_assert_int_eq(t.vector, -1);
     ck_assert_uint_eq(t.s.pdpte[0], T_PD | P);
@@ -337,8 +337,8 @@ END_TEST
 /* Reads T_DATA (now in the TLB), moves its page to T_DATA + 0x2000 behind the TLB's back, does `flush`, reads again. */
 static uint64_t moved_page(struct cpu_test *t, uint64_t pte_bits, const uint8_t *flush, size_t flush_bytes)
 {
-    static const uint8_t head[] = {0x8A, 0x03,             /* mov al, [rbx] */
-                                   0x48, 0x89, 0x0A};      /* mov [rdx], rcx: the new entry */
+    static const uint8_t head[] = {0x8A, 0x03,        /* mov al, [rbx] */
+                                   0x48, 0x89, 0x0A}; /* mov [rdx], rcx: the new entry */
     static const uint8_t tail[] = {0x8A, 0x03, 0xF4};
     t_put(t, T_DATA, 0x11, 1);
     t_put(t, T_DATA + 0x2000, 0x22, 1);
@@ -366,12 +366,9 @@ static const struct {
     unsigned expected;
 } flushes[] = {
     {no_flush, sizeof no_flush, 7, true, 0x11}, /* a TLB is allowed to hold it, and ours does: determinism */
-    {invlpg, sizeof invlpg, 7, true, 0x22},
-    {load_cr3, sizeof load_cr3, 7, true, 0x22},
-    {load_cr3, sizeof load_cr3, 7 | G, true, 0x11},
-    {load_cr3, sizeof load_cr3, 7 | G, false, 0x22},
-    {invlpg, sizeof invlpg, 7 | G, true, 0x22},
-    {toggle_pge, sizeof toggle_pge, 7 | G, true, 0x22},
+    {invlpg, sizeof invlpg, 7, true, 0x22},         {load_cr3, sizeof load_cr3, 7, true, 0x22},
+    {load_cr3, sizeof load_cr3, 7 | G, true, 0x11}, {load_cr3, sizeof load_cr3, 7 | G, false, 0x22},
+    {invlpg, sizeof invlpg, 7 | G, true, 0x22},     {toggle_pge, sizeof toggle_pge, 7 | G, true, 0x22},
 };
 START_TEST(flush)
 {
@@ -410,8 +407,8 @@ START_TEST(protect_all_is_invisible)
     t_long(&t, 0);
     t.s.gpr[CPU_RBX] = T_DATA;
     t.s.gpr[CPU_RDX] = DATA_PTE;
-    t_code(&t, 0x88, 0x03,                          /* mov [rbx], al */
-           0x80, 0x22, 0x9F,                        /* and byte [rdx], ~(A|D) */
+    t_code(&t, 0x88, 0x03,   /* mov [rbx], al */
+           0x80, 0x22, 0x9F, /* and byte [rdx], ~(A|D) */
            0x88, 0x03, 0xF4);
     t.accel->ops->set_state(t.accel, &t.s);
     struct position at = machine_position(t.fake->machine);
@@ -478,9 +475,9 @@ START_TEST(mmio_once_in_the_middle_of_a_block)
     bus_map_mmio(machine_bus(t.fake->machine), 0xFE000000, 0x1000, &probe_ops, &probe, "probe");
     t_protected(&t, 0);
     t.s.gpr[CPU_RBX] = 0xFE000000;
-    t_code(&t, 0x40, 0x40,                   /* inc eax; inc eax */
-           0x01, 0x03,                       /* add [ebx], eax: read and write */
-           0x40, 0x8B, 0x4B, 0x10,           /* inc eax; mov ecx, [ebx + 16] */
+    t_code(&t, 0x40, 0x40,         /* inc eax; inc eax */
+           0x01, 0x03,             /* add [ebx], eax: read and write */
+           0x40, 0x8B, 0x4B, 0x10, /* inc eax; mov ecx, [ebx + 16] */
            0x40, 0xF4);
     t_run(&t);
     ck_assert_uint_eq(t.s.gpr[CPU_RAX], 4);
@@ -554,8 +551,11 @@ START_TEST(alignment_check)
         unsigned cpl, offset;
         uint32_t flags, am;
         bool fault;
-    } rows[] = {{3, 1, 0x40000, 0x40000, true}, {3, 0, 0x40000, 0x40000, false}, {3, 1, 0, 0x40000, false},
-                {3, 1, 0x40000, 0, false}, {0, 1, 0x40000, 0x40000, false}};
+    } rows[] = {{3, 1, 0x40000, 0x40000, true},
+                {3, 0, 0x40000, 0x40000, false},
+                {3, 1, 0, 0x40000, false},
+                {3, 1, 0x40000, 0, false},
+                {0, 1, 0x40000, 0x40000, false}};
     struct cpu_test t = t_create();
     t_long(&t, rows[_i].cpl);
     t.s.cr0 |= rows[_i].am;

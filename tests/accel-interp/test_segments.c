@@ -79,26 +79,21 @@ static const struct {
     uint32_t offset;
     bool write, fault;
 } limits[] = {
-    {0x0FFF, 0x4093, 0xFFF, false, false},
-    {0x0FFF, 0x4093, 0x1000, false, true},
-    {0x0FFF, 0x4093, UINT32_MAX, true, true},
-    {0x0FFF, 0x4091, 0, false, false},
-    {0x0FFF, 0x4091, 0, true, true},          /* read-only */
-    {UINT32_MAX, 0xC09B, 0, false, false},    /* code */
-    {UINT32_MAX, 0xC09B, 0, true, true},
-    {0x0FFF, 0x4097, 0xFFF, false, true},     /* expand-down */
-    {0x0FFF, 0x4097, 0x1000, true, false},
-    {0x0FFF, 0x4097, 0x20000, true, false},   /* up to 4 GiB with D/B */
-    {0x0FFF, 0x0097, 0xFFFF, true, false},
-    {0x0FFF, 0x0097, 0x10000, true, true},    /* up to 64 KiB without */
-    {UINT32_MAX, 0x0110, 0, false, true},     /* null */
+    {0x0FFF, 0x4093, 0xFFF, false, false},    {0x0FFF, 0x4093, 0x1000, false, true},
+    {0x0FFF, 0x4093, UINT32_MAX, true, true}, {0x0FFF, 0x4091, 0, false, false},
+    {0x0FFF, 0x4091, 0, true, true},                                                  /* read-only */
+    {UINT32_MAX, 0xC09B, 0, false, false},                                            /* code */
+    {UINT32_MAX, 0xC09B, 0, true, true},      {0x0FFF, 0x4097, 0xFFF, false, true},   /* expand-down */
+    {0x0FFF, 0x4097, 0x1000, true, false},    {0x0FFF, 0x4097, 0x20000, true, false}, /* up to 4 GiB with D/B */
+    {0x0FFF, 0x0097, 0xFFFF, true, false},    {0x0FFF, 0x0097, 0x10000, true, true},  /* up to 64 KiB without */
+    {UINT32_MAX, 0x0110, 0, false, true},                                             /* null */
 };
 START_TEST(limit)
 {
     struct cpu_test t = t_create();
     t_protected(&t, 0);
-    t.s.segment[CPU_DS] = (struct cpu_segment){.selector = 0x10, .limit = limits[_i].limit,
-                                               .attributes = limits[_i].attributes, .base = T_DATA};
+    t.s.segment[CPU_DS] = (struct cpu_segment){
+        .selector = 0x10, .limit = limits[_i].limit, .attributes = limits[_i].attributes, .base = T_DATA};
     t.s.gpr[CPU_RBX] = limits[_i].offset;
     if (limits[_i].write)
         t_code(&t, 0x88, 0x03, 0xF4);
@@ -155,7 +150,7 @@ static const struct {
     {SEL_DATA3, true, true, true, true, 0xCFF300, UINT32_MAX},
     {SEL_DATA0, false, false, false, false, 0, 0},
     {SEL_CONFORMING | 3, true, true, true, false, 0xCF9F00, UINT32_MAX},
-    {SEL_TSS | 3, false, false, false, false, 0, 0}, /* DPL 0 */
+    {SEL_TSS | 3, false, false, false, false, 0, 0},          /* DPL 0 */
     {SEL_TSS2 | 3, true, true, false, false, 0x00E900, 0x67}, /* DPL 3 in this test */
     {SEL_CALL_GATE | 3, true, false, false, false, 0xEC00, 0},
     {0, false, false, false, false, 0, 0},
@@ -169,10 +164,10 @@ START_TEST(query)
     t_gate(&t, T_GDT + SEL_CALL_GATE, SEL_CODE0, T_CODE, 0xEC, 0);
     t.s.gpr[CPU_RSI] = queries[_i].selector;
     t.s.gpr[CPU_RAX] = t.s.gpr[CPU_RBX] = 0x55AA;
-    t_code(&t, 0x0F, 0x02, 0xC6, 0x9C,  /* lar eax, esi; pushf */
-           0x0F, 0x03, 0xDE, 0x9C,      /* lsl ebx, esi */
-           0x0F, 0x00, 0xE6, 0x9C,      /* verr si */
-           0x0F, 0x00, 0xEE, 0x9C);     /* verw si */
+    t_code(&t, 0x0F, 0x02, 0xC6, 0x9C, /* lar eax, esi; pushf */
+           0x0F, 0x03, 0xDE, 0x9C,     /* lsl ebx, esi */
+           0x0F, 0x00, 0xE6, 0x9C,     /* verr si */
+           0x0F, 0x00, 0xEE, 0x9C);    /* verw si */
     t_steps(&t, 8);
     ck_assert_uint_eq(t.s.rip, T_CODE + 16);
     ck_assert_uint_eq(t_stack(&t, 3, 4) >> 6 & 1, queries[_i].lar);
@@ -204,11 +199,11 @@ START_TEST(ldt_and_task_register)
     struct cpu_test t = t_create();
     t_protected(&t, 0);
     t_descriptor(&t, T_LDT + 8, 0x5000, 0xFF, 0x4093);
-    t_code(&t, 0xB8, SEL_LDT, 0, 0, 0, 0x0F, 0x00, 0xD0,   /* lldt ax */
-           0xB8, 0x0C, 0, 0, 0, 0x8E, 0xC0,                /* mov es, 0xC: LDT entry 1 */
-           0xB8, SEL_TSS2, 0, 0, 0, 0x0F, 0x00, 0xD8,      /* ltr ax */
-           0x0F, 0x00, 0xC9,                               /* str ecx */
-           0x0F, 0x00, 0xC2, 0xF4);                        /* sldt edx */
+    t_code(&t, 0xB8, SEL_LDT, 0, 0, 0, 0x0F, 0x00, 0xD0, /* lldt ax */
+           0xB8, 0x0C, 0, 0, 0, 0x8E, 0xC0,              /* mov es, 0xC: LDT entry 1 */
+           0xB8, SEL_TSS2, 0, 0, 0, 0x0F, 0x00, 0xD8,    /* ltr ax */
+           0x0F, 0x00, 0xC9,                             /* str ecx */
+           0x0F, 0x00, 0xC2, 0xF4);                      /* sldt edx */
     t_run(&t);
     ck_assert_int_eq(t.vector, -1);
     ck_assert_uint_eq(t.s.segment[CPU_ES].base, 0x5000);
@@ -337,13 +332,13 @@ START_TEST(mode_switches)
     t.s.gdtr_limit = T_GDT_BYTES - 1;
     t.s.cr3 = T_PML4;
     t.s.cr4 = 0x20;
-    t.s.efer = 0x100; /* LME */
+    t.s.efer = 0x100;                                          /* LME */
     t_code(&t, 0x66, 0xB8, 0x11, 0, 0, 0x80, 0x0F, 0x22, 0xC0, /* mov eax, PG|ET|PE; mov cr0, eax */
            0xEA, 0x00, 0x90, SEL_CODE64, 0);                   /* jmp SEL_CODE64:0x9000 */
     t.code = 0x9000;
-    t_code(&t, 0x49, 0xFF, 0xC7,                               /* inc r15 */
-           0x6A, SEL_CODE0, 0x68, 0x00, 0x91, 0, 0,            /* push SEL_CODE0; push 0x9100 */
-           0x48, 0xCB);                                        /* retfq */
+    t_code(&t, 0x49, 0xFF, 0xC7,                    /* inc r15 */
+           0x6A, SEL_CODE0, 0x68, 0x00, 0x91, 0, 0, /* push SEL_CODE0; push 0x9100 */
+           0x48, 0xCB);                             /* retfq */
     t.code = 0x9100;
     t_code(&t, 0x40, 0xF4); /* inc eax, not a REX prefix */
     t_run(&t);

@@ -7,22 +7,18 @@ static const struct {
     uint64_t value;
     bool fault;
 } control[] = {
-    {0, 0x80010033, false},
-    {0, 0x80010032, true},          /* PG without PE */
-    {0, 0xA0010033, true},          /* NW without CD */
-    {0, 0x180010033, true},         /* upper half */
-    {0, 0x00010033, true},          /* PG off in 64-bit code */
-    {3, T_PML4, false},
-    {3, 1ull << 40, true},
-    {3, 1ull << 63, true},          /* no PCID */
-    {4, 0x3006F8, false},
-    {4, 0x620 & ~0x20u, true},      /* PAE off in long mode */
-    {4, 0x620 | 1, true},           /* VME */
-    {4, 0x620 | 1 << 13, true},     /* VMXE */
-    {4, 0x620 | 1 << 17, true},     /* PCIDE */
-    {4, 0x620 | 1 << 18, true},     /* OSXSAVE */
-    {4, 1ull << 32, true},
-    {8, 16, true},
+    {0, 0x80010033, false},     {0, 0x80010032, true}, /* PG without PE */
+    {0, 0xA0010033, true},                             /* NW without CD */
+    {0, 0x180010033, true},                            /* upper half */
+    {0, 0x00010033, true},                             /* PG off in 64-bit code */
+    {3, T_PML4, false},         {3, 1ull << 40, true},
+    {3, 1ull << 63, true},                                 /* no PCID */
+    {4, 0x3006F8, false},       {4, 0x620 & ~0x20u, true}, /* PAE off in long mode */
+    {4, 0x620 | 1, true},                                  /* VME */
+    {4, 0x620 | 1 << 13, true},                            /* VMXE */
+    {4, 0x620 | 1 << 17, true},                            /* PCIDE */
+    {4, 0x620 | 1 << 18, true},                            /* OSXSAVE */
+    {4, 1ull << 32, true},      {8, 16, true},
 };
 START_TEST(control_register)
 {
@@ -78,7 +74,7 @@ START_TEST(lmsw_sets_but_never_clears_pe)
 {
     struct cpu_test t = t_create();
     t_protected(&t, 0);
-    t.s.gpr[CPU_RAX] = 0xFFF8; /* TS, PE off; the rest is ignored */
+    t.s.gpr[CPU_RAX] = 0xFFF8;                            /* TS, PE off; the rest is ignored */
     t_code(&t, 0x0F, 0x01, 0xF0, 0x0F, 0x01, 0xE1, 0xF4); /* lmsw ax; smsw ecx; hlt */
     t_run(&t);
     ck_assert_uint_eq(t.s.cr0, 0x39);
@@ -89,9 +85,25 @@ END_TEST
 
 /* At CPL 3 each is #GP(0). */
 static const uint8_t privileged[][4] = {
-    {0xF4}, {0xFA}, {0xFB}, {0x0F, 0x06}, {0x0F, 0x20, 0xC0}, {0x0F, 0x22, 0xD8}, {0x0F, 0x21, 0xC0}, {0x0F, 0x30},
-    {0x0F, 0x32}, {0x0F, 0x09}, {0x0F, 0x01, 0x13}, {0x0F, 0x01, 0x1B}, {0x0F, 0x01, 0x3B}, {0x0F, 0x01, 0xF0},
-    {0x0F, 0x00, 0xD0}, {0x0F, 0x00, 0xD8}, {0x0F, 0x01, 0xF8}, {0x0F, 0x07}, {0x0F, 0x35},
+    {0xF4},
+    {0xFA},
+    {0xFB},
+    {0x0F, 0x06},
+    {0x0F, 0x20, 0xC0},
+    {0x0F, 0x22, 0xD8},
+    {0x0F, 0x21, 0xC0},
+    {0x0F, 0x30},
+    {0x0F, 0x32},
+    {0x0F, 0x09},
+    {0x0F, 0x01, 0x13},
+    {0x0F, 0x01, 0x1B},
+    {0x0F, 0x01, 0x3B},
+    {0x0F, 0x01, 0xF0},
+    {0x0F, 0x00, 0xD0},
+    {0x0F, 0x00, 0xD8},
+    {0x0F, 0x01, 0xF8},
+    {0x0F, 0x07},
+    {0x0F, 0x35},
 };
 START_TEST(privilege)
 {
@@ -121,8 +133,8 @@ static const struct {
     {0xC0000082, 0x0001000000000000, 0, true},
     {0xC0000084, 0x47700, 0x47700, false},
     {0xC0000080, 0xD01, 0xD01, false},
-    {0xC0000080, 0xC01, 0, true},             /* LME with paging on */
-    {0xC0000080, 0x1D01, 0, true},            /* SVME */
+    {0xC0000080, 0xC01, 0, true},  /* LME with paging on */
+    {0xC0000080, 0x1D01, 0, true}, /* SVME */
     {0xC0000101, 0x12345678, 0x12345678, false},
     {0xC0000102, 0xFFFFFFFF80000000, 0xFFFFFFFF80000000, false},
     {0x277, 0x0007040600070406, 0x0007040600070406, false},
@@ -179,8 +191,8 @@ START_TEST(time_stamps)
     t_long(&t, 0);
     t.s.tsc_offset = 1000;
     t.s.tsc_aux = 5;
-    t_code(&t, 0x90, 0x90, 0x0F, 0x31,             /* rdtsc at step 2 */
-           0x48, 0x89, 0xC3, 0x0F, 0x01, 0xF9,     /* mov rbx, rax; rdtscp at step 4 */
+    t_code(&t, 0x90, 0x90, 0x0F, 0x31,         /* rdtsc at step 2 */
+           0x48, 0x89, 0xC3, 0x0F, 0x01, 0xF9, /* mov rbx, rax; rdtscp at step 4 */
            0xF4);
     t_run(&t);
     ck_assert_uint_eq(t.s.gpr[CPU_RBX], 1002);
@@ -229,7 +241,7 @@ START_TEST(cpuid_without_apic)
     ck_assert_uint_eq(t.s.gpr[CPU_RAX], reset.gpr[CPU_RDX]); /* the signature at reset */
     ck_assert_uint_eq(t.s.gpr[CPU_RDX] >> 9 & 1, 0);         /* no local APIC in this machine */
     ck_assert_uint_eq(t.s.gpr[CPU_RDX] >> 26 & 1, 1);
-    ck_assert_uint_eq(t.s.gpr[CPU_RCX] >> 27 & 1, 0);        /* OSXSAVE */
+    ck_assert_uint_eq(t.s.gpr[CPU_RCX] >> 27 & 1, 0); /* OSXSAVE */
     t_destroy(&t);
 }
 END_TEST

@@ -33,8 +33,8 @@ static inline void probe_enter(struct probe_image *probe, enum trace_block_op op
                                bool fua)
 {
     pthread_mutex_lock(&probe->lock);
-    probe->breached |= probe->inside++ != 0 || sector > probe->image.size_sectors ||
-                       sectors > probe->image.size_sectors - sector;
+    probe->breached |=
+        probe->inside++ != 0 || sector > probe->image.size_sectors || sectors > probe->image.size_sectors - sector;
     if (probe->log_count < PROBE_LOG_MAX)
         probe->log[probe->log_count++] = (struct probe_operation){op, sector, sectors, fua};
     pthread_mutex_unlock(&probe->lock);
@@ -101,8 +101,8 @@ static inline uint8_t probe_byte(uint64_t sector, size_t at)
 
 static inline struct probe_image *probe_create(uint64_t sectors, uint64_t shown_sectors)
 {
-    static const struct block_image_ops ops = {"probe", probe_read, probe_write, probe_flush, probe_discard,
-                                               probe_destroy};
+    static const struct block_image_ops ops = {"probe",     probe_read,    probe_write,
+                                               probe_flush, probe_discard, probe_destroy};
     struct probe_image *probe = calloc(1, sizeof *probe);
     CHECK(probe);
     probe->bytes = calloc(sectors, 512);

@@ -52,8 +52,8 @@ static struct bench *bench_open(enum block_timing timing, uint64_t seed, bool th
     bench->probe = probe_create(SECTORS, 0);
     bench->probe->image.read_only = read_only;
     if (timing == BLOCK_TIMING_HOST)
-        bench->executor = threads ? block_executor_threads_create(bench->fake->mailbox, 3)
-                                  : block_executor_deferred_create();
+        bench->executor =
+            threads ? block_executor_threads_create(bench->fake->mailbox, 3) : block_executor_deferred_create();
     struct block_queue_options options = {.drive = 2, .timing = timing, .seed = seed, .executor = bench->executor};
     bench->drive = block_drive_create(bench->fake->machine, &options, &bench->probe->image, &error);
     ck_assert_ptr_nonnull(bench->drive);
@@ -84,8 +84,8 @@ static struct job *submit(struct bench *bench, enum trace_block_op op, uint64_t 
     struct job *job = &bench->job[bench->job_count++];
     job->data = malloc((size_t)sectors * 512 + 1);
     memset(job->data, fill, (size_t)sectors * 512);
-    job->request = (struct block_request){.op = op, .sector = sector, .sectors = sectors, .data = job->data,
-                                          .complete = completed, .opaque = bench};
+    job->request = (struct block_request){
+        .op = op, .sector = sector, .sectors = sectors, .data = job->data, .complete = completed, .opaque = bench};
     block_submit(bench->drive, &job->request);
     ck_assert_uint_eq(job->completions, 0);
     if (op == TRACE_BLOCK_WRITE)

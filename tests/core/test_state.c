@@ -50,8 +50,8 @@ START_TEST(saved_bytes_are_little_endian_in_list_order)
     uint8_t bytes[8 + 2 * 5 + 1 + 2400];
     fill(&outer);
     state_save(outer_fields, &outer, bytes);
-    static const uint8_t start[] = {0xEF, 0xCD, 0xAB, 0x89, 0x67, 0x45, 0x23, 0x01, 0x22, 0x11, 1, 2, 3,
-                                    0x44, 0x33, 4,    5,    6,    1,    0,    0,    0,    0};
+    static const uint8_t start[] = {0xEF, 0xCD, 0xAB, 0x89, 0x67, 0x45, 0x23, 0x01, 0x22, 0x11, 1, 2,
+                                    3,    0x44, 0x33, 4,    5,    6,    1,    0,    0,    0,    0};
     ck_assert_mem_eq(bytes, start, sizeof start);
 }
 END_TEST

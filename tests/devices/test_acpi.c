@@ -50,7 +50,8 @@ static uint64_t find_rsdp(struct fake_machine *fake, uint8_t rsdp[36])
 }
 
 /* Calls visit with each table that XSDT and FADT lead to. */
-static unsigned each_table(struct fake_machine *fake, void (*visit)(const struct table *table, void *opaque), void *opaque)
+static unsigned each_table(struct fake_machine *fake, void (*visit)(const struct table *table, void *opaque),
+                           void *opaque)
 {
     uint8_t rsdp[36];
     struct table *xsdt = malloc(sizeof *xsdt), *rsdt = malloc(sizeof *rsdt), *table = malloc(sizeof *table);
@@ -162,9 +163,10 @@ static void disassemble(const struct table *table, void *opaque)
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(table->bytes, 1, table->size_bytes, file), table->size_bytes);
     ck_assert_int_eq(fclose(file), 0);
-    snprintf(command, sizeof command,
-             "cd %s && iasl -d %s.aml > %s.log 2>&1 && test -s %s.dsl && ! grep -qiE 'error|invalid|warning' %s.log %s.dsl",
-             directory, table->signature, table->signature, table->signature, table->signature, table->signature);
+    snprintf(
+        command, sizeof command,
+        "cd %s && iasl -d %s.aml > %s.log 2>&1 && test -s %s.dsl && ! grep -qiE 'error|invalid|warning' %s.log %s.dsl",
+        directory, table->signature, table->signature, table->signature, table->signature, table->signature);
     ck_assert_msg(system(command) == 0, "iasl -d refuses %s", path);
 }
 

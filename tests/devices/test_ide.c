@@ -77,19 +77,31 @@ static void bench_close(struct bench *bench)
 
 /* ---- a driver's verbs ---- */
 
-static uint8_t in(struct bench *bench, unsigned reg) { return fake_inb(bench->fake, (uint16_t)(bench->base + reg)); }
+static uint8_t in(struct bench *bench, unsigned reg)
+{
+    return fake_inb(bench->fake, (uint16_t)(bench->base + reg));
+}
 static void out(struct bench *bench, unsigned reg, uint8_t value)
 {
     fake_outb(bench->fake, (uint16_t)(bench->base + reg), value);
 }
-static uint8_t alternate(struct bench *bench) { return fake_inb(bench->fake, (uint16_t)(bench->base + 0x206)); }
+static uint8_t alternate(struct bench *bench)
+{
+    return fake_inb(bench->fake, (uint16_t)(bench->base + 0x206));
+}
 static void control(struct bench *bench, uint8_t value)
 {
     fake_outb(bench->fake, (uint16_t)(bench->base + 0x206), value);
 }
-static struct fake_line *irq(struct bench *bench) { return &bench->irq[bench->base == 0x170]; }
+static struct fake_line *irq(struct bench *bench)
+{
+    return &bench->irq[bench->base == 0x170];
+}
 
-static void pass(struct bench *bench) { fake_machine_advance_ns(bench->fake, 40000000); }
+static void pass(struct bench *bench)
+{
+    fake_machine_advance_ns(bench->fake, 40000000);
+}
 
 static void command28(struct bench *bench, uint8_t command, uint32_t lba, uint8_t count, unsigned disk)
 {
@@ -183,8 +195,14 @@ static void bm_prepare(struct bench *bench, bool to_memory)
     fake_outb(bench->fake, bm(bench, 2), 0x66);
 }
 
-static void bm_start(struct bench *bench, bool to_memory) { fake_outb(bench->fake, bm(bench, 0), to_memory ? 9 : 1); }
-static uint8_t bm_status(struct bench *bench) { return fake_inb(bench->fake, bm(bench, 2)); }
+static void bm_start(struct bench *bench, bool to_memory)
+{
+    fake_outb(bench->fake, bm(bench, 0), to_memory ? 9 : 1);
+}
+static uint8_t bm_status(struct bench *bench)
+{
+    return fake_inb(bench->fake, bm(bench, 2));
+}
 
 static void assert_memory(struct bench *bench, uint32_t gpa, uint64_t sector, uint32_t bytes)
 {
@@ -347,10 +365,10 @@ START_TEST(test_set_features)
     static const struct {
         uint8_t feature, count;
         bool valid;
-    } cases[] = {{0x03, 0x00, true},  {0x03, 0x0C, true},  {0x03, 0x0D, false}, {0x03, 0x22, true},
-                 {0x03, 0x23, false}, {0x03, 0x45, true},  {0x03, 0x46, false}, {0x03, 0x12, false},
-                 {0x55, 0, true},     {0xAA, 0, true},     {0x66, 0, true},     {0xCC, 0, true},
-                 {0x05, 1, false},    {0x10, 2, false},    {0x82, 0, true},     {0x02, 0, true}};
+    } cases[] = {{0x03, 0x00, true},  {0x03, 0x0C, true}, {0x03, 0x0D, false}, {0x03, 0x22, true},
+                 {0x03, 0x23, false}, {0x03, 0x45, true}, {0x03, 0x46, false}, {0x03, 0x12, false},
+                 {0x55, 0, true},     {0xAA, 0, true},    {0x66, 0, true},     {0xCC, 0, true},
+                 {0x05, 1, false},    {0x10, 2, false},   {0x82, 0, true},     {0x02, 0, true}};
     for (unsigned n = 0; n < sizeof cases / sizeof cases[0]; n++) {
         out(bench, 1, cases[n].feature);
         out(bench, 2, cases[n].count);
@@ -1119,8 +1137,7 @@ static void assert_same_state(struct bench *a, struct bench *b)
     struct device *other = machine_device_first(b->fake->machine);
     for (struct device *device = machine_device_first(a->fake->machine); device;
          device = device->next, other = other->next)
-        ck_assert_uint_eq(state_digest(device->class->fields, device, 0),
-                          state_digest(other->class->fields, other, 0));
+        ck_assert_uint_eq(state_digest(device->class->fields, device, 0), state_digest(other->class->fields, other, 0));
 }
 
 START_TEST(test_save_in_flight)
@@ -1179,8 +1196,8 @@ END_TEST
 /* Changes a saved byte, but leaves a bool a bool: other values are not the device's to guard against. */
 static void spoil(const struct state_field *fields, uint8_t *bytes, size_t at, uint8_t value)
 {
-    static const char *const bools[] = {"interrupt", "write_cache", "look_ahead", "asleep", "line", "fua", "dma_wait",
-                                        "in_flight"};
+    static const char *const bools[] = {"interrupt", "write_cache", "look_ahead", "asleep",
+                                        "line",      "fua",         "dma_wait",   "in_flight"};
     size_t start = 0;
     for (const struct state_field *field = fields; field->name; field++) {
         size_t size = (field->nested ? state_size(field->nested) : field->elem_size) * field->count;

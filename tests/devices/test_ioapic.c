@@ -134,7 +134,7 @@ START_TEST(remote_irr_by_hand)
     put(rig, 0x10 + 20, LEVEL | 0x62);
     ck_assert_uint_eq(entry(rig, 10), LEVEL | 0x62);
     drive(rig, 10, true);
-    rig_mmio_write(rig, IOAPIC_BASE + 0x40, 0x62); /* the EOI register */
+    rig_mmio_write(rig, IOAPIC_BASE + 0x40, 0x62);                /* the EOI register */
     ck_assert_uint_eq(entry(rig, 10), LEVEL | REMOTE_IRR | 0x62); /* still asserted: sent again */
     drive(rig, 10, false);
     rig_mmio_write(rig, IOAPIC_BASE + 0x40, 0x62);

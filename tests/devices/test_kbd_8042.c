@@ -442,4 +442,5 @@ END_TEST
 
 RIG_MAIN("kbd_8042", controller_commands, translated_keys_and_interrupts, every_key_survives_translation,
          untranslated_set_2_and_set_1, keyboard_commands, disabled_keyboard_waits, a_full_queue_drops_whole_keys,
-         movement_is_not_lost_when_the_queue_is_full, mouse_packets, wheel_and_side_buttons, mouse_modes, a20_gate, resets, state_is_whole)
+         movement_is_not_lost_when_the_queue_is_full, mouse_packets, wheel_and_side_buttons, mouse_modes, a20_gate,
+         resets, state_is_whole)

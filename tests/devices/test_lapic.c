@@ -388,7 +388,7 @@ START_TEST(globally_disabled)
     ck_assert(write_msr(rig, MSR_BASE, 0xFEC10900)); /* elsewhere */
     ck_assert_uint_eq(get(rig, SVR), 0xFFFFFFFF);
     ck_assert_uint_eq(rig_mmio_read(rig, 0xFEC10000 + SVR), 0xFF); /* as after reset */
-    ck_assert(!write_msr(rig, MSR_BASE, 0xFEE00D00)); /* x2APIC */
+    ck_assert(!write_msr(rig, MSR_BASE, 0xFEE00D00));              /* x2APIC */
     ck_assert(!write_msr(rig, MSR_BASE, 0xFEE00901));
     ck_assert(!write_msr(rig, 0x802, 0));
     rig_destroy(rig);
@@ -407,7 +407,7 @@ START_TEST(local_pins)
     ck_assert_int_eq(rig_acknowledge(rig), 0x45);
     put(rig, EOI, 0);
     ck_assert(!rig_intr(rig));
-    put(rig, LVT_LINT0, 0x08046); /* fixed, level: the pin is still high */
+    put(rig, LVT_LINT0, 0x08046);                    /* fixed, level: the pin is still high */
     ck_assert_uint_eq(get(rig, LVT_LINT0), 0x0C046); /* remote IRR */
     ck_assert_int_eq(rig_acknowledge(rig), 0x46);
     put(rig, EOI, 0);

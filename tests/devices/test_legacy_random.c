@@ -70,9 +70,8 @@ static uint16_t random_port(uint64_t random)
     static const struct {
         uint16_t base, count;
     } ranges[] = {
-        {0x00, 16},  {0x20, 2}, {0x40, 4}, {0x60, 1},  {0x61, 1},  {0x64, 1},  {0x70, 2},   {0x80, 16},
-        {0x92, 1},   {0xA0, 2}, {0xB2, 2}, {0xC0, 32}, {0x2F8, 8}, {0x3F8, 8}, {0x402, 1}, {0x4D0, 2},
-        {0x600, 64}, {0x700, 16},
+        {0x00, 16}, {0x20, 2}, {0x40, 4},  {0x60, 1},  {0x61, 1},  {0x64, 1},  {0x70, 2},  {0x80, 16},  {0x92, 1},
+        {0xA0, 2},  {0xB2, 2}, {0xC0, 32}, {0x2F8, 8}, {0x3F8, 8}, {0x402, 1}, {0x4D0, 2}, {0x600, 64}, {0x700, 16},
     };
     unsigned which = (unsigned)(random % (sizeof ranges / sizeof ranges[0]));
     return (uint16_t)(ranges[which].base + (random >> 8) % ranges[which].count);
@@ -82,12 +81,9 @@ static uint64_t random_gpa(uint64_t random)
 {
     uint64_t reg = (random >> 8 & 0x3F) << 4;
     switch (random % 3) {
-    case 0:
-        return LAPIC_DEFAULT_BASE + reg;
-    case 1:
-        return IOAPIC_BASE + (random & 0x80 ? 0 : random & 0x40 ? 0x10 : 0x40);
-    default:
-        return HPET_BASE + (random >> 8 & 0x7F) * 4;
+    case 0: return LAPIC_DEFAULT_BASE + reg;
+    case 1: return IOAPIC_BASE + (random & 0x80 ? 0 : random & 0x40 ? 0x10 : 0x40);
+    default: return HPET_BASE + (random >> 8 & 0x7F) * 4;
     }
 }
 
@@ -95,12 +91,9 @@ static uint64_t random_value(uint64_t *seed)
 {
     uint64_t random = next_random(seed);
     switch (random & 3) {
-    case 0: /* short times */
-        return next_random(seed) & 0xFFF;
-    case 1:
-        return 1ull << (random >> 8 & 63);
-    default:
-        return next_random(seed);
+    case 0: /* short times */ return next_random(seed) & 0xFFF;
+    case 1: return 1ull << (random >> 8 & 63);
+    default: return next_random(seed);
     }
 }
 
@@ -112,18 +105,10 @@ static void step_access(struct rig *rig, uint64_t random, uint64_t *seed)
     uint64_t value = random_value(seed);
     uint64_t where = next_random(seed);
     switch (random & 3) {
-    case 0:
-        rig_log(rig, bus_io_read(bus, random_port(where), size));
-        break;
-    case 1:
-        bus_io_write(bus, random_port(where), value, size);
-        break;
-    case 2:
-        rig_log(rig, bus_mmio_read(bus, random_gpa(where), random & 0x80 ? 8 : 4));
-        break;
-    default:
-        bus_mmio_write(bus, random_gpa(where), value, random & 0x80 ? 8 : 4);
-        break;
+    case 0: rig_log(rig, bus_io_read(bus, random_port(where), size)); break;
+    case 1: bus_io_write(bus, random_port(where), value, size); break;
+    case 2: rig_log(rig, bus_mmio_read(bus, random_gpa(where), random & 0x80 ? 8 : 4)); break;
+    default: bus_mmio_write(bus, random_gpa(where), value, random & 0x80 ? 8 : 4); break;
     }
 }
 
@@ -132,18 +117,10 @@ static void step_cpu(struct rig *rig, uint64_t random, uint64_t *seed)
     struct cpu_link link = machine_cpu_link(rig->fake->machine);
     uint64_t now_ns = fake_machine_now_ns(rig->fake);
     switch (random & 3) {
-    case 0:
-        link.ops->write_cr8(link.opaque, random >> 4 & 15);
-        break;
-    case 1:
-        rig_log(rig, link.ops->write_msr(link.opaque, 0x6E0, now_ns + next_random(seed) % 20000));
-        break;
-    case 2:
-        rig_mmio_write(rig, LAPIC_DEFAULT_BASE + 0xB0, 0);
-        break;
-    default:
-        rig_log(rig, rig_intr(rig) ? (uint64_t)rig_acknowledge(rig) : 0x1000);
-        break;
+    case 0: link.ops->write_cr8(link.opaque, random >> 4 & 15); break;
+    case 1: rig_log(rig, link.ops->write_msr(link.opaque, 0x6E0, now_ns + next_random(seed) % 20000)); break;
+    case 2: rig_mmio_write(rig, LAPIC_DEFAULT_BASE + 0xB0, 0); break;
+    default: rig_log(rig, rig_intr(rig) ? (uint64_t)rig_acknowledge(rig) : 0x1000); break;
     }
 }
 
@@ -151,14 +128,11 @@ static void step_input(struct rig *rig, uint64_t random)
 {
     switch (random & 3) {
     case 0:
-        rig_post(rig, INPUT_KEY, 0, random & 0x80 ? 0xE000 | (random >> 8 & 0x7F) : random >> 8 & 0x7F, random >> 20 & 1);
+        rig_post(rig, INPUT_KEY, 0, random & 0x80 ? 0xE000 | (random >> 8 & 0x7F) : random >> 8 & 0x7F,
+                 random >> 20 & 1);
         break;
-    case 1:
-        rig_post(rig, INPUT_MOUSE, random >> 8 & 0xFFFF, random >> 24, random >> 32);
-        break;
-    case 2:
-        rig_post(rig, INPUT_POWER_BUTTON, 0, 0, 0);
-        break;
+    case 1: rig_post(rig, INPUT_MOUSE, random >> 8 & 0xFFFF, random >> 24, random >> 32); break;
+    case 2: rig_post(rig, INPUT_POWER_BUTTON, 0, 0, 0); break;
     default:
         for (unsigned i = 0; i < (random >> 8 & 0xFF); i++)
             rig_post(rig, INPUT_SERIAL_BYTE, random >> 16 & 1, i, 0);

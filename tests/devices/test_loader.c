@@ -25,8 +25,12 @@ static struct plan_rig *plan_rig(void)
     struct plan_rig *rig = calloc(1, sizeof *rig);
     ck_assert_ptr_nonnull(rig);
     rig->board.kernel = (struct board_blob){rig->file, sizeof rig->file, "k"};
-    rig->options = (struct loader_options){.board = &rig->board, .memory = {64 * MIB, 0, 63 * MIB}, .e820 = e820,
-                                           .e820_count = 2, .rsdp_gpa = 0xF0000, .long_mode = true};
+    rig->options = (struct loader_options){.board = &rig->board,
+                                           .memory = {64 * MIB, 0, 63 * MIB},
+                                           .e820 = e820,
+                                           .e820_count = 2,
+                                           .rsdp_gpa = 0xF0000,
+                                           .long_mode = true};
     return rig;
 }
 
@@ -75,14 +79,14 @@ static struct plan_rig *elf_rig(void)
     put(f + 72, 0x2000, 4);
     put(f + 0x1000, 0x1BADB002, 4);
     put(f + 0x1004, 3, 4);
-    put(f + 0x1008, (uint32_t)-(0x1BADB002 + 3), 4);
+    put(f + 0x1008, (uint32_t) - (0x1BADB002 + 3), 4);
     return rig;
 }
 
 static void set_multiboot_flags(struct plan_rig *rig, uint32_t flags)
 {
     put(rig->file + 0x1004, flags, 4);
-    put(rig->file + 0x1008, (uint32_t)-(0x1BADB002 + flags), 4);
+    put(rig->file + 0x1008, (uint32_t) - (0x1BADB002 + flags), 4);
 }
 
 static void plan_rig_free(struct plan_rig *rig)
@@ -177,7 +181,7 @@ START_TEST(linux_cut_off_anywhere)
     struct plan_rig *rig = linux_rig();
     for (size_t size = 0; size <= 0x800; size++) {
         if (size >= 0x200 && size < 0x206)
-            continue; /* without its "HdrS" it is a fine boot sector */
+            continue;                             /* without its "HdrS" it is a fine boot sector */
         uint8_t *exact = malloc(size ? size : 1); /* so that a sanitizer sees any read behind the end */
         memcpy(exact, rig->file, size);
         rig->board.kernel = (struct board_blob){exact, size, "k"};

@@ -45,8 +45,8 @@ static void card_reset(struct device *device)
     pci_function_reset(device_of(device, struct card)->pci);
 }
 
-static const struct device_class card_class = {.name = "card", .version = 1, .size = sizeof(struct card),
-                                               .fields = card_fields, .reset = card_reset};
+static const struct device_class card_class = {
+    .name = "card", .version = 1, .size = sizeof(struct card), .fields = card_fields, .reset = card_reset};
 static const struct pci_function_ops card_ops = {card_bar_changed, card_written};
 
 struct bench {
@@ -59,9 +59,15 @@ struct bench {
 
 static struct card *make_card(struct bench *bench, unsigned slot, const char *id)
 {
-    static const struct pci_identity identity = {.vendor = 0x1234, .device = 0x5678, .revision = 9, .class_base = 0xFF,
-                                                 .class_sub = 1, .class_prog = 2, .subsystem_vendor = 0xAAAA,
-                                                 .subsystem = 0xBBBB, .interrupt_pin = 1};
+    static const struct pci_identity identity = {.vendor = 0x1234,
+                                                 .device = 0x5678,
+                                                 .revision = 9,
+                                                 .class_base = 0xFF,
+                                                 .class_sub = 1,
+                                                 .class_prog = 2,
+                                                 .subsystem_vendor = 0xAAAA,
+                                                 .subsystem = 0xBBBB,
+                                                 .interrupt_pin = 1};
     struct card *card = device_alloc(&card_class, bench->fake->machine, id);
     pci_function_init(card->pci, bench->bus, slot, 0, &identity, &card_ops, card);
     pci_function_add_bar(card->pci, 0, PCI_BAR_MEMORY_PREFETCH, 16u << 20);

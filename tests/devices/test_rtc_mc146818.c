@@ -327,5 +327,5 @@ END_TEST
 RIG_MAIN("rtc_mc146818", calendar_agrees_with_libc, calendar_every_day_of_four_centuries,
          starts_at_the_wall_clock_and_goes_with_virtual_time, binary_and_12_hour_formats, setting_the_time,
          divider_reset_restarts_the_second, update_in_progress, update_ended_interrupt,
-         periodic_interrupt_does_not_drift, periodic_rates, alarm_interrupt, flags_without_interrupts, memory_and_nmi_mask,
-         state_is_whole)
+         periodic_interrupt_does_not_drift, periodic_rates, alarm_interrupt, flags_without_interrupts,
+         memory_and_nmi_mask, state_is_whole)

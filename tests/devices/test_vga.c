@@ -118,7 +118,8 @@ START_TEST(own_font)
         for (unsigned line = 0; line < 32; line++)
             glyphs[code - 0x20][line] = (uint8_t)window_in(rig, 0xA0000 + code * 32 + line);
         for (unsigned other = 0x20; other < code; other++)
-            ck_assert_msg(memcmp(glyphs[code - 0x20], glyphs[other - 0x20], 32), "%c and %c look the same", code, other);
+            ck_assert_msg(memcmp(glyphs[code - 0x20], glyphs[other - 0x20], 32), "%c and %c look the same", code,
+                          other);
     }
     ck_assert_uint_eq(glyphs['I' - 0x20][0], 0x38);
     ck_assert_uint_eq(glyphs['I' - 0x20][6], 0x10);
@@ -397,7 +398,7 @@ START_TEST(state_is_whole)
 }
 END_TEST
 
-RIG_MAIN("vga", text_screen_is_read_as_utf8, start_address_scrolls, own_font, font_plane_makes_pixels, write_modes, planar_pixels,
-         chain4_is_linear, dac_auto_increments, attribute_flip_flop_and_crtc_lock, retrace_follows_virtual_time,
-         vbe_mode_through_window_and_frame_buffer, vbe_refuses_what_does_not_fit, offsets_beyond_video_memory_show_black,
-         state_is_whole)
+RIG_MAIN("vga", text_screen_is_read_as_utf8, start_address_scrolls, own_font, font_plane_makes_pixels, write_modes,
+         planar_pixels, chain4_is_linear, dac_auto_increments, attribute_flip_flop_and_crtc_lock,
+         retrace_follows_virtual_time, vbe_mode_through_window_and_frame_buffer, vbe_refuses_what_does_not_fit,
+         offsets_beyond_video_memory_show_black, state_is_whole)

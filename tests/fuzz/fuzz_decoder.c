@@ -70,8 +70,11 @@ static void check_offset(uint8_t mode, const uint8_t *bytes, unsigned available)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t modes[] = {
-        MODE_CODE16 | MODE_REAL, MODE_CODE16, MODE_CODE32 | MODE_FLAT | MODE_STACK32,
-        MODE_CODE32 | MODE_USER | MODE_LONG, MODE_CODE64 | MODE_FLAT | MODE_STACK32 | MODE_LONG,
+        MODE_CODE16 | MODE_REAL,
+        MODE_CODE16,
+        MODE_CODE32 | MODE_FLAT | MODE_STACK32,
+        MODE_CODE32 | MODE_USER | MODE_LONG,
+        MODE_CODE64 | MODE_FLAT | MODE_STACK32 | MODE_LONG,
     };
     for (size_t at = 0; at <= size && at < OFFSETS_MAX; at++)
         for (unsigned mode = 0; mode < sizeof modes; mode++)

@@ -23,10 +23,44 @@
 
 /* What a script finds: bus master and power management at known ports, and a PRD table at 0x1000. */
 static const uint8_t preamble[] = {
-    SCRIPT_PCI_WRITE | 2 << 4, 0x09, 0x20, 0x01, 0xC0, 0x00, 0x00, SCRIPT_PCI_WRITE, 0x09, 0x04, 0x05,
-    SCRIPT_PCI_WRITE | 2 << 4, 0x0B, 0x40, 0x01, 0xB0, 0x00, 0x00, SCRIPT_PCI_WRITE, 0x0B, 0x80, 0x01,
-    SCRIPT_FILL, 0x00, 0x01, 0x04, 0x00, SCRIPT_PCI_WRITE | 2 << 4, 0x10, 0x10, 0x08, 0x00, 0x00, 0xE1,
-    SCRIPT_PCI_WRITE, 0x10, 0x04, 0x03,
+    SCRIPT_PCI_WRITE | 2 << 4,
+    0x09,
+    0x20,
+    0x01,
+    0xC0,
+    0x00,
+    0x00,
+    SCRIPT_PCI_WRITE,
+    0x09,
+    0x04,
+    0x05,
+    SCRIPT_PCI_WRITE | 2 << 4,
+    0x0B,
+    0x40,
+    0x01,
+    0xB0,
+    0x00,
+    0x00,
+    SCRIPT_PCI_WRITE,
+    0x0B,
+    0x80,
+    0x01,
+    SCRIPT_FILL,
+    0x00,
+    0x01,
+    0x04,
+    0x00,
+    SCRIPT_PCI_WRITE | 2 << 4,
+    0x10,
+    0x10,
+    0x08,
+    0x00,
+    0x00,
+    0xE1,
+    SCRIPT_PCI_WRITE,
+    0x10,
+    0x04,
+    0x03,
 };
 
 struct run {
@@ -95,7 +129,8 @@ static void make_board(struct run *run, struct block_image *images[DRIVES])
     struct error error = {{0}};
     struct board_pc_options board = {.bios = {bios, sizeof bios, NULL}, .no_vga = run->choices & 2};
     for (unsigned n = 0; n < DRIVES; n++) {
-        struct block_queue_options queue = {.drive = 2 * n, .executor = run->executor,
+        struct block_queue_options queue = {.drive = 2 * n,
+                                            .executor = run->executor,
                                             .timing = run->choices & 1 ? BLOCK_TIMING_HOST : BLOCK_TIMING_MODEL};
         images[n]->read_only = n;
         board.ide[2 * n] = block_drive_create(run->machine, &queue, images[n], &error);
@@ -118,8 +153,8 @@ static void finish(struct run *run)
 
 static struct machine_options options_of(const struct journal_config *config, const struct run *run)
 {
-    return (struct machine_options){.ram_bytes = config->ram_bytes, .cpu = config->cpu, .digests = true,
-                                    .no_reboot = run->choices & 4};
+    return (struct machine_options){
+        .ram_bytes = config->ram_bytes, .cpu = config->cpu, .digests = true, .no_reboot = run->choices & 4};
 }
 
 /* ---- once live, once from the journal ---- */
@@ -130,8 +165,8 @@ static void run_live(struct run *run, const char *path)
     struct journal_config config;
     struct block_image *images[DRIVES];
     struct input_mailbox *mailbox = input_mailbox_create();
-    struct input *live = input_live_create(&(struct input_live_options){
-        .mailbox = mailbox, .wall_clock_seconds = wall_clock, .entropy_seeded = true});
+    struct input *live = input_live_create(
+        &(struct input_live_options){.mailbox = mailbox, .wall_clock_seconds = wall_clock, .entropy_seeded = true});
     make_config(&config, run->choices);
     struct replay_recorder_options options = {.path = path, .config = &config, .live = live, .zstd_level = 1};
     struct replay_recorder *recorder = replay_recorder_create(&options, &error);

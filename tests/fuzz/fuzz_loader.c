@@ -37,8 +37,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         board.module_count = 1;
     }
     uint64_t low_bytes = sizes[data[0] >> 2 & 3];
-    struct loader_options options = {.board = &board, .memory = {low_bytes, 0, low_bytes}, .e820 = e820,
-                                     .e820_count = 1, .rsdp_gpa = 0xF0000, .firmware = data[0] & 1,
+    struct loader_options options = {.board = &board,
+                                     .memory = {low_bytes, 0, low_bytes},
+                                     .e820 = e820,
+                                     .e820_count = 1,
+                                     .rsdp_gpa = 0xF0000,
+                                     .firmware = data[0] & 1,
                                      .long_mode = data[0] >> 1 & 1};
     struct boot_plan plan;
     struct error error = {{0}};

@@ -12,17 +12,17 @@
 #define PRD_TABLE 0x1000
 
 static const uint16_t ports[] = {
-    0x1F0, 0x1F1, 0x1F2, 0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F7, 0x3F6, 0x170, 0x171, 0x172, 0x173, 0x174, 0x175, 0x176,
-    0x177, 0x376, 0xC000, 0xC002, 0xC004, 0xC008, 0xC00A, 0xC00C, 0x20, 0x21, 0xA0, 0xA1, 0x4D0, 0x4D1, 0x40, 0x41,
-    0x42, 0x43, 0x61, 0x70, 0x71, 0x60, 0x64, 0x92, 0x3F8, 0x3F9, 0x3FA, 0x3FB, 0x3FC, 0x3FD, 0x3FE, 0x3FF,
-    0x2F8, 0x2F9, 0x2FB, 0x510, 0x511, 0x514, 0x518, 0x402, 0x80, 0xE9, 0x00, 0x08, 0x0B, 0x81, 0xC0, 0xD6,
-    0x3B4, 0x3B5, 0x3C0, 0x3C1, 0x3C2, 0x3C4, 0x3C5, 0x3C6, 0x3C7, 0x3C8, 0x3C9, 0x3CE, 0x3CF, 0x3D4, 0x3D5, 0x3DA,
-    0x1CE, 0x1CF, 0x1D0, 0xB000, 0xB002, 0xB004, 0xB008, 0xB020, 0xB028, 0xB2, 0xB3, 0xCF9, 0xCF8, 0xCFC, 0xF4, 0x600,
-    0x604, 0x608, 0x700,
+    0x1F0, 0x1F1, 0x1F2, 0x1F3,  0x1F4,  0x1F5,  0x1F6,  0x1F7,  0x3F6,  0x170,  0x171,  0x172,  0x173,  0x174,  0x175,
+    0x176, 0x177, 0x376, 0xC000, 0xC002, 0xC004, 0xC008, 0xC00A, 0xC00C, 0x20,   0x21,   0xA0,   0xA1,   0x4D0,  0x4D1,
+    0x40,  0x41,  0x42,  0x43,   0x61,   0x70,   0x71,   0x60,   0x64,   0x92,   0x3F8,  0x3F9,  0x3FA,  0x3FB,  0x3FC,
+    0x3FD, 0x3FE, 0x3FF, 0x2F8,  0x2F9,  0x2FB,  0x510,  0x511,  0x514,  0x518,  0x402,  0x80,   0xE9,   0x00,   0x08,
+    0x0B,  0x81,  0xC0,  0xD6,   0x3B4,  0x3B5,  0x3C0,  0x3C1,  0x3C2,  0x3C4,  0x3C5,  0x3C6,  0x3C7,  0x3C8,  0x3C9,
+    0x3CE, 0x3CF, 0x3D4, 0x3D5,  0x3DA,  0x1CE,  0x1CF,  0x1D0,  0xB000, 0xB002, 0xB004, 0xB008, 0xB020, 0xB028, 0xB2,
+    0xB3,  0xCF9, 0xCF8, 0xCFC,  0xF4,   0x600,  0x604,  0x608,  0x700,
 };
 static const uint64_t regions[] = {
-    0xFEE00000, 0xFEC00000, 0xFED00000, 0xA0000, 0xB0000, 0xB8000, 0xC0000, 0xE0000, 0xF0000, 0xFE000000, 0xFFFF0000,
-    0x100000, 0xE1000000, 0xFFFFFFFFFFFF0000,
+    0xFEE00000, 0xFEC00000, 0xFED00000, 0xA0000,    0xB0000,  0xB8000,    0xC0000,
+    0xE0000,    0xF0000,    0xFE000000, 0xFFFF0000, 0x100000, 0xE1000000, 0xFFFFFFFFFFFF0000,
 };
 
 struct script_accel {
@@ -32,7 +32,7 @@ struct script_accel {
     uint64_t icount;
     uint64_t wait_until; /* icount */
     uint64_t waited;
-    uint64_t seen; /* hash of what was read */
+    uint64_t seen;      /* hash of what was read */
     uint64_t halted_ns; /* virtual time at which it halted, plus 1; 0: not halted */
     bool interrupts;
 };
@@ -86,7 +86,7 @@ static void run_fill(struct script_accel *cpu)
 
 static void run_message(struct script_accel *cpu)
 {
-    static const enum input_id rows[] = {INPUT_SERIAL_BYTE, INPUT_KEY, INPUT_MOUSE, INPUT_POWER_BUTTON,
+    static const enum input_id rows[] = {INPUT_SERIAL_BYTE,  INPUT_KEY,          INPUT_MOUSE, INPUT_POWER_BUTTON,
                                          INPUT_RESET_BUTTON, INPUT_MEDIA_CHANGE, INPUT_FAULT, INPUT_BLOCK_COMPLETION};
     struct input_message message = {.id = rows[take(cpu, 1) % (sizeof rows / sizeof *rows)]};
     message.target = (uint32_t)take(cpu, 1);
@@ -146,14 +146,20 @@ static bool run_op(struct script_accel *cpu)
     unsigned size = 1u << (flags & 3), io_size = size > 4 ? 4 : size;
     uint64_t address;
     switch ((enum script_op)(op & 15)) {
-    case SCRIPT_OUT: address = take_port(cpu); bus_io_write(bus, (uint16_t)address, take(cpu, io_size), io_size); break;
+    case SCRIPT_OUT:
+        address = take_port(cpu);
+        bus_io_write(bus, (uint16_t)address, take(cpu, io_size), io_size);
+        break;
     case SCRIPT_IN: see(cpu, bus_io_read(bus, take_port(cpu), io_size)); break;
     case SCRIPT_OUT_ANY:
         address = take(cpu, 2);
         bus_io_write(bus, (uint16_t)address, take(cpu, io_size), io_size);
         break;
     case SCRIPT_IN_ANY: see(cpu, bus_io_read(bus, (uint16_t)take(cpu, 2), io_size)); break;
-    case SCRIPT_STORE: address = take_gpa(cpu); bus_mmio_write(bus, address & ~7ull, take(cpu, size), size); break;
+    case SCRIPT_STORE:
+        address = take_gpa(cpu);
+        bus_mmio_write(bus, address & ~7ull, take(cpu, size), size);
+        break;
     case SCRIPT_LOAD: see(cpu, bus_mmio_read(bus, take_gpa(cpu) & ~7ull, size)); break;
     case SCRIPT_FILL: run_fill(cpu); break;
     case SCRIPT_WAIT: wait_steps(cpu, take(cpu, 1) << (4 * (flags & 3))); break;
@@ -187,8 +193,7 @@ static void accept_interrupt(struct script_accel *cpu)
 static enum accel_exit script_run(struct accel *accel)
 {
     struct script_accel *cpu = (struct script_accel *)accel;
-    if (cpu->halted_ns && cpu->halted_ns == vtime_now_ns(accel->machine) + 1 &&
-        !machine_intr_pending(accel->machine))
+    if (cpu->halted_ns && cpu->halted_ns == vtime_now_ns(accel->machine) + 1 && !machine_intr_pending(accel->machine))
         return ACCEL_EXIT_HALT;
     cpu->halted_ns = 0;
     while (cpu->icount < machine_stop_icount(accel->machine)) {
@@ -214,7 +219,10 @@ static enum accel_exit script_run(struct accel *accel)
     return ACCEL_EXIT_STEPS;
 }
 
-static uint64_t script_icount(const struct accel *accel) { return ((const struct script_accel *)accel)->icount; }
+static uint64_t script_icount(const struct accel *accel)
+{
+    return ((const struct script_accel *)accel)->icount;
+}
 static void script_get(struct accel *accel, struct cpu_state *state)
 {
     const struct script_accel *cpu = (const struct script_accel *)accel;
@@ -224,7 +232,10 @@ static void script_get(struct accel *accel, struct cpu_state *state)
     state->gpr[CPU_RAX] = cpu->seen;
     state->gpr[CPU_RCX] = cpu->wait_until;
 }
-static void script_nothing(struct accel *accel) { (void)accel; }
+static void script_nothing(struct accel *accel)
+{
+    (void)accel;
+}
 static void script_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
 {
     (void)accel;
@@ -236,14 +247,25 @@ static void script_set(struct accel *accel, const struct cpu_state *state)
     (void)accel;
     (void)state;
 }
-static void script_destroy(struct accel *accel) { free(accel); }
+static void script_destroy(struct accel *accel)
+{
+    free(accel);
+}
 
 struct accel *script_accel_create(struct machine *machine, const struct script *script)
 {
     static const struct accel_ops ops = {
-        .name = "script", .run = script_run, .icount = script_icount, .reset = script_nothing, .get_state = script_get,
-        .set_state = script_set, .memory_map_changed = script_nothing, .memory_written = script_written,
-        .memory_protect_all = script_nothing, .a20_changed = script_nothing, .destroy = script_destroy,
+        .name = "script",
+        .run = script_run,
+        .icount = script_icount,
+        .reset = script_nothing,
+        .get_state = script_get,
+        .set_state = script_set,
+        .memory_map_changed = script_nothing,
+        .memory_written = script_written,
+        .memory_protect_all = script_nothing,
+        .a20_changed = script_nothing,
+        .destroy = script_destroy,
     };
     struct script_accel *cpu = calloc(1, sizeof *cpu);
     CHECK(cpu);

@@ -20,7 +20,9 @@ static void on_exception(unsigned vector, uintptr_t error, uintptr_t *rip)
 #define TRY(code, ...)                                                                                                 \
     do {                                                                                                               \
         last_vector = 255;                                                                                             \
-        __asm__ volatile("leaq 9f(%%rip), %%rax; movq %%rax, %0;" code "; 9:" : "=m"(resume) : __VA_ARGS__             \
+        __asm__ volatile("leaq 9f(%%rip), %%rax; movq %%rax, %0;" code "; 9:"                                          \
+                         : "=m"(resume)                                                                                \
+                         : __VA_ARGS__                                                                                 \
                          : "rax", "rcx", "rdx", "memory");                                                             \
     } while (0)
 

@@ -106,7 +106,9 @@ void guest_interrupts_init(void)
     } __attribute__((packed)) pointer = {sizeof idt - 1, (uintptr_t)idt};
     for (unsigned n = 0; n < 48; n++) {
         uintptr_t stub = interrupt_stubs[n];
-        idt[n] = (struct gate){.offset_low = (uint16_t)stub, .selector = 0x08, .attributes = 0x8E00,
+        idt[n] = (struct gate){.offset_low = (uint16_t)stub,
+                               .selector = 0x08,
+                               .attributes = 0x8E00,
                                .offset_middle = (uint16_t)(stub >> 16)};
 #ifdef __x86_64__
         idt[n].offset_high = (uint32_t)(stub >> 32);
@@ -133,7 +135,7 @@ void guest_irq_handler(unsigned irq, void (*handler)(void))
 void guest_irq_unmask(unsigned irq)
 {
     uint16_t port = irq < 8 ? 0x21 : 0xA1;
-    outb(port, inb(port) & (uint8_t)~(1u << (irq & 7)));
+    outb(port, inb(port) & (uint8_t) ~(1u << (irq & 7)));
 }
 
 /* ---- IDE ---- */
@@ -163,7 +165,7 @@ bool ide_init(void)
         return false;
     if (!(pci_read(1, 0x20) & 0xFFF0))
         pci_write(1, 0x20, 0xC000);
-    pci_write(1, 4, 5); /* I/O, bus master */
+    pci_write(1, 4, 5);             /* I/O, bus master */
     pci_write(1, 0x40, 0x80008000); /* both channels decode */
     bus_master = (uint16_t)(pci_read(1, 0x20) & 0xFFF0);
     outb(0x1F6, 0xE0);

@@ -8,9 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-static inline void outb(uint16_t port, uint8_t value) { __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
-static inline void outw(uint16_t port, uint16_t value) { __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port)); }
-static inline void outl(uint16_t port, uint32_t value) { __asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port)); }
+static inline void outb(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+static inline void outw(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
+}
+static inline void outl(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port));
+}
 static inline uint8_t inb(uint16_t port)
 {
     uint8_t value;
@@ -35,9 +44,18 @@ static inline uint64_t rdtsc(void)
     __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
     return (uint64_t)high << 32 | low;
 }
-static inline void interrupts_on(void) { __asm__ volatile("sti" ::: "memory"); }
-static inline void interrupts_off(void) { __asm__ volatile("cli" ::: "memory"); }
-static inline void wait_for_interrupt(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
+static inline void interrupts_on(void)
+{
+    __asm__ volatile("sti" ::: "memory");
+}
+static inline void interrupts_off(void)
+{
+    __asm__ volatile("cli" ::: "memory");
+}
+static inline void wait_for_interrupt(void)
+{
+    __asm__ volatile("sti; hlt; cli" ::: "memory");
+}
 
 void guest_print(const char *format, ...); /* %s %u %x (32 bits) %X (64 bits) %c */
 _Noreturn void guest_exit(unsigned code);

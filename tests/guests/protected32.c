@@ -5,9 +5,23 @@
 #include "guest.h"
 
 enum {
-    CODE0 = 0x08, DATA0 = 0x10, CODE3 = 0x1B, DATA3 = 0x23, TSS_MAIN = 0x28, TSS_OTHER = 0x30, LDT = 0x38,
-    LIMITED = 0x40, EXPAND_DOWN = 0x48, READ_ONLY = 0x50, ABSENT = 0x58, CODE16 = 0x60, CALL_GATE = 0x68,
-    TASK_GATE = 0x70, EXECUTE_ONLY = 0x78, GATE_TO_RING_3 = 0x80, SELECTORS = 0x88,
+    CODE0 = 0x08,
+    DATA0 = 0x10,
+    CODE3 = 0x1B,
+    DATA3 = 0x23,
+    TSS_MAIN = 0x28,
+    TSS_OTHER = 0x30,
+    LDT = 0x38,
+    LIMITED = 0x40,
+    EXPAND_DOWN = 0x48,
+    READ_ONLY = 0x50,
+    ABSENT = 0x58,
+    CODE16 = 0x60,
+    CALL_GATE = 0x68,
+    TASK_GATE = 0x70,
+    EXECUTE_ONLY = 0x78,
+    GATE_TO_RING_3 = 0x80,
+    SELECTORS = 0x88,
     LDT_DATA = 0x04, /* entry 0 of the LDT */
 };
 
@@ -61,7 +75,9 @@ static void on_exception(unsigned vector, uintptr_t error, uintptr_t *rip)
     ({                                                                                                                 \
         fault = 0;                                                                                                     \
         __asm__ volatile("movl $9f, %0\n" code "\n9: movl $0x10, %%eax; movw %%ax, %%es; movw %%ax, %%fs"              \
-                         : "=m"(resume) : __VA_ARGS__ : "eax", "ecx", "edx", "memory", "cc");                          \
+                         : "=m"(resume)                                                                                \
+                         : __VA_ARGS__                                                                                 \
+                         : "eax", "ecx", "edx", "memory", "cc");                                                       \
         fault;                                                                                                         \
     })
 #define TRY_ES(selector, code) TRY("movw %w1, %%es\n" code, "b"((uint32_t)(selector)))
@@ -225,8 +241,15 @@ static __attribute__((used)) void task_main(void)
 
 static void tasks(void)
 {
-    tss_other = (struct tss){.eip = (uint32_t)(uintptr_t)task_entry, .esp = (uint32_t)(uintptr_t)(task_stack + sizeof task_stack),
-                             .eflags = 2, .cs = CODE0, .ss = DATA0, .ds = DATA0, .es = DATA0, .fs = DATA0, .gs = DATA0,
+    tss_other = (struct tss){.eip = (uint32_t)(uintptr_t)task_entry,
+                             .esp = (uint32_t)(uintptr_t)(task_stack + sizeof task_stack),
+                             .eflags = 2,
+                             .cs = CODE0,
+                             .ss = DATA0,
+                             .ds = DATA0,
+                             .es = DATA0,
+                             .fs = DATA0,
+                             .gs = DATA0,
                              .bitmap_offset = 104};
     uint32_t kept = 0x13579BDF;
     __asm__ volatile("lcall $0x30, $0" : "+b"(kept)::"memory", "cc");
@@ -243,7 +266,8 @@ static void tasks(void)
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
     check("CR0.TS after a task switch", cr0 >> 3 & 1, 1);
     __asm__ volatile("clts");
-    check("busy bits", (uint32_t)(gdt[TSS_MAIN / 8] >> 40 & 0xFF) << 8 | (uint32_t)(gdt[TSS_OTHER / 8] >> 40 & 0xFF), 0x8B89);
+    check("busy bits", (uint32_t)(gdt[TSS_MAIN / 8] >> 40 & 0xFF) << 8 | (uint32_t)(gdt[TSS_OTHER / 8] >> 40 & 0xFF),
+          0x8B89);
     check("LTR of a busy task", TRY("movl $0x28, %%eax; ltr %%ax", "b"(0)), FAULT(13, TSS_MAIN));
     check("JMP to a busy task", TRY("ljmp $0x28, $0", "b"(0)), FAULT(13, TSS_MAIN));
 }
@@ -294,17 +318,17 @@ __asm__(".text\n"
         ".code16\n"
         "mov $0x900, %ax\n"
         "mov %ax, %ds\n"
-        "movw $0xBEEF, 0x10\n"      /* linear 9010h */
+        "movw $0xBEEF, 0x10\n" /* linear 9010h */
         "mov %fs, %bx\n"
         "push %bx\n"
         "pop %cx\n"
-        "cli\n"                     /* traps: IOPL 0 */
-        "int $0x21\n"               /* traps */
-        "pushf\n"                   /* traps */
+        "cli\n"       /* traps: IOPL 0 */
+        "int $0x21\n" /* traps */
+        "pushf\n"     /* traps */
         "mov $0xFFFF, %si\n"
-        "lodsb\n"                   /* SI wraps */
+        "lodsb\n" /* SI wraps */
         "add %si, %cx\n"
-        "mov %ds:0xFFFF, %ax\n"     /* across the limit of 64 KiB: #GP */
+        "mov %ds:0xFFFF, %ax\n" /* across the limit of 64 KiB: #GP */
         "hlt\n"
         "v86_code_end:\n"
         ".code32\n"
@@ -316,7 +340,8 @@ void v86_monitor(struct v86_frame *frame, uint32_t ds)
 {
     const uint8_t *code = (const uint8_t *)(uintptr_t)(frame->cs * 16 + frame->eip);
     v86_ds_seen = ds & 0xFFFF;
-    v86_frame_segments = (frame->ds & 0xFFF) << 20 | (frame->es & 0xFFF) << 8 | (frame->fs & 0xF) << 4 | (frame->gs & 0xF);
+    v86_frame_segments =
+        (frame->ds & 0xFFF) << 20 | (frame->es & 0xFFF) << 8 | (frame->fs & 0xF) << 4 | (frame->gs & 0xF);
     v86_trapped++;
     if (frame->error)
         misses++;
@@ -407,9 +432,10 @@ static void load_tables(void)
     tss_main.bitmap_offset = 104;
     for (unsigned n = 0; n < sizeof tss_main.bitmap; n++)
         tss_main.bitmap[n] = 0xFF;
-    tss_main.bitmap[0x64 / 8] &= (uint8_t)~(1u << (0x64 & 7));
+    tss_main.bitmap[0x64 / 8] &= (uint8_t) ~(1u << (0x64 & 7));
     __asm__ volatile("lgdt %0; ljmp $0x08, $1f; 1: lldt %w1; ltr %w2" ::"m"(pointer), "r"((uint32_t)LDT),
-                     "r"((uint32_t)TSS_MAIN) : "memory");
+                     "r"((uint32_t)TSS_MAIN)
+                     : "memory");
     set_gate(0x30, gate(CODE0, (uint32_t)(uintptr_t)ring3_end, 0xEE, 0));
     set_gate(0x31, gate(TSS_OTHER, 0, 0x85, 0));
     set_gate(13, gate(CODE0, (uint32_t)(uintptr_t)v86_gp, 0x8E, 0));

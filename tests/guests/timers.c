@@ -27,16 +27,28 @@ static void end_of_interrupt(unsigned n)
     LAPIC[0xB0 / 4] = 0;
 }
 
-static void on_lapic(void) { end_of_interrupt(ON_LAPIC); }
-static void on_pit(void) { end_of_interrupt(ON_PIT); }
-static void on_hpet(void) { end_of_interrupt(ON_HPET); }
+static void on_lapic(void)
+{
+    end_of_interrupt(ON_LAPIC);
+}
+static void on_pit(void)
+{
+    end_of_interrupt(ON_PIT);
+}
+static void on_hpet(void)
+{
+    end_of_interrupt(ON_HPET);
+}
 static void on_hpet_level(void)
 {
     check("HPET's level status", HPET[0x20 / 4], 2);
     HPET[0x20 / 4] = 2;
     end_of_interrupt(ON_HPET_LEVEL);
 }
-static void on_spurious(void) { count[ON_SPURIOUS]++; }
+static void on_spurious(void)
+{
+    count[ON_SPURIOUS]++;
+}
 
 static void ioapic_write(uint32_t index, uint32_t value)
 {

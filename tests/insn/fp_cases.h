@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static inline unsigned fp_pick(struct native_case *c, unsigned n) { return (unsigned)(native_random(c) % n); }
+static inline unsigned fp_pick(struct native_case *c, unsigned n)
+{
+    return (unsigned)(native_random(c) % n);
+}
 
 /* A float of the given width: fraction bits, exponent bits; sign on top. */
 static inline uint64_t fp_value(struct native_case *c, unsigned fraction_bits, unsigned exponent_bits)
@@ -19,26 +22,47 @@ static inline uint64_t fp_value(struct native_case *c, unsigned fraction_bits, u
     uint64_t sign = native_random(c) & 1;
 
     switch (fp_pick(c, 14)) {
-    case 0: fraction = exponent = 0; break;                                      /* zero */
-    case 1: exponent = 0; break;                                                 /* denormal */
-    case 2: exponent = 0; fraction = fp_pick(c, 3); break;                       /* the smallest */
-    case 3: exponent = exponent_max; fraction = 0; break;                        /* infinity */
-    case 4: exponent = exponent_max; fraction |= 1ull << (fraction_bits - 1); break; /* quiet NaN */
-    case 5: exponent = exponent_max; fraction &= fraction_max >> 1; break;       /* signalling NaN (or infinity) */
-    case 6: exponent = exponent_max - 1; break;                                  /* large */
-    case 7: exponent = 1 + fp_pick(c, 3); break;                                 /* about to underflow */
-    case 8: exponent = exponent_max / 2; fraction = 0; break;                    /* one */
-    case 9: /* an integer, or half of one */
+    case 0: fraction = exponent = 0; break; /* zero */
+    case 1: exponent = 0; break;            /* denormal */
+    case 2:
+        exponent = 0;
+        fraction = fp_pick(c, 3);
+        break; /* the smallest */
+    case 3:
+        exponent = exponent_max;
+        fraction = 0;
+        break; /* infinity */
+    case 4:
+        exponent = exponent_max;
+        fraction |= 1ull << (fraction_bits - 1);
+        break; /* quiet NaN */
+    case 5:
+        exponent = exponent_max;
+        fraction &= fraction_max >> 1;
+        break;                                   /* signalling NaN (or infinity) */
+    case 6: exponent = exponent_max - 1; break;  /* large */
+    case 7: exponent = 1 + fp_pick(c, 3); break; /* about to underflow */
+    case 8:
+        exponent = exponent_max / 2;
+        fraction = 0;
+        break; /* one */
+    case 9:    /* an integer, or half of one */
         exponent = exponent_max / 2 + fp_pick(c, fraction_bits);
         fraction &= fraction_max << fp_pick(c, fraction_bits);
         break;
     case 10: exponent = exponent_max / 2 + 14 + fp_pick(c, 4) * 16 + fp_pick(c, 4); break; /* edges of integers */
-    default: exponent = exponent_max / 2 - 8 + fp_pick(c, 17); break;            /* near one another */
+    default: exponent = exponent_max / 2 - 8 + fp_pick(c, 17); break;                      /* near one another */
     }
     return sign << (fraction_bits + exponent_bits) | (exponent & exponent_max) << fraction_bits | fraction;
 }
-static inline uint32_t fp_f32(struct native_case *c) { return (uint32_t)fp_value(c, 23, 8); }
-static inline uint64_t fp_f64(struct native_case *c) { return fp_value(c, 52, 11); }
+static inline uint32_t fp_f32(struct native_case *c)
+{
+    return (uint32_t)fp_value(c, 23, 8);
+}
+static inline uint64_t fp_f64(struct native_case *c)
+{
+    return fp_value(c, 52, 11);
+}
 
 static inline void fp_f80(struct native_case *c, uint8_t out[10])
 {
@@ -46,23 +70,44 @@ static inline void fp_f80(struct native_case *c, uint8_t out[10])
     uint16_t exponent = (uint16_t)(0x3FFF - 8 + fp_pick(c, 17));
 
     switch (fp_pick(c, 18)) {
-    case 0: exponent = 0; significand = 0; break;
-    case 1: exponent = 0; significand >>= 1 + fp_pick(c, 62); break; /* denormal */
-    case 2: exponent = 0; break;                                     /* pseudo-denormal */
-    case 3: exponent = 0x7FFF; significand = 1ull << 63; break;
-    case 4: exponent = 0x7FFF; significand |= 3ull << 62; break;
-    case 5: exponent = 0x7FFF; significand &= ~(1ull << 62); break;
-    case 6: significand &= ~(1ull << 63); exponent = (uint16_t)fp_pick(c, 0x8000); break; /* unnormal and such */
+    case 0:
+        exponent = 0;
+        significand = 0;
+        break;
+    case 1:
+        exponent = 0;
+        significand >>= 1 + fp_pick(c, 62);
+        break;                   /* denormal */
+    case 2: exponent = 0; break; /* pseudo-denormal */
+    case 3:
+        exponent = 0x7FFF;
+        significand = 1ull << 63;
+        break;
+    case 4:
+        exponent = 0x7FFF;
+        significand |= 3ull << 62;
+        break;
+    case 5:
+        exponent = 0x7FFF;
+        significand &= ~(1ull << 62);
+        break;
+    case 6:
+        significand &= ~(1ull << 63);
+        exponent = (uint16_t)fp_pick(c, 0x8000);
+        break; /* unnormal and such */
     case 7: exponent = (uint16_t)(0x7FFE - fp_pick(c, 3)); break;
     case 8: exponent = (uint16_t)(1 + fp_pick(c, 3)); break;
-    case 9: exponent = 0x3FFF; significand = 1ull << 63; break;
+    case 9:
+        exponent = 0x3FFF;
+        significand = 1ull << 63;
+        break;
     case 10:
         exponent = (uint16_t)(0x3FFF + fp_pick(c, 66));
         significand &= UINT64_MAX << fp_pick(c, 64);
         break;
     case 11: exponent = (uint16_t)fp_pick(c, 0x8000); break;
-    case 12: exponent = (uint16_t)(0x3FFF - 1023 + 40 - fp_pick(c, 90)); break;  /* edges of double */
-    case 13: exponent = (uint16_t)(0x3FFF - 126 + 20 - fp_pick(c, 50)); break;   /* edges of single */
+    case 12: exponent = (uint16_t)(0x3FFF - 1023 + 40 - fp_pick(c, 90)); break; /* edges of double */
+    case 13: exponent = (uint16_t)(0x3FFF - 126 + 20 - fp_pick(c, 50)); break;  /* edges of single */
     case 14: exponent = (uint16_t)(0x3FFF + (fp_pick(c, 2) ? 1022 : 126) + fp_pick(c, 3)); break;
     default: break;
     }
@@ -71,7 +116,10 @@ static inline void fp_f80(struct native_case *c, uint8_t out[10])
     memcpy(out + 8, &exponent, 2);
 }
 
-static inline void fp_put16(uint8_t *at, uint16_t v) { memcpy(at, &v, 2); }
+static inline void fp_put16(uint8_t *at, uint16_t v)
+{
+    memcpy(at, &v, 2);
+}
 static inline uint16_t fp_get16(const uint8_t *at)
 {
     uint16_t v;
@@ -109,9 +157,7 @@ static inline void fp_prepare_sse(struct native_case *c)
         mxcsr = (uint32_t)(native_random(c) & 0xFFFF);
     memcpy(c->in.fx + NATIVE_FX_MXCSR, &mxcsr, 4);
     for (unsigned n = 0; n < 32; n++) {
-        uint64_t value = style == 0 ? native_value(c)
-                         : style == 1 ? (uint64_t)fp_f32(c) << 32 | fp_f32(c)
-                                      : fp_f64(c);
+        uint64_t value = style == 0 ? native_value(c) : style == 1 ? (uint64_t)fp_f32(c) << 32 | fp_f32(c) : fp_f64(c);
         if (style == 2)
             value = fp_pick(c, 2) ? fp_f64(c) : (uint64_t)fp_f32(c) << 32 | fp_f32(c);
         memcpy(c->in.fx + NATIVE_FX_XMM + 8 * n, &value, 8);
@@ -181,7 +227,8 @@ static inline unsigned fp_check_rows(bool (*wanted)(const struct opcode_row *row
             if (native_check_row(h, &opcode_rows[n], &profile, &executed))
                 failed++;
             else if (!executed) {
-                fprintf(stderr, "  %s %s never ran without a fault\n", opcode_rows[n].mnemonic, opcode_rows[n].operands);
+                fprintf(stderr, "  %s %s never ran without a fault\n", opcode_rows[n].mnemonic,
+                        opcode_rows[n].operands);
                 failed++;
             }
         }

@@ -55,7 +55,7 @@ struct native_case {
     const struct opcode_row *row;
     uint64_t seed;
     uint64_t random; /* state of the generator */
-    unsigned bits; /* 64, or 32: compatibility mode */
+    unsigned bits;   /* 64, or 32: compatibility mode */
     uint8_t code[16];
     unsigned length;
     unsigned offset; /* of the instruction in NATIVE_CODE */
@@ -67,13 +67,13 @@ struct native_case {
 
 /* How a group of rows wants its cases. Zero means the default in every field. */
 struct native_profile {
-    unsigned bits;              /* 64 */
-    unsigned iterations;        /* cases a row: 200 */
-    uint64_t ignore_rflags;     /* never compared beside RF and ID */
-    bool ignore_fx;             /* do not compare x87 and SSE state */
-    unsigned memory_bytes;      /* a memory operand's size, for placing it; 0: from the operands */
-    bool faults;                /* every case may fault: privileged, or broken on purpose */
-    bool aligned;               /* memory operands at multiples of 16 most of the time */
+    unsigned bits;          /* 64 */
+    unsigned iterations;    /* cases a row: 200 */
+    uint64_t ignore_rflags; /* never compared beside RF and ID */
+    bool ignore_fx;         /* do not compare x87 and SSE state */
+    unsigned memory_bytes;  /* a memory operand's size, for placing it; 0: from the operands */
+    bool faults;            /* every case may fault: privileged, or broken on purpose */
+    bool aligned;           /* memory operands at multiples of 16 most of the time */
     /* Changes the state of a generated case: floating-point operands, ranges. May be null. */
     void (*prepare)(struct native_case *c);
     /* Called before comparison: takes out of both states what can't be compared. May be null. */

@@ -20,7 +20,15 @@
 #define CR0_NE 0x20u
 #define CR4_BASE 0x600u /* OSFXSR OSXMMEXCPT */
 
-enum { VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_GP = 13, VECTOR_MF = 16, VECTOR_XM = 19, VECTOR_IRQ13 = 0x2D, VECTOR_NONE = -1 };
+enum {
+    VECTOR_UD = 6,
+    VECTOR_NM = 7,
+    VECTOR_GP = 13,
+    VECTOR_MF = 16,
+    VECTOR_XM = 19,
+    VECTOR_IRQ13 = 0x2D,
+    VECTOR_NONE = -1
+};
 
 static struct fake_machine *fake;
 static struct accel *accel;
@@ -291,7 +299,10 @@ static uint16_t data16(unsigned offset)
     memcpy(&v, fake->ram->host + DATA + offset, 2);
     return v;
 }
-static uint32_t data32(unsigned offset) { return (uint32_t)data16(offset + 2) << 16 | data16(offset); }
+static uint32_t data32(unsigned offset)
+{
+    return (uint32_t)data16(offset + 2) << 16 | data16(offset);
+}
 
 static void make_environment(void)
 {

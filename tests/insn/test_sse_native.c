@@ -13,7 +13,10 @@ static bool is_sse(const struct opcode_row *row)
     return feature_is(row, "mmx") || feature_is(row, "sse") || feature_is(row, "sse2") || feature_is(row, "fxsr");
 }
 
-static bool named(const struct native_case *c, const char *name) { return !strcmp(c->row->mnemonic, name); }
+static bool named(const struct native_case *c, const char *name)
+{
+    return !strcmp(c->row->mnemonic, name);
+}
 
 /* RCP and RSQRT are the host's own, so that is what they are held against. */
 static void put_operand(struct native_case *c)

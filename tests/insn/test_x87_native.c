@@ -9,7 +9,10 @@ static bool is_x87(const struct opcode_row *row)
     return row->map == MAP_1 && ((row->opcode >= 0xD8 && row->opcode <= 0xDF) || row->opcode == 0x9B);
 }
 
-static bool named(const struct native_case *c, const char *name) { return !strcmp(c->row->mnemonic, name); }
+static bool named(const struct native_case *c, const char *name)
+{
+    return !strcmp(c->row->mnemonic, name);
+}
 
 static void put_operand(struct native_case *c)
 {

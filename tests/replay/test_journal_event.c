@@ -1,6 +1,6 @@
 /* Encoder against decoder: what goes in comes out, whatever the order; and what a console costs. */
-#include "replay/journal_event.h"
 #include "core/machine.h"
+#include "replay/journal_event.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -69,15 +69,11 @@ static void add(struct stream *stream, const struct journal_event *event)
     ck_assert_uint_lt(stream->count, EVENTS_MAX);
     stream->event[stream->count++] = *event;
     switch (event->type) {
-    case JOURNAL_EVENT_TRACE:
-        journal_encoder_trace(stream->encoder, &event->trace);
-        break;
+    case JOURNAL_EVENT_TRACE: journal_encoder_trace(stream->encoder, &event->trace); break;
     case JOURNAL_EVENT_PULL:
         journal_encoder_pull(stream->encoder, event->trace.position, event->input.id, event->input.a);
         break;
-    case JOURNAL_EVENT_DELIVER:
-        journal_encoder_deliver(stream->encoder, event->trace.position, &event->input);
-        break;
+    case JOURNAL_EVENT_DELIVER: journal_encoder_deliver(stream->encoder, event->trace.position, &event->input); break;
     }
 }
 
@@ -121,8 +117,8 @@ static void assert_round_trip(struct stream *stream)
     journal_encoder_flush(stream->encoder);
     ck_assert(journal_encoder_empty(stream->encoder));
     for (size_t i = 0; i < stream->frames; i++) {
-        enum status status = journal_decoder_start(decoder, stream->frame[i], stream->header[i].raw_bytes,
-                                                   &stream->header[i], &error);
+        enum status status =
+            journal_decoder_start(decoder, stream->frame[i], stream->header[i].raw_bytes, &stream->header[i], &error);
         size_t first = n;
         uint32_t delivers = 0;
         ck_assert_msg(status == STATUS_OK, "%s", error.text);
@@ -173,12 +169,8 @@ static struct journal_event random_event(uint64_t *seed, struct position positio
         if (t->size_bytes < 8)
             t->value &= (UINT64_C(1) << t->size_bytes * 8) - 1;
         break;
-    case TRACE_IRQ:
-        t->value = r & 0xff;
-        break;
-    case TRACE_HALT:
-        t->value = r & 0xfffff;
-        break;
+    case TRACE_IRQ: t->value = r & 0xff; break;
+    case TRACE_HALT: t->value = r & 0xfffff; break;
     case TRACE_BLOCK_REQUEST:
     case TRACE_BLOCK_COMPLETION:
     case TRACE_HOST_WRITE:
@@ -195,11 +187,8 @@ static struct journal_event random_event(uint64_t *seed, struct position positio
         t->address = random_next(seed);
         t->value = random_next(seed);
         break;
-    case TRACE_DIGEST:
-        t->value = r;
-        break;
-    default:
-        break;
+    case TRACE_DIGEST: t->value = r; break;
+    default: break;
     }
     return event;
 }
@@ -281,11 +270,34 @@ static void add_access(struct stream *stream, struct position *now, uint64_t *ne
     add(stream, &event);
 }
 
-static const char *const words[] = {"pci",   "0000:00:01.1", "BAR",     "[io 0x01f0-0x01f7]", "ACPI:",  "PCI",
-                                    "device", "registered",  "driver",  "memory",             "kernel", "usbcore:",
-                                    "EXT4-fs", "mounted",    "filesystem", "with ordered data mode", "random: crng",
-                                    "clocksource:", "tsc", "hpet", "mask 0xffffffff max_cycles", "serial8250", "Freeing",
-                                    "unused", "[mem 0x00000000-0x0009fbff]", "usable", "reserved", "CPU0"};
+static const char *const words[] = {"pci",
+                                    "0000:00:01.1",
+                                    "BAR",
+                                    "[io 0x01f0-0x01f7]",
+                                    "ACPI:",
+                                    "PCI",
+                                    "device",
+                                    "registered",
+                                    "driver",
+                                    "memory",
+                                    "kernel",
+                                    "usbcore:",
+                                    "EXT4-fs",
+                                    "mounted",
+                                    "filesystem",
+                                    "with ordered data mode",
+                                    "random: crng",
+                                    "clocksource:",
+                                    "tsc",
+                                    "hpet",
+                                    "mask 0xffffffff max_cycles",
+                                    "serial8250",
+                                    "Freeing",
+                                    "unused",
+                                    "[mem 0x00000000-0x0009fbff]",
+                                    "usable",
+                                    "reserved",
+                                    "CPU0"};
 
 /* A console line as Linux writes it, two accesses a character; between lines the guest computes, with timer ticks. */
 static void console_boot(struct stream *stream, unsigned lines)
@@ -389,10 +401,11 @@ END_TEST
 /* A frame with an event of a later minor version. */
 static size_t foreign_frame(uint8_t *out, uint8_t flags)
 {
-    static const uint8_t definition[] = {0x3f, 0, 1, 2, 20, /* code, flags, format, extras, address 10 */
+    static const uint8_t definition[] = {0x3f,        0, 1, 2, 20, /* code, flags, format, extras, address 10 */
                                          TRACE_RESET, 0, 0, 0, 19};
     uint8_t *at = out;
-    static const uint8_t columns[12][5] = {{0, 0, 0}, {1 | 4, 1 | 4}, {0, 1}, {0}, {5, 6}, {0}, {0x11}, {0}, {0}, {0}, {3, 4}, {0}};
+    static const uint8_t columns[12][5] = {{0, 0, 0}, {1 | 4, 1 | 4}, {0, 1}, {0}, {5, 6}, {0}, {0x11}, {0}, {0},
+                                           {0},       {3, 4},         {0}};
     static const uint8_t sizes[12] = {3, 2, 2, sizeof definition, 2, 0, 0, 0, 0, 0, 2, 0};
     const uint8_t head[] = {2, 0, 1, 0, 12};
     memcpy(at, head, sizeof head);

@@ -1,8 +1,8 @@
 /* Recorder and player against each other, over a toy guest: bit-exact, divergences, torn and damaged files, following,
  * a full disk, death at any moment. */
-#include "tests/replay/toy_guest.h"
 #include "replay/journal_reader.h"
 #include "replay/recorder.h"
+#include "tests/replay/toy_guest.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -134,7 +134,8 @@ START_TEST(test_config)
     fill(&config->module[1], 10, 0);
     config->module_args[1] = strdup("one two");
     config->module_count = 2;
-    config->drive[2] = (struct journal_drive){.size_sectors = 77, .present = true, .read_only = true, .path = strdup("p")};
+    config->drive[2] =
+        (struct journal_drive){.size_sectors = 77, .present = true, .read_only = true, .path = strdup("p")};
     toy_world_init(&recording.world, 1);
     struct replay_recorder_options options = {.path = path, .config = config, .live = &recording.world.input};
     recording.recorder = replay_recorder_create(&options, &error);
@@ -225,8 +226,13 @@ END_TEST
 
 /* ---- divergence ---- */
 
-static const char *const deviations[] = {"", "value differs", "another event", "did not come", "another event",
-                                         "does not have here", "digest of CPU and devices differs"};
+static const char *const deviations[] = {"",
+                                         "value differs",
+                                         "another event",
+                                         "did not come",
+                                         "another event",
+                                         "does not have here",
+                                         "digest of CPU and devices differs"};
 
 /* TOY_NO_EVENT .. may show in different words; what matters is that it is seen, where, and what was before. */
 START_TEST(test_divergence)
@@ -414,7 +420,7 @@ START_TEST(test_every_byte)
     ck_assert_int_eq(toy_record_end(&recording, &error), STATUS_OK);
     size_t size;
     uint8_t *bytes = read_file(path, &size);
-    for (size_t at = 0; at < size; at += at > 4000 && at + 600 < size ? 11 : 1) {
+    for (size_t at = 0; at<size; at += at> 4000 && at + 600 < size ? 11 : 1) {
         bool torn;
         enum status result;
         struct position end;
@@ -628,8 +634,10 @@ START_TEST(test_disk_full)
         setrlimit(RLIMIT_FSIZE, &limit);
         toy_world_init(&recording.world, 71);
         toy_config(&recording.config);
-        struct replay_recorder_options options = {.path = path, .config = &recording.config,
-                                                  .live = &recording.world.input, .out_of_space = count_call,
+        struct replay_recorder_options options = {.path = path,
+                                                  .config = &recording.config,
+                                                  .live = &recording.world.input,
+                                                  .out_of_space = count_call,
                                                   .opaque = &calls};
         recording.recorder = replay_recorder_create(&options, &error);
         if (!recording.recorder)
@@ -638,7 +646,7 @@ START_TEST(test_disk_full)
         recording.toy.sink = replay_recorder_trace(recording.recorder);
         recording.toy.disk = replay_recorder_image(recording.recorder, 0, toy_disk(), &error);
         for (unsigned i = 0; i < 100; i++) {
-                toy_run(&recording.toy, 200);
+            toy_run(&recording.toy, 200);
             recorder_flush(recording.recorder);
             replay_recorder_tick(recording.recorder);
         }

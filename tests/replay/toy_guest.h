@@ -123,7 +123,15 @@ struct toy {
     uint64_t beyond; /* times it went beyond the horizon: only a journal that lies can make it do that */
     /* to leave the path on purpose at a step */
     uint64_t deviate_at;
-    enum { TOY_STAYS, TOY_OTHER_VALUE, TOY_OTHER_EVENT, TOY_NO_EVENT, TOY_EXTRA_EVENT, TOY_OTHER_PULL, TOY_OTHER_STATE } deviate;
+    enum {
+        TOY_STAYS,
+        TOY_OTHER_VALUE,
+        TOY_OTHER_EVENT,
+        TOY_NO_EVENT,
+        TOY_EXTRA_EVENT,
+        TOY_OTHER_PULL,
+        TOY_OTHER_STATE
+    } deviate;
 };
 
 static inline void toy_emit(struct toy *toy, struct trace_event event)
@@ -135,8 +143,10 @@ static inline void toy_emit(struct toy *toy, struct trace_event event)
 static inline void toy_access(struct toy *toy, uint64_t r, bool deviates)
 {
     static const uint16_t ports[] = {0x3f8, 0x3fd, 0x1f0, 0x40, 0xcf8};
-    struct trace_event event = {.kind = r & 1 ? TRACE_PIO_READ : TRACE_PIO_WRITE, .address = ports[r % 5],
-                                .size_bytes = 1u << (r >> 8) % 3, .value = r >> 16 & 0xff};
+    struct trace_event event = {.kind = r & 1 ? TRACE_PIO_READ : TRACE_PIO_WRITE,
+                                .address = ports[r % 5],
+                                .size_bytes = 1u << (r >> 8) % 3,
+                                .value = r >> 16 & 0xff};
     if (deviates && toy->deviate == TOY_OTHER_VALUE)
         event.value ^= 1;
     if (deviates && toy->deviate == TOY_OTHER_EVENT)
@@ -150,7 +160,7 @@ static inline void toy_access(struct toy *toy, uint64_t r, bool deviates)
 
 static uint64_t toy_outcome(void *opaque)
 {
-    return (uint64_t)(int64_t)*(enum status *)opaque;
+    return (uint64_t)(int64_t) * (enum status *)opaque;
 }
 
 static inline void toy_block(struct toy *toy, uint64_t r)
@@ -189,7 +199,8 @@ static inline void toy_halt(struct toy *toy, uint64_t r)
 static inline void toy_boundary(struct toy *toy)
 {
     struct input_message message;
-    if (toy->now.icount && toy->now.icount % MACHINE_SLICE_STEPS == 0 && toy->now.icount / MACHINE_SLICE_STEPS > toy->digest) {
+    if (toy->now.icount && toy->now.icount % MACHINE_SLICE_STEPS == 0 &&
+        toy->now.icount / MACHINE_SLICE_STEPS > toy->digest) {
         toy->digest = toy->now.icount / MACHINE_SLICE_STEPS;
         toy_emit(toy, (struct trace_event){.kind = TRACE_DIGEST, .value = toy->state});
     }
@@ -227,9 +238,7 @@ static inline void toy_step(struct toy *toy)
     case 0:
     case 1:
     case 2:
-    case 3:
-        toy_access(toy, r, deviates);
-        break;
+    case 3: toy_access(toy, r, deviates); break;
     case 4:
         toy->state = toy_mix(toy->state, toy->input->ops->pull(toy->input, INPUT_ENTROPY, toy->now, NULL, NULL));
         break;
@@ -237,11 +246,8 @@ static inline void toy_step(struct toy *toy)
         if (toy->disk)
             toy_block(toy, r);
         break;
-    case 6:
-        toy_emit(toy, (struct trace_event){.kind = TRACE_IRQ, .value = 0x20 + r % 16});
-        break;
-    default:
-        toy->state = toy_mix(toy->state, 7);
+    case 6: toy_emit(toy, (struct trace_event){.kind = TRACE_IRQ, .value = 0x20 + r % 16}); break;
+    default: toy->state = toy_mix(toy->state, 7);
     }
     toy_advance(toy, r);
     toy->steps++;
@@ -275,8 +281,8 @@ static inline void toy_config(struct journal_config *config)
     config->creator = strdup("toy");
     config->accel = strdup("interp");
     config->ram_bytes = 1u << 20;
-    config->drive[0] = (struct journal_drive){.size_sectors = TOY_SECTORS, .present = true, .path = strdup("toy.img"),
-                                              .format = strdup("raw")};
+    config->drive[0] = (struct journal_drive){
+        .size_sectors = TOY_SECTORS, .present = true, .path = strdup("toy.img"), .format = strdup("raw")};
 }
 
 struct toy_recording {

@@ -18,15 +18,30 @@ static enum accel_exit idle_run(struct accel *accel)
         idle->icount = stop;
     return ACCEL_EXIT_STEPS;
 }
-static uint64_t idle_icount(const struct accel *accel) { return ((const struct idle_accel *)accel)->icount; }
-static void idle_reset(struct accel *accel) { cpu_state_reset(&((struct idle_accel *)accel)->state); }
-static void idle_get(struct accel *accel, struct cpu_state *state) { *state = ((struct idle_accel *)accel)->state; }
+static uint64_t idle_icount(const struct accel *accel)
+{
+    return ((const struct idle_accel *)accel)->icount;
+}
+static void idle_reset(struct accel *accel)
+{
+    cpu_state_reset(&((struct idle_accel *)accel)->state);
+}
+static void idle_get(struct accel *accel, struct cpu_state *state)
+{
+    *state = ((struct idle_accel *)accel)->state;
+}
 static void idle_set(struct accel *accel, const struct cpu_state *state)
 {
     ((struct idle_accel *)accel)->state = *state;
 }
-static void idle_set_icount(struct accel *accel, uint64_t icount) { ((struct idle_accel *)accel)->icount = icount; }
-static void idle_nothing(struct accel *accel) { (void)accel; }
+static void idle_set_icount(struct accel *accel, uint64_t icount)
+{
+    ((struct idle_accel *)accel)->icount = icount;
+}
+static void idle_nothing(struct accel *accel)
+{
+    (void)accel;
+}
 static void idle_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
 {
     (void)accel;
@@ -51,15 +66,28 @@ static void idle_statistics(struct accel *accel, struct accel_statistics *statis
     (void)accel;
     memset(statistics, 0, sizeof *statistics);
 }
-static void idle_destroy(struct accel *accel) { free(accel); }
+static void idle_destroy(struct accel *accel)
+{
+    free(accel);
+}
 
 void fake_machine_use_idle_accel(struct fake_machine *fake)
 {
     static const struct accel_ops ops = {
-        .name = "idle", .run = idle_run, .icount = idle_icount, .reset = idle_reset, .get_state = idle_get,
-        .set_state = idle_set, .set_icount = idle_set_icount, .memory_map_changed = idle_nothing,
-        .memory_written = idle_written, .memory_protect_all = idle_nothing, .a20_changed = idle_nothing,
-        .translate = idle_translate, .unimplemented = idle_unimplemented, .statistics = idle_statistics,
+        .name = "idle",
+        .run = idle_run,
+        .icount = idle_icount,
+        .reset = idle_reset,
+        .get_state = idle_get,
+        .set_state = idle_set,
+        .set_icount = idle_set_icount,
+        .memory_map_changed = idle_nothing,
+        .memory_written = idle_written,
+        .memory_protect_all = idle_nothing,
+        .a20_changed = idle_nothing,
+        .translate = idle_translate,
+        .unimplemented = idle_unimplemented,
+        .statistics = idle_statistics,
         .destroy = idle_destroy,
     };
     struct idle_accel *idle = calloc(1, sizeof *idle);
@@ -92,11 +120,10 @@ struct fake_machine *fake_machine_create(uint64_t ram_bytes)
     struct error error = {0};
     CHECK(fake && ram_bytes <= MEMORY_HOLE_START);
     fake->mailbox = input_mailbox_create();
-    fake->input = input_live_create(
-        &(struct input_live_options){.mailbox = fake->mailbox, .wall_clock_seconds = fixed_wall_clock,
-                                     .entropy_seeded = true});
-    struct machine_options options = {.ram_bytes = ram_bytes, .input = fake->input, .trace = {&sink, fake},
-                                      .no_reboot = true};
+    fake->input = input_live_create(&(struct input_live_options){
+        .mailbox = fake->mailbox, .wall_clock_seconds = fixed_wall_clock, .entropy_seeded = true});
+    struct machine_options options = {
+        .ram_bytes = ram_bytes, .input = fake->input, .trace = {&sink, fake}, .no_reboot = true};
     CHECK(cpu_model_init(&options.cpu, "vmrr", &error) == STATUS_OK);
     fake->machine = machine_create(&options, &error);
     CHECK(fake->machine);

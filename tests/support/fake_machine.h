@@ -9,7 +9,7 @@ struct fake_machine {
     struct machine *machine;
     struct memory_block *ram; /* mapped at 0 */
     struct input_mailbox *mailbox;
-    struct input *input; /* live, unpaced; wall clock fixed at FAKE_WALL_CLOCK, entropy seeded */
+    struct input *input;        /* live, unpaced; wall clock fixed at FAKE_WALL_CLOCK, entropy seeded */
     struct trace_event *events; /* all traced so far */
     size_t event_count, event_capacity;
     int acknowledged; /* last vector given by fake_acknowledge */

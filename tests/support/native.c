@@ -117,9 +117,9 @@ static void build_state(struct native_harness *h)
     s->gdtr_limit = 0x7F;
     s->idtr_base = SUPERVISOR + PHYS_IDT;
     s->idtr_limit = 0x1FF;
-    s->cr0 = 0x80010033;                     /* PG WP NE ET MP PE */
+    s->cr0 = 0x80010033; /* PG WP NE ET MP PE */
     s->cr3 = PHYS_TABLES;
-    s->cr4 = (1u << 5) | (1u << 9) | (1u << 10); /* PAE OSFXSR OSXMMEXCPT */
+    s->cr4 = (1u << 5) | (1u << 9) | (1u << 10);               /* PAE OSFXSR OSXMMEXCPT */
     s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
 }
 
@@ -207,8 +207,8 @@ static void interp_put(struct native_harness *h, const struct native_case *c)
 /* A fault has put the program's state on the supervisor stack. */
 static void interp_unwind_fault(struct native_harness *h, struct native_state *out, uint64_t cr2)
 {
-    static const uint32_t with_error = 1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP |
-                                       1u << EXC_PF | 1u << EXC_AC;
+    static const uint32_t with_error =
+        1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC;
     uint64_t frame = out->gpr[CPU_RSP] - SUPERVISOR;
 
     out->vector = (int)(out->rip - SUPERVISOR - PHYS_HANDLERS) / 16;
@@ -392,8 +392,8 @@ bool native_check_case(struct native_harness *h, struct native_case *c, const st
         return true;
     print_case(c);
     if (a.vector >= 0 || b.vector >= 0)
-        fprintf(stderr, "    host vector %d cr2 %llx, interp vector %d cr2 %llx\n", a.vector,
-                (unsigned long long)a.cr2, b.vector, (unsigned long long)b.cr2);
+        fprintf(stderr, "    host vector %d cr2 %llx, interp vector %d cr2 %llx\n", a.vector, (unsigned long long)a.cr2,
+                b.vector, (unsigned long long)b.cr2);
     compare(false, c, profile, &a, host_data, &b, interp_data);
     return false;
 }

@@ -116,8 +116,8 @@ static void emit_prefixes(struct native_case *c, struct encoding *e, struct choi
     const struct opcode_row *row = c->row;
 
     k->operand16 = row->prefix == PFX_66 || (row->prefix != PFX_NONE && chance(c, 20));
-    if (row->prefix == PFX_NONE || ((row->prefix == PFX_F2 || row->prefix == PFX_F3) && row->map != MAP_1 &&
-                                    !has_operand(row, "Gv,Ev")))
+    if (row->prefix == PFX_NONE ||
+        ((row->prefix == PFX_F2 || row->prefix == PFX_F3) && row->map != MAP_1 && !has_operand(row, "Gv,Ev")))
         k->operand16 = false;
     k->address = chance(c, 5);
     if (chance(c, 3))
@@ -202,7 +202,7 @@ static void choose_memory(struct native_case *c, struct choice *k)
             c->in.gpr[index] = native_random(c) % 256;
         sum = index >= 0 ? c->in.gpr[index] << scale : 0;
         k->disp = (int64_t)(c->target - sum); /* low enough for 31 bits */
-    } else if (index == (int)base) { /* r * (1 + 2^scale) + disp: take a reachable target instead */
+    } else if (index == (int)base) {          /* r * (1 + 2^scale) + disp: take a reachable target instead */
         k->disp = k->disp_bytes == 1 ? (int8_t)k->disp : 0;
         c->in.gpr[base] = (c->target / (1 + (1ull << scale))) & mask;
         c->target = (c->in.gpr[base] * (1 + (1ull << scale)) + (uint64_t)k->disp) & mask;
@@ -503,9 +503,8 @@ unsigned native_check_group(struct native_harness *h, enum native_group group,
     uint64_t seed;
 
     if (chosen_case(&only, &seed))
-        return native_group_of(&opcode_rows[only]) == group
-                   ? run_chosen(h, profile_of(&opcode_rows[only]), only, seed)
-                   : 0;
+        return native_group_of(&opcode_rows[only]) == group ? run_chosen(h, profile_of(&opcode_rows[only]), only, seed)
+                                                            : 0;
     for (unsigned n = 0; n < opcode_rows_count; n++) {
         const struct opcode_row *row = &opcode_rows[n];
         const struct native_profile *profile = profile_of(row);
