@@ -265,11 +265,7 @@ T_UNUSED static uint64_t t_stack(struct cpu_test *t, unsigned n, unsigned size)
         TCase *tcase = tcase_create("all");                                                                            \
         add_tests(tcase);                                                                                              \
         suite_add_tcase(suite, tcase);                                                                                 \
-        SRunner *runner = srunner_create(suite);                                                                       \
-        srunner_run_all(runner, CK_ENV);                                                                               \
-        int failed = srunner_ntests_failed(runner);                                                                    \
-        srunner_free(runner);                                                                                          \
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;                                                                   \
+        return run_suite(suite, CK_FORK_GETENV);                                                                       \
     }
 
 #endif

@@ -543,8 +543,6 @@ int main(void)
 {
     Suite *suite = suite_create("blocks");
     TCase *tcase = tcase_create("blocks");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_cuts16);
@@ -561,9 +559,5 @@ int main(void)
     tcase_add_test(tcase, test_interrupt_positions);
     tcase_add_test(tcase, test_halt);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -382,8 +382,6 @@ int main(void)
 {
     Suite *suite = suite_create("decode");
     TCase *tcase = tcase_create("decode");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 120);
@@ -396,9 +394,5 @@ int main(void)
     tcase_add_test(tcase, test_table);
     tcase_add_loop_test(tcase, test_capstone, 0, 3);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite, CK_FORK_GETENV);
 }

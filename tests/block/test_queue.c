@@ -585,9 +585,5 @@ int main(void)
     tcase_add_test(tcase, test_save_and_load);
     tcase_add_test(tcase, test_load_rubbish);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -135,9 +135,5 @@ int main(void)
     tcase_add_test(tcase, test_shrunk_file);
     tcase_add_test(tcase, test_no_space);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_FORK_GETENV);
 }

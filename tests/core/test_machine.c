@@ -287,9 +287,5 @@ int main(void)
     tcase_add_test(tests, stop_requests_end_the_run_with_their_code);
     tcase_add_test(tests, ram_sizes_out_of_range_are_refused);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -150,9 +150,5 @@ int main(void)
     tcase_add_test(tests, diff_names_the_element);
     tcase_add_test(tests, dump_has_a_line_a_field);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -417,9 +417,5 @@ int main(void)
     tcase_add_test(tcase, test_pam_states);
     tcase_add_test(tcase, test_pm_base);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_FORK_GETENV);
 }

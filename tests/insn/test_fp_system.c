@@ -391,8 +391,6 @@ int main(void)
 {
     Suite *suite = suite_create("x87 and SSE: system side");
     TCase *tc = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_not_available, 0, 6);
@@ -407,9 +405,5 @@ int main(void)
     tcase_add_test(tc, test_environment_real);
     tcase_add_test(tc, test_state_across_runs);
     suite_add_tcase(suite, tc);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_NOFORK);
 }

@@ -77,14 +77,9 @@ int main(void)
 {
     Suite *suite = suite_create("insn_coverage");
     TCase *tcase = tcase_create("rows");
-    SRunner *runner = srunner_create(suite);
 
     suite_add_tcase(suite, tcase);
     tcase_add_test(tcase, every_row_has_a_test);
     tcase_add_test(tcase, no_row_twice);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite, CK_NOFORK);
 }

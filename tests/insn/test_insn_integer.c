@@ -84,7 +84,6 @@ int main(void)
 {
     Suite *suite = suite_create("insn_integer");
     TCase *tcase = tcase_create("native");
-    SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
@@ -92,11 +91,8 @@ int main(void)
     tcase_add_test(tcase, integer_32);
     tcase_add_test(tcase, branch_64);
     tcase_add_test(tcase, branch_32);
-    srunner_set_fork_status(runner, CK_NOFORK); /* signal handlers and fixed mappings are the process's */
     harness = native_create();
-    srunner_run_all(runner, CK_NORMAL);
+    int status = run_suite(suite, CK_NOFORK);
     native_destroy(harness);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }

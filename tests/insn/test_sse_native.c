@@ -70,15 +70,9 @@ int main(void)
 {
     Suite *suite = suite_create("MMX, SSE and SSE2 against the host");
     TCase *tc = tcase_create("rows");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(tc, test_sse);
     tcase_set_timeout(tc, 240);
     suite_add_tcase(suite, tc);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_NOFORK);
 }

@@ -508,10 +508,5 @@ int main(void)
     tcase_add_test(tcase, test_unknown_kind);
     tcase_add_test(tcase, test_hostile_content);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_NOFORK);
 }

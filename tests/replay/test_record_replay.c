@@ -737,10 +737,5 @@ int main(void)
     tcase_add_test(tcase, test_disk_full);
     tcase_add_test(tcase, test_flushed_while_waiting);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite, CK_NOFORK);
 }
