@@ -229,23 +229,21 @@ uint64_t soft_sqrt(struct soft_float *f, const struct soft_format *t, uint64_t a
     return soft_pack(f, t, n.kind == SOFT_FINITE ? soft_number_sqrt(n) : n);
 }
 
-static uint64_t choose(struct soft_float *f, const struct soft_format *t, uint64_t a, uint64_t b, enum soft_order wanted)
+static uint64_t choose(struct soft_float *f, const struct soft_format *t, uint64_t a, uint64_t b,
+                       enum soft_order wanted)
 {
     struct soft_number n[2] = {operand(f, t, a), operand(f, t, b)};
-    uint64_t bits = (1ull << (t->fraction_bits + t->exponent_bits) << 1) - 1;
+    bool first = false;
 
-    if (t->fraction_bits + t->exponent_bits == 63)
-        bits = ~0ull;
     if (n[0].kind == SOFT_NAN || n[1].kind == SOFT_NAN) {
         f->flags |= SOFT_IE;
-        return b & bits;
+    } else {
+        denormals(f, n, 2);
+        first = soft_number_compare(n[0], n[1]) == wanted;
     }
-    denormals(f, n, 2);
-    if (soft_number_compare(n[0], n[1]) != wanted) {
-        n[0] = n[1];
-        a = b;
-    }
-    return n[0].kind == SOFT_ZERO ? encode(t, n[0].sign, 0) : a & bits;
+    if (n[!first].kind == SOFT_ZERO) /* DAZ's zero too */
+        return encode(t, n[!first].sign, 0);
+    return (first ? a : b) & (encode(t, true, 0) | (encode(t, true, 0) - 1));
 }
 uint64_t soft_min(struct soft_float *f, const struct soft_format *t, uint64_t a, uint64_t b)
 {
@@ -256,7 +254,8 @@ uint64_t soft_max(struct soft_float *f, const struct soft_format *t, uint64_t a,
     return choose(f, t, a, b, SOFT_GREATER);
 }
 
-uint64_t soft_fma(struct soft_float *f, const struct soft_format *t, uint64_t a, uint64_t b, uint64_t c, unsigned negate)
+uint64_t soft_fma(struct soft_float *f, const struct soft_format *t, uint64_t a, uint64_t b, uint64_t c,
+                  unsigned negate)
 {
     struct soft_number n[3] = {operand(f, t, a), operand(f, t, b), operand(f, t, c)}, product = {0}, r;
     uint64_t result;
@@ -319,8 +318,9 @@ enum soft_order soft_compare(struct soft_float *f, const struct soft_format *t, 
 bool soft_predicate(struct soft_float *f, const struct soft_format *t, uint64_t a, uint64_t b, unsigned predicate)
 {
     enum { LT = 1 << SOFT_LESS, EQ = 1 << SOFT_EQUAL, GT = 1 << SOFT_GREATER, UN = 1 << SOFT_UNORDERED };
-    static const uint8_t truth[16] = {EQ,      LT,           LT | EQ, UN, LT | GT | UN, EQ | GT | UN, GT | UN, LT | EQ | GT,
-                                      EQ | UN, LT | UN, LT | EQ | UN, 0, LT | GT, EQ | GT, GT, LT | EQ | GT | UN};
+    static const uint8_t truth[16] = {
+        EQ,      LT,      LT | EQ,      UN, LT | GT | UN, EQ | GT | UN, GT | UN, LT | EQ | GT,
+        EQ | UN, LT | UN, LT | EQ | UN, 0,  LT | GT,      EQ | GT,      GT,      LT | EQ | GT | UN};
     bool signalling = (0x6666u >> (predicate & 15) & 1) != (predicate >> 4 & 1);
 
     return truth[predicate & 15] >> soft_compare(f, t, a, b, signalling) & 1;

@@ -83,7 +83,7 @@ uint64_t soft_from_integer(struct soft_float *f, const struct soft_format *t, in
 typedef struct cpu_x87_register soft80_binary_fn(struct soft_float *f, struct cpu_x87_register a,
                                                  struct cpu_x87_register b);
 soft80_binary_fn soft80_add, soft80_sub, soft80_mul, soft80_div; /* a op b */
-soft80_binary_fn soft80_scale;                                  /* a * 2^trunc(b) */
+soft80_binary_fn soft80_scale;                                   /* a * 2^trunc(b) */
 struct cpu_x87_register soft80_sqrt(struct soft_float *f, struct cpu_x87_register a);
 struct cpu_x87_register soft80_round(struct soft_float *f, struct cpu_x87_register a);
 /* FPREM (nearest false) and FPREM1: *quotient gets the low three bits, *partial is set when the reduction is not complete
