@@ -1,9 +1,10 @@
 /* The instruction decoder (Intel SDM vol. 2, chapter 2 and appendix A).
  *
  * The rows of opcodes.def are sorted once an instance by (map, opcode, how specific they are); the first that matches the
- * prefixes, the ModRM byte and the mode is the instruction. Not modelled: VEX, EVEX and XOP encodings (what their first
- * byte means outside 64-bit code is LES, LDS, BOUND and POP, which need a memory operand, so that they end as #UD by
- * themselves). */
+ * prefixes, the ModRM byte and the mode is the instruction. VEX encodings have slots of their own: C4 and C5 are VEX in
+ * 64-bit code and, in other protected code, where LES and LDS would have a register operand. Not modelled: EVEX and XOP
+ * encodings (what their first byte means outside 64-bit code is BOUND and POP, which need a memory operand, so that they
+ * end as #UD by themselves). */
 #include "accel-interp/decode.h"
 
 #include <stdlib.h>
@@ -29,6 +30,9 @@ struct decode_row {
     uint8_t immediate;
     bool reg_byte, rm_byte; /* 8-bit registers */
     bool rm_register;       /* a register whatever mod says: MOV to and from CR and DR */
+    bool uses_vvvv;         /* H or B operand */
+    bool imm_register;      /* L operand */
+    bool vsib;
     unsigned rank;
 };
 
@@ -37,8 +41,10 @@ struct decode_slot {
     bool has_modrm;
 };
 
+#define VEX_MAPS 4u /* slots of VEX rows: map + VEX_MAPS */
+
 struct decode_tables {
-    struct decode_slot slot[4][256];
+    struct decode_slot slot[2 * VEX_MAPS][256];
     struct decode_row *rows;
 };
 
@@ -56,6 +62,11 @@ static void parse_operand(struct decode_row *out, const char *token, size_t leng
         if (length == strlen(names[n].text) && !memcmp(token, names[n].text, length))
             out->immediate = out->immediate == IMM_IW ? (uint8_t)IMM_IW_IB : names[n].immediate;
     }
+    if (token[0] == 'L')
+        out->immediate = IMM_IB;
+    out->imm_register |= token[0] == 'L';
+    out->uses_vvvv |= token[0] == 'H' || token[0] == 'B';
+    out->vsib |= length == 3 && token[0] == 'v' && token[1] == 'M';
     if (length != 2)
         return;
     if (token[0] == 'G' && token[1] == 'b')
@@ -104,7 +115,7 @@ static unsigned row_span(const struct opcode_row *row)
 
 static bool row_covers(const struct opcode_row *row, unsigned map, unsigned opcode)
 {
-    return row->map == map && opcode - row->opcode < row_span(row);
+    return row->map + (row->flags & OP_VEX ? VEX_MAPS : 0) == map && opcode - row->opcode < row_span(row);
 }
 
 static void fill_slot(struct decode_tables *tables, const struct decode_row *all, size_t count, unsigned map,
@@ -145,7 +156,7 @@ struct decode_tables *decode_tables_create(const struct cpu_model *model)
     CHECK(total < UINT16_MAX);
     tables->rows = calloc(total + 1, sizeof *tables->rows);
     CHECK(tables->rows);
-    for (unsigned map = 0; map < 4; map++) {
+    for (unsigned map = 0; map < 2 * VEX_MAPS; map++) {
         for (unsigned opcode = 0; opcode < 256; opcode++)
             fill_slot(tables, all, count, map, opcode, &used);
     }
@@ -164,17 +175,26 @@ void decode_tables_destroy(struct decode_tables *tables)
 
 struct prefixes {
     bool operand, address, lock;
+    bool wide;       /* REX.W or VEX.W, raw */
     uint8_t repeat;  /* 0, 0xF2, 0xF3: the last one */
-    uint8_t rex;     /* 0: none */
+    uint8_t rex;     /* 0: none; of VEX: the same bits, W only in 64-bit code */
     uint8_t segment; /* enum cpu_segment_index, or SEGMENT_DEFAULT */
 };
 #define SEGMENT_DEFAULT 0xFFu
+
+struct vex {
+    bool present;
+    bool invalid; /* a prefix before it that may not be there, or a map that is none */
+    uint8_t l;
+    uint8_t vvvv; /* as a register number: 0 also when it names none */
+};
 
 struct reader {
     uint8_t bytes[48]; /* as far as available, then zeros: a reader past the end is found out by pos */
     unsigned pos;
     uint8_t mode;
     struct prefixes prefix;
+    struct vex vex;
     uint8_t map, opcode, modrm;
 };
 
@@ -243,6 +263,36 @@ static void read_prefixes(struct reader *r)
         r->pos++;
     }
     r->prefix.rex = rex;
+    r->prefix.wide = rex & 8;
+}
+
+static bool vex_follows(const struct reader *r)
+{
+    if (r->pos >= DECODE_BYTES_MAX || (r->bytes[r->pos] & 0xFE) != 0xC4 || (r->mode & (MODE_REAL | MODE_VM86)))
+        return false;
+    return code64(r) || r->bytes[r->pos + 1] >= 0xC0;
+}
+
+/* R, X, B and vvvv are stored inverted; outside 64-bit code B and the high bit of vvvv say nothing. */
+static void read_vex(struct reader *r)
+{
+    bool three_bytes = take(r, 1) == 0xC4;
+    uint8_t first = (uint8_t)take(r, 1);
+    uint8_t last = three_bytes ? (uint8_t)take(r, 1) : first & 0x7F; /* W vvvv L pp */
+    uint8_t map = three_bytes ? first & 0x1F : MAP_0F;
+    uint8_t rex = (uint8_t)(0x40u | (~first >> 5 & (three_bytes ? 7u : 4u)));
+
+    r->vex.present = true;
+    r->vex.invalid = r->prefix.operand || r->prefix.repeat || r->prefix.lock || r->prefix.rex;
+    r->vex.invalid |= map < MAP_0F || map > MAP_0F3A;
+    r->vex.l = last >> 2 & 1;
+    r->vex.vvvv = ~last >> 3 & (code64(r) ? 15 : 7);
+    r->prefix.wide = last & 0x80;
+    r->prefix.rex = code64(r) ? (uint8_t)(rex | (last & 0x80) >> 4) : 0x40;
+    r->prefix.operand = (last & 3) == 1;
+    r->prefix.repeat = (last & 3) < 2 ? 0 : (last & 3) == 2 ? 0xF3 : 0xF2;
+    r->map = (uint8_t)(VEX_MAPS + (r->vex.invalid ? 0u : map));
+    r->opcode = (uint8_t)take(r, 1);
 }
 
 static void read_opcode(struct reader *r)
@@ -286,6 +336,15 @@ static bool prefix_matches(uint8_t wanted, const struct prefixes *prefix)
     }
 }
 
+static bool vex_matches(const struct reader *r, const struct decode_row *candidate)
+{
+    uint16_t flags = candidate->row->flags;
+
+    if ((flags & OP_L0 && r->vex.l) || (flags & OP_L1 && !r->vex.l))
+        return false;
+    return candidate->uses_vvvv || r->vex.vvvv == 0;
+}
+
 static bool row_matches(const struct reader *r, const struct decode_row *candidate)
 {
     const struct opcode_row *row = candidate->row;
@@ -294,6 +353,10 @@ static bool row_matches(const struct reader *r, const struct decode_row *candida
         !modrm_matches(row->modrm, candidate->rm_register ? r->modrm | 0xC0u : r->modrm))
         return false;
     if (row->flags & (code64(r) ? OP_I64 : OP_O64))
+        return false;
+    if ((row->flags & OP_W0 && r->prefix.wide) || (row->flags & OP_W1 && !r->prefix.wide))
+        return false;
+    if (r->vex.present && !vex_matches(r, candidate))
         return false;
     return !(row->flags & OP_PROT) || !(r->mode & (MODE_REAL | MODE_VM86));
 }
@@ -322,6 +385,8 @@ static unsigned operand_size(const struct reader *r, const struct opcode_row *ro
 
     if (row->flags & OP_B8)
         return 0;
+    if (row->flags & OP_VEX)
+        return wide ? 3 : 2;
     if (row->prefix == PFX_66 || (row->prefix == PFX_NONE && row->map != MAP_1))
         return wide ? 3 : 2;
     if (!code64(r))
@@ -351,7 +416,7 @@ static void memory_operand16(struct reader *r, struct insn *insn)
     }
 }
 
-static void read_sib(struct reader *r, struct insn *insn, unsigned mod)
+static void read_sib(struct reader *r, struct insn *insn, unsigned mod, bool vsib)
 {
     uint8_t sib = (uint8_t)take(r, 1);
     unsigned index = ((sib >> 3) & 7) | ((r->prefix.rex & 2u) << 2);
@@ -361,20 +426,20 @@ static void read_sib(struct reader *r, struct insn *insn, unsigned mod)
         insn->base = REG_ZERO;
         insn->disp = (int32_t)take_signed(r, 4);
     }
-    if (index != CPU_RSP) {
+    if (vsib || index != CPU_RSP) {
         insn->scaled = (uint8_t)index;
         insn->scale = sib >> 6;
     }
 }
 
-static void memory_operand(struct reader *r, struct insn *insn)
+static void memory_operand(struct reader *r, struct insn *insn, bool vsib)
 {
     unsigned mod = r->modrm >> 6, rm = r->modrm & 7;
 
     insn->scaled = REG_ZERO;
     insn->base = (uint8_t)(rm | ((r->prefix.rex & 1u) << 3));
     if (rm == 4) {
-        read_sib(r, insn, mod);
+        read_sib(r, insn, mod, vsib);
     } else if (rm == 5 && mod == 0) {
         insn->base = code64(r) ? REG_RIP : REG_ZERO;
         insn->disp = (int32_t)take_signed(r, 4);
@@ -487,7 +552,7 @@ static uint8_t insn_bits(const struct reader *r, const struct opcode_row *row)
         bits |= INSN_LOCK;
     if (r->prefix.rex)
         bits |= INSN_REX;
-    if (r->prefix.repeat && !(row->flags & OP_SUPPRESS_REP))
+    if (r->prefix.repeat && !(row->flags & (OP_SUPPRESS_REP | OP_VEX)))
         bits |= r->prefix.repeat == 0xF3 ? INSN_REP : INSN_REPNE;
     return (uint8_t)bits;
 }
@@ -534,14 +599,20 @@ static enum decode_status decode_row(struct reader *r, const struct decode_row *
     if (memory && address_size(r) == 1)
         memory_operand16(r, insn);
     else if (memory)
-        memory_operand(r, insn);
+        memory_operand(r, insn, found->vsib);
     insn->seg = operand_segment(r, insn);
     read_immediate(r, found->immediate, insn);
+    if (found->imm_register && !code64(r))
+        insn->imm &= 0x7F;
+    if (row->flags & OP_VEX)
+        insn->imm |= (uint64_t)r->vex.vvvv << INSN_VVVV_SHIFT;
     insn->len = (uint8_t)(r->pos > DECODE_BYTES_MAX ? DECODE_BYTES_MAX : r->pos);
 
     enum decode_status status = bytes_status(r, available);
     if (status != DECODE_OK)
         return status;
+    if (found->vsib && ((r->modrm & 7) != 4 || address_size(r) == 1))
+        return DECODE_UNDEFINED;
     if (r->prefix.lock && !((row->flags & OP_LOCKOK) && memory))
         return DECODE_UNDEFINED;
     if (!finish_relative(insn, found->immediate))
@@ -565,7 +636,10 @@ enum decode_status decode_insn(const struct decode_tables *tables, uint8_t mode,
     memset(out, 0, sizeof *out);
     out->insn.off = (uint16_t)block_offset;
     read_prefixes(&r);
-    read_opcode(&r);
+    if (vex_follows(&r))
+        read_vex(&r);
+    else
+        read_opcode(&r);
     if (tables->slot[r.map][r.opcode].has_modrm)
         r.modrm = (uint8_t)take(&r, 1);
     out->insn.len = (uint8_t)(r.pos > DECODE_BYTES_MAX ? DECODE_BYTES_MAX : r.pos);

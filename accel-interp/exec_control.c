@@ -62,9 +62,9 @@ static uint64_t cr4_known(const struct interp *cpu)
     static const struct {
         const char *feature;
         uint32_t bits;
-    } rows[] = {{"vme", CR4_VME | CR4_PVI}, {"tsc", CR4_TSD},   {"de", CR4_DE},    {"pse", CR4_PSE},
-                {"pae", CR4_PAE},           {"mce", CR4_MCE},   {"pge", CR4_PGE},  {"fxsr", CR4_OSFXSR},
-                {"sse", CR4_OSXMMEXCPT},    {"smep", CR4_SMEP}, {"smap", CR4_SMAP}};
+    } rows[] = {{"vme", CR4_VME | CR4_PVI}, {"tsc", CR4_TSD},   {"de", CR4_DE},     {"pse", CR4_PSE},
+                {"pae", CR4_PAE},           {"mce", CR4_MCE},   {"pge", CR4_PGE},   {"fxsr", CR4_OSFXSR},
+                {"sse", CR4_OSXMMEXCPT},    {"smep", CR4_SMEP}, {"smap", CR4_SMAP}, {"xsave", CR4_OSXSAVE}};
     const struct cpu_model *model = machine_cpu_model(cpu->accel.machine);
     uint64_t known = CR4_PCE;
 

@@ -172,6 +172,12 @@ static __attribute__((noinline)) void identify(struct interp *cpu)
         if (!link.ops || !link.ops->read_msr(link.opaque, MSR_APIC_BASE, &apic_base) || !(apic_base & 0x800))
             out[3] &= ~(1u << 9);
     }
+    if (leaf == 7 && cpu->r[CPU_RCX].d == 0 && (cpu->cr4 & CR4_PKE))
+        out[2] |= 1u << 4;
+    if (leaf == 0xD && cpu->r[CPU_RCX].d == 0 && out[0])
+        out[1] = cpu_model_xsave_bytes(cpu->xcr0, false);
+    if (leaf == 0xD && cpu->r[CPU_RCX].d == 1 && (out[0] & 0xA)) /* XSAVEC, XSAVES */
+        out[1] = cpu_model_xsave_bytes(cpu->xcr0 | cpu->s.xss, true);
     cpu->r[CPU_RAX].q = out[0];
     cpu->r[CPU_RBX].q = out[1];
     cpu->r[CPU_RCX].q = out[2];

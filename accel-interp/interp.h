@@ -39,12 +39,13 @@ typedef const struct insn *insn_fn(struct interp *cpu, const struct insn *insn);
  * (AL 0, AH 1, CL 8, ... R15B 120); of all others they are indices. */
 struct insn {
     insn_fn *fn;
-    uint64_t imm;  /* immediate, sign- or zero-extended as the operand says; branch: target's offset from block start */
+    uint64_t imm;  /* immediate, sign- or zero-extended as the operand says; branch: target's offset from block start;
+                      VEX: imm8 in bits 7:0, vvvv in bits 11:8 */
     int32_t disp;  /* of a memory operand; RIP-relative ones have off + len added and base REG_RIP */
     uint16_t off;  /* of the instruction's first byte from the block's first byte */
     uint8_t len;   /* bytes; 1..15 */
     uint8_t index; /* in the block, counting from 0 */
-    uint8_t base, scaled; /* registers of a memory operand: 0..15, REG_ZERO, REG_RIP */
+    uint8_t base, scaled; /* registers of a memory operand: 0..15, REG_ZERO, REG_RIP; VSIB: scaled is a vector's */
     uint8_t scale;        /* 0..3 */
     uint8_t seg;          /* enum cpu_segment_index of a memory operand, overrides applied */
     uint8_t reg;          /* ModRM.reg (with REX.R), or the register in the opcode */
@@ -72,6 +73,21 @@ static inline unsigned insn_osize_bytes(const struct insn *i)
 static inline unsigned insn_asize(const struct insn *i)
 {
     return (i->bits & INSN_ASIZE_MASK) >> INSN_ASIZE_SHIFT;
+}
+
+/* VEX: the register in vvvv (0 where the instruction names none there), and the one in imm8[7:4]. */
+#define INSN_VVVV_SHIFT 8
+static inline unsigned insn_vvvv(const struct insn *i)
+{
+    return (unsigned)(i->imm >> INSN_VVVV_SHIFT) & 15;
+}
+static inline unsigned insn_imm_register(const struct insn *i)
+{
+    return (unsigned)(i->imm >> 4) & 15;
+}
+static inline uint8_t insn_imm8(const struct insn *i)
+{
+    return (uint8_t)i->imm;
 }
 
 #define REG_ZERO 16u /* always 0: absent base or index */
@@ -178,6 +194,7 @@ struct interp {
      * and fp_leave (fp.h) TOP is here and not in s.fsw, and flags may be in the host's MXCSR: fp_get_state has all. */
     uint8_t x87_top;
     bool fp_inside;
+    uint32_t host_features; /* HOST_* of host_features.h: which kernels may be used, whatever the guest's CPU has */
 
     uint64_t stop_icount;  /* of the running call of run */
     struct tlb_set *views; /* TLB_VIEWS of them */

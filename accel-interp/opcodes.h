@@ -1,6 +1,6 @@
 /* The instruction table: one row an encoding, in the notation of the Intel SDM vol. 2 appendix A.
  *
- * opcodes.def includes one file a group (opcodes_int.def, opcodes_system.def, opcodes_x87.def, opcodes_sse.def); each row is
+ * opcodes.def includes one file a group (opcodes_int.def, opcodes_system.def, opcodes_x87.def, opcodes_sse.def, opcodes_avx_*.def...); each row is
  *
  *   OP(map, opcode, prefix, modrm, "MNEMONIC", "operands", forms, feature, flags)
  *
@@ -15,6 +15,9 @@
  *            immediates Ib (zero-extended byte), sIb (sign-extended to operand size), Iw, Iz (16/32, sign-extended to
  *            64), Iv (16/32/64), Jb, Jz, Ap (far pointer: imm = offset | selector << 32), Ob Ov (moffs: address in imm),
  *            Xb Xv Yb Yv (strings), "Iw,Ib" (ENTER: imm = Iw | Ib << 16).
+ *            VEX: H (vector in vvvv: Hx Hdq Hqq Hss...), B (general register in vvvv: By), L (vector in imm8[7:4]: Lx; the
+ *            byte is fetched, its bit 7 is clear outside 64-bit code), vMd vMq (VSIB memory with dword, qword elements).
+ *            x is dq or qq by VEX.L; dq 128 bits, qq 256.
  *            "Zb" "Zv": the register in the opcode (OPREG); 8-bit when OP_B8. A R (register, whatever mod says: MOV CR) is never memory.
  *            The decoder takes from it: which immediate to fetch, whether reg and rm are 8-bit registers (b: byte offsets),
  *            and the tests take all of it.
@@ -28,6 +31,13 @@
  *            END     ends the block
  *            OPREG   see above
  *            PROT    #UD in real and virtual-8086 mode
+ *            VEX     the encoding is VEX: C5, or C4 with mmmmm = map; prefix (NONE, 66, F3, F2; not ANY) is pp. A row without it
+ *                    is legacy. LOCK, 66, F2, F3 or REX before VEX is #UD; so are real and virtual-8086 mode, and a vvvv other
+ *                    than 1111b in a row that has no H or B operand: the decoder sees to all that. Operand size: 64 with W in
+ *                    64-bit code, else 32. CR4.OSXSAVE, XCR0 and CR0.TS are the function's (AVX_CHECK of avx.h; not for
+ *                    general-register instructions)
+ *            L0 L1   VEX.L must be 0, 1 (neither: ignored)
+ *            W0 W1   VEX.W, of legacy rows REX.W, must be 0, 1 (neither: ignored)
  *            SUPPRESS_REP  F2/F3 are meaningless and ignored (default: passed on in bits)
  *
  * A row with a mandatory prefix wins over a PFX_ANY row of the same opcode; MODRM_BYTE over MODRM_D over MODRM_ANY. What no
@@ -61,6 +71,11 @@ enum { PFX_ANY, PFX_NONE, PFX_66, PFX_F3, PFX_F2 };
 #define OP_OPREG 0x0080u
 #define OP_PROT 0x0100u
 #define OP_SUPPRESS_REP 0x0200u
+#define OP_VEX 0x0400u
+#define OP_L0 0x0800u
+#define OP_L1 0x1000u
+#define OP_W0 0x2000u
+#define OP_W1 0x4000u
 
 struct opcode_row {
     uint8_t map;

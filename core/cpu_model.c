@@ -11,62 +11,108 @@
 
 enum { EAX, EBX, ECX, EDX };
 
-/* Which models have a feature. */
-#define BASE 1u /* "v1": the x86-64 baseline */
-#define FULL 2u /* "vmrr" */
+/* Which models have a feature. MAX is "implemented": a feature without it is refused, and its bit is never set. Whoever
+ * completes the instructions of a feature gives it its models. */
+#define V1 1u
+#define V2 2u
+#define V3 4u
+#define QEMU64 8u
+#define MAX 16u
+#define ALL (V1 | V2 | V3 | QEMU64 | MAX)
+#define FROM_V2 (V2 | V3 | MAX)
+#define FROM_V3 (V3 | MAX)
+#define UNFINISHED 0u
 
+/* needs: features without which this one may not be. */
 static const struct feature {
     const char *name;
     uint32_t leaf;
     uint8_t reg, bit;
     uint8_t models;
+    uint8_t subleaf;
+    const char *needs;
 } features[] = {
-    {"fpu", 1, EDX, 0, BASE | FULL},
-    {"de", 1, EDX, 2, BASE | FULL},
-    {"pse", 1, EDX, 3, BASE | FULL},
-    {"tsc", 1, EDX, 4, BASE | FULL},
-    {"msr", 1, EDX, 5, BASE | FULL},
-    {"pae", 1, EDX, 6, BASE | FULL},
-    {"mce", 1, EDX, 7, BASE | FULL},
-    {"cx8", 1, EDX, 8, BASE | FULL},
-    {"apic", 1, EDX, 9, BASE | FULL},
-    {"sep", 1, EDX, 11, BASE | FULL},
-    {"mtrr", 1, EDX, 12, BASE | FULL},
-    {"pge", 1, EDX, 13, BASE | FULL},
-    {"mca", 1, EDX, 14, BASE | FULL},
-    {"cmov", 1, EDX, 15, BASE | FULL},
-    {"pat", 1, EDX, 16, BASE | FULL},
-    {"clflush", 1, EDX, 19, BASE | FULL},
-    {"mmx", 1, EDX, 23, BASE | FULL},
-    {"fxsr", 1, EDX, 24, BASE | FULL},
-    {"sse", 1, EDX, 25, BASE | FULL},
-    {"sse2", 1, EDX, 26, BASE | FULL},
-    {"cx16", 1, ECX, 13, FULL},
-    {"tsc-deadline", 1, ECX, 24, FULL},
-    {"rdrand", 1, ECX, 30, FULL},
-    {"hypervisor", 1, ECX, 31, BASE | FULL},
-    {"arat", 6, EAX, 2, BASE | FULL},
-    {"tsc-adjust", 7, EBX, 1, FULL},
-    {"fdp-excptn-only", 7, EBX, 6, BASE | FULL},
-    {"smep", 7, EBX, 7, FULL},
-    {"erms", 7, EBX, 9, FULL},
-    {"zero-fcs-fds", 7, EBX, 13, BASE | FULL},
-    {"rdseed", 7, EBX, 18, FULL},
-    {"smap", 7, EBX, 20, FULL},
-    {"arch-capabilities", 7, EDX, 29, FULL},
-    {"lahf-lm", 0x80000001, ECX, 0, FULL},
-    {"syscall", 0x80000001, EDX, 11, BASE | FULL},
-    {"nx", 0x80000001, EDX, 20, BASE | FULL},
-    {"pdpe1gb", 0x80000001, EDX, 26, FULL},
-    {"rdtscp", 0x80000001, EDX, 27, FULL},
-    {"lm", 0x80000001, EDX, 29, BASE | FULL},
-    {"invtsc", 0x80000007, EDX, 8, BASE | FULL},
+    {"fpu", 1, EDX, 0, ALL, 0, ""},
+    {"vme", 1, EDX, 1, UNFINISHED, 0, ""},
+    {"de", 1, EDX, 2, ALL, 0, ""},
+    {"pse", 1, EDX, 3, ALL, 0, ""},
+    {"tsc", 1, EDX, 4, ALL, 0, ""},
+    {"msr", 1, EDX, 5, ALL, 0, ""},
+    {"pae", 1, EDX, 6, ALL, 0, ""},
+    {"mce", 1, EDX, 7, ALL, 0, ""},
+    {"cx8", 1, EDX, 8, ALL, 0, ""},
+    {"apic", 1, EDX, 9, ALL, 0, "msr"},
+    {"sep", 1, EDX, 11, ALL, 0, "msr"},
+    {"mtrr", 1, EDX, 12, ALL, 0, "msr"},
+    {"pge", 1, EDX, 13, ALL, 0, ""},
+    {"mca", 1, EDX, 14, ALL, 0, "mce,msr"},
+    {"cmov", 1, EDX, 15, ALL, 0, ""},
+    {"pat", 1, EDX, 16, ALL, 0, "msr"},
+    {"pse36", 1, EDX, 17, UNFINISHED, 0, "pse"},
+    {"clflush", 1, EDX, 19, ALL, 0, ""},
+    {"mmx", 1, EDX, 23, ALL, 0, "fpu"},
+    {"fxsr", 1, EDX, 24, ALL, 0, "fpu"},
+    {"sse", 1, EDX, 25, ALL, 0, "fxsr"},
+    {"sse2", 1, EDX, 26, ALL, 0, "sse"},
+    {"sse3", 1, ECX, 0, UNFINISHED, 0, "sse2"},
+    {"pclmulqdq", 1, ECX, 1, UNFINISHED, 0, "sse2"},
+    {"monitor", 1, ECX, 3, UNFINISHED, 0, ""},
+    {"ssse3", 1, ECX, 9, UNFINISHED, 0, "sse3"},
+    {"fma", 1, ECX, 12, UNFINISHED, 0, "avx"},
+    {"cx16", 1, ECX, 13, FROM_V2 | QEMU64, 0, "cx8,lm"},
+    {"pcid", 1, ECX, 17, UNFINISHED, 0, "lm"},
+    {"sse4.1", 1, ECX, 19, UNFINISHED, 0, "ssse3"},
+    {"sse4.2", 1, ECX, 20, UNFINISHED, 0, "sse4.1"},
+    {"movbe", 1, ECX, 22, UNFINISHED, 0, ""},
+    {"popcnt", 1, ECX, 23, UNFINISHED, 0, ""},
+    {"tsc-deadline", 1, ECX, 24, MAX, 0, "apic,tsc"},
+    {"aes", 1, ECX, 25, UNFINISHED, 0, "sse2"},
+    {"xsave", 1, ECX, 26, UNFINISHED, 0, "fxsr"},
+    {"avx", 1, ECX, 28, UNFINISHED, 0, "xsave,sse4.2"},
+    {"f16c", 1, ECX, 29, UNFINISHED, 0, "avx"},
+    {"rdrand", 1, ECX, 30, MAX, 0, ""},
+    {"hypervisor", 1, ECX, 31, ALL, 0, ""},
+    {"arat", 6, EAX, 2, ALL, 0, "apic"},
+    {"fsgsbase", 7, EBX, 0, UNFINISHED, 0, "lm"},
+    {"tsc-adjust", 7, EBX, 1, MAX, 0, "tsc,msr"},
+    {"bmi1", 7, EBX, 3, UNFINISHED, 0, ""},
+    {"avx2", 7, EBX, 5, UNFINISHED, 0, "avx"},
+    {"fdp-excptn-only", 7, EBX, 6, ALL, 0, ""},
+    {"smep", 7, EBX, 7, MAX, 0, ""},
+    {"bmi2", 7, EBX, 8, UNFINISHED, 0, ""},
+    {"erms", 7, EBX, 9, MAX, 0, ""},
+    {"invpcid", 7, EBX, 10, UNFINISHED, 0, ""},
+    {"zero-fcs-fds", 7, EBX, 13, ALL, 0, ""},
+    {"rdseed", 7, EBX, 18, MAX, 0, ""},
+    {"adx", 7, EBX, 19, UNFINISHED, 0, ""},
+    {"smap", 7, EBX, 20, MAX, 0, ""},
+    {"clflushopt", 7, EBX, 23, UNFINISHED, 0, "clflush"},
+    {"clwb", 7, EBX, 24, UNFINISHED, 0, "clflush"},
+    {"sha-ni", 7, EBX, 29, UNFINISHED, 0, "sse2"},
+    {"umip", 7, ECX, 2, UNFINISHED, 0, ""},
+    {"pku", 7, ECX, 3, UNFINISHED, 0, "lm"},
+    {"rdpid", 7, ECX, 22, UNFINISHED, 0, ""},
+    {"arch-capabilities", 7, EDX, 29, MAX, 0, "msr"},
+    {"xsaveopt", 0xD, EAX, 0, UNFINISHED, 1, "xsave"},
+    {"xsavec", 0xD, EAX, 1, UNFINISHED, 1, "xsave"},
+    {"xgetbv1", 0xD, EAX, 2, UNFINISHED, 1, "xsave"},
+    {"xsaves", 0xD, EAX, 3, UNFINISHED, 1, "xsavec"},
+    {"lahf-lm", 0x80000001, ECX, 0, FROM_V2 | QEMU64, 0, "lm"},
+    {"abm", 0x80000001, ECX, 5, UNFINISHED, 0, ""},
+    {"3dnowprefetch", 0x80000001, ECX, 8, UNFINISHED, 0, ""},
+    {"syscall", 0x80000001, EDX, 11, ALL, 0, ""},
+    {"nx", 0x80000001, EDX, 20, ALL, 0, "pae"},
+    {"pdpe1gb", 0x80000001, EDX, 26, MAX, 0, "lm"},
+    {"rdtscp", 0x80000001, EDX, 27, MAX, 0, "tsc"},
+    {"lm", 0x80000001, EDX, 29, ALL, 0, "pae,pge,pse,msr,syscall"},
+    {"invtsc", 0x80000007, EDX, 8, ALL, 0, "tsc"},
 };
 #define FEATURE_COUNT (sizeof features / sizeof features[0])
 
 #define LEAF_BASIC_MAX 0x16u
 #define LEAF_EXTENDED_MAX 0x80000008u
 #define LEAF_HYPERVISOR 0x40000000u
+#define LEAF_XSAVE 0xDu
 #define SIGNATURE 0x000106CAu
 #define HZ_PER_MHZ 1000000u
 
@@ -130,6 +176,8 @@ static void add_leaves(struct cpu_model *model)
     add_caches(model);
     add(model, (struct cpu_model_leaf){.leaf = 6});
     add(model, (struct cpu_model_leaf){.leaf = 7, .subleaf = 0, .has_subleaf = true});
+    for (uint32_t n = 0; n < 2; n++)
+        add(model, (struct cpu_model_leaf){.leaf = LEAF_XSAVE, .subleaf = n, .has_subleaf = true});
     add(model, (struct cpu_model_leaf){.leaf = 0x15, .eax = 1, .ebx = 1, .ecx = (uint32_t)VTIME_TSC_HZ});
     add(model, (struct cpu_model_leaf){.leaf = 0x16, .eax = mhz, .ebx = mhz, .ecx = 100});
     add(model, (struct cpu_model_leaf){.leaf = LEAF_HYPERVISOR,
@@ -165,7 +213,7 @@ static void set_feature(struct cpu_model *model, const struct feature *feature, 
 {
     for (uint32_t n = 0; n < model->count; n++) {
         struct cpu_model_leaf *row = &model->leaf[n];
-        if (row->leaf == feature->leaf && row->subleaf == 0) {
+        if (row->leaf == feature->leaf && row->subleaf == feature->subleaf) {
             uint32_t *word = leaf_register(row, feature->reg), bit = 1u << feature->bit;
             *word = on ? *word | bit : *word & ~bit;
         }
@@ -194,19 +242,76 @@ static const struct feature *find_feature(const char *name, size_t length)
     return NULL;
 }
 
+static bool has_feature(const struct cpu_model *model, const struct feature *feature)
+{
+    uint32_t out[4];
+
+    cpu_model_query(model, feature->leaf, feature->subleaf, out);
+    return (out[feature->reg] >> feature->bit) & 1;
+}
+
+/* The first of what a feature needs that the model lacks, or null. */
+static const struct feature *missing_need(const struct cpu_model *model, const struct feature *feature)
+{
+    for (const char *at = feature->needs; *at;) {
+        size_t length = strcspn(at, ",");
+        const struct feature *need = find_feature(at, length);
+        CHECK(need);
+        if (!has_feature(model, need))
+            return need;
+        at += length + (at[length] == ',');
+    }
+    return NULL;
+}
+
+static void drop_dependents(struct cpu_model *model)
+{
+    bool again = true;
+
+    while (again) {
+        again = false;
+        for (size_t n = 0; n < FEATURE_COUNT; n++) {
+            if (!has_feature(model, &features[n]) || !missing_need(model, &features[n]))
+                continue;
+            set_feature(model, &features[n], false);
+            again = true;
+        }
+    }
+}
+
+static enum status apply_change(struct cpu_model *model, const char *change, size_t length, struct error *error)
+{
+    const struct feature *feature, *need;
+
+    if (length < 2 || (change[0] != '+' && change[0] != '-'))
+        return error_status(error, STATUS_INVALID, "cpu: expected +feature or -feature, not \"%.*s\"", (int)length,
+                            change);
+    feature = find_feature(change + 1, length - 1);
+    if (!feature)
+        return error_status(error, STATUS_INVALID, "cpu: unknown feature \"%.*s\"", (int)(length - 1), change + 1);
+    if (change[0] == '-') {
+        set_feature(model, feature, false);
+        drop_dependents(model);
+        return STATUS_OK;
+    }
+    if (!(feature->models & MAX))
+        return error_status(error, STATUS_INVALID, "cpu: feature \"%s\" is not implemented", feature->name);
+    need = missing_need(model, feature);
+    if (need)
+        return error_status(error, STATUS_INVALID, "cpu: \"%s\" needs \"%s\", which this model has not: +%s before it",
+                            feature->name, need->name, need->name);
+    set_feature(model, feature, true);
+    return STATUS_OK;
+}
+
 static enum status apply_changes(struct cpu_model *model, const char *changes, struct error *error)
 {
     while (*changes) {
         size_t length = strcspn(changes, ",");
-        const struct feature *feature;
+        enum status status = apply_change(model, changes, length, error);
 
-        if (length < 2 || (changes[0] != '+' && changes[0] != '-'))
-            return error_status(error, STATUS_INVALID, "cpu: expected +feature or -feature, not \"%.*s\"", (int)length,
-                                changes);
-        feature = find_feature(changes + 1, length - 1);
-        if (!feature)
-            return error_status(error, STATUS_INVALID, "cpu: unknown feature \"%.*s\"", (int)(length - 1), changes + 1);
-        set_feature(model, feature, changes[0] == '+');
+        if (status)
+            return status;
         changes += length;
         if (*changes == ',')
             changes++;
@@ -214,17 +319,96 @@ static enum status apply_changes(struct cpu_model *model, const char *changes, s
     return STATUS_OK;
 }
 
-enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error)
-{
-    size_t length = strcspn(name, ",");
-    unsigned models;
+/* ---- extended state ------------------------------------------------------------------------------------------- */
 
-    if (length == 0 || same_name("vmrr", name, length))
-        models = FULL;
-    else if (same_name("v1", name, length))
-        models = BASE;
-    else
-        return error_status(error, STATUS_INVALID, "cpu: unknown model \"%.*s\" (vmrr, v1)", (int)length, name);
+/* Components beyond the legacy area, where Intel has them. */
+static const struct component {
+    uint32_t number, offset, size_bytes;
+    const char *feature;
+} components[] = {{2, 576, 256, "avx"}, {9, 2688, 8, "pku"}};
+#define COMPONENT_COUNT (sizeof components / sizeof components[0])
+#define XSAVE_HEADER_END 576u
+
+uint64_t cpu_model_xsave_components(const struct cpu_model *model)
+{
+    uint64_t bits = cpu_model_has(model, "sse") ? 3 : 1;
+
+    if (!cpu_model_has(model, "xsave"))
+        return 0;
+    for (size_t n = 0; n < COMPONENT_COUNT; n++)
+        bits |= (uint64_t)cpu_model_has(model, components[n].feature) << components[n].number;
+    return bits;
+}
+
+uint32_t cpu_model_xsave_offset(uint64_t bits, unsigned number, bool compacted)
+{
+    uint32_t end = XSAVE_HEADER_END;
+
+    for (size_t n = 0; n < COMPONENT_COUNT; n++) {
+        if (components[n].number == number)
+            return compacted ? end : components[n].offset;
+        if (bits >> components[n].number & 1)
+            end += components[n].size_bytes;
+    }
+    return end;
+}
+
+uint32_t cpu_model_xsave_bytes(uint64_t bits, bool compacted)
+{
+    uint32_t end = XSAVE_HEADER_END;
+
+    for (size_t n = 0; n < COMPONENT_COUNT; n++) {
+        if (bits >> components[n].number & 1)
+            end = cpu_model_xsave_offset(bits, components[n].number, compacted) + components[n].size_bytes;
+    }
+    return end;
+}
+
+/* Leaf 0DH as the features say. EBX of subleaves 0 and 1 depends on XCR0 and IA32_XSS: here as after reset. */
+static void fill_xsave_leaves(struct cpu_model *model)
+{
+    uint64_t known = cpu_model_xsave_components(model);
+
+    for (uint32_t n = 0; n < model->count; n++) {
+        struct cpu_model_leaf *row = &model->leaf[n];
+        if (row->leaf != LEAF_XSAVE || !known)
+            continue;
+        row->ebx = XSAVE_HEADER_END;
+        if (row->subleaf == 0) {
+            row->eax = (uint32_t)known;
+            row->ecx = cpu_model_xsave_bytes(known, false);
+        }
+    }
+    for (size_t n = 0; n < COMPONENT_COUNT; n++) {
+        if (known >> components[n].number & 1)
+            add(model, (struct cpu_model_leaf){.leaf = LEAF_XSAVE,
+                                               .subleaf = components[n].number,
+                                               .has_subleaf = true,
+                                               .eax = components[n].size_bytes,
+                                               .ebx = components[n].offset});
+    }
+}
+
+/* ---- models --------------------------------------------------------------------------------------------------- */
+
+static unsigned find_model(const char *name, size_t length)
+{
+    static const struct {
+        const char *name;
+        unsigned models;
+    } names[] = {{"max", MAX}, {"vmrr", MAX}, {"v1", V1}, {"v2", V2}, {"v3", V3}, {"qemu64", QEMU64}};
+
+    if (length == 0)
+        return MAX;
+    for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+        if (same_name(names[n].name, name, length))
+            return names[n].models;
+    }
+    return 0;
+}
+
+static void set_model(struct cpu_model *model, const char *name, unsigned models)
+{
     memset(model, 0, sizeof *model);
     snprintf(model->name, sizeof model->name, "%s", name);
     add_leaves(model);
@@ -232,7 +416,37 @@ enum status cpu_model_init(struct cpu_model *model, const char *name, struct err
         if (features[n].models & models)
             set_feature(model, &features[n], true);
     }
-    return apply_changes(model, name[length] ? name + length + 1 : "", error);
+}
+
+enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error)
+{
+    size_t length = strcspn(name, ",");
+    unsigned models = find_model(name, length);
+    enum status status;
+
+    if (!models)
+        return error_status(error, STATUS_INVALID, "cpu: unknown model \"%.*s\" (v1, v2, v3, qemu64, max)", (int)length,
+                            name);
+    set_model(model, name, models);
+    status = apply_changes(model, name[length] ? name + length + 1 : "", error);
+    if (!status)
+        fill_xsave_leaves(model);
+    return status;
+}
+
+enum status cpu_model_init_unfinished(struct cpu_model *model, const char *unfinished, struct error *error)
+{
+    set_model(model, "max", MAX);
+    for (const char *at = unfinished; *at;) {
+        size_t length = strcspn(at, ",");
+        const struct feature *feature = find_feature(at, length);
+        if (!feature)
+            return error_status(error, STATUS_INVALID, "cpu: unknown feature \"%.*s\"", (int)length, at);
+        set_feature(model, feature, true);
+        at += length + (at[length] == ',');
+    }
+    fill_xsave_leaves(model);
+    return STATUS_OK;
 }
 
 void cpu_model_query(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -253,10 +467,6 @@ void cpu_model_query(const struct cpu_model *model, uint32_t leaf, uint32_t subl
 bool cpu_model_has(const struct cpu_model *model, const char *name)
 {
     const struct feature *feature = find_feature(name, strlen(name));
-    uint32_t out[4];
 
-    if (!feature)
-        return false;
-    cpu_model_query(model, feature->leaf, 0, out);
-    return (out[feature->reg] >> feature->bit) & 1;
+    return feature && has_feature(model, feature);
 }

@@ -23,12 +23,22 @@ struct cpu_model {
     struct cpu_model_leaf leaf[CPU_MODEL_LEAVES_MAX];
 };
 
-/* name: "vmrr" (the default, all that is implemented), "v1" (x86-64 baseline), each with ",+feat,-feat". */
+/* name: "max" (all that is implemented; the default; also called "vmrr"), "v1", "v2", "v3" (x86-64 psABI levels), "qemu64",
+ * each with ",+feat,-feat", applied in order. A feature that is not implemented, or that needs one that is missing, is
+ * refused; -feat also takes away what needs it. */
 enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error) MUST_CHECK;
+/* "max" and the named features ("avx,fma"), finished or not, needed ones not added: for tests of what is being built. */
+enum status cpu_model_init_unfinished(struct cpu_model *model, const char *unfinished, struct error *error) MUST_CHECK;
 /* As the CPUID instruction: out-of-range leaves answer as the highest basic leaf (Intel). The dynamic bits (OSXSAVE, APIC
- * enable, OSPKE) are the accelerator's to merge. */
+ * enable, OSPKE, the sizes in leaf 0DH's EBX) are the accelerator's to merge. */
 void cpu_model_query(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* One named feature ("cx16", "rdrand"): is it in the table? */
 bool cpu_model_has(const struct cpu_model *model, const char *feature);
+
+/* Extended state (Intel SDM vol. 1, 13): the components that XCR0 may have; where component `number` >= 2 lies in an image of
+ * components `bits`; the size of such an image. */
+uint64_t cpu_model_xsave_components(const struct cpu_model *model);
+uint32_t cpu_model_xsave_offset(uint64_t bits, unsigned number, bool compacted);
+uint32_t cpu_model_xsave_bytes(uint64_t bits, bool compacted);
 
 #endif

@@ -20,7 +20,7 @@ static void setup(void)
     struct cpu_model model;
     struct error error = {""};
 
-    ck_assert_int_eq(cpu_model_init(&model, "vmrr", &error), STATUS_OK);
+    ck_assert_int_eq(cpu_model_init_unfinished(&model, "xsave,avx,avx2,bmi1,bmi2", &error), STATUS_OK);
     tables = decode_tables_create(&model);
 }
 
@@ -337,6 +337,47 @@ static bool explained_length(const struct opcode_row *row, const struct sample *
     return (row->flags & (OP_F64 | OP_D64)) && (s->operand || s->address) && (bits == 64 || s->repeat);
 }
 
+START_TEST(test_vex)
+{
+    struct insn i = good(MODE64, "c5 fe 6f 48 10", "VMOVDQU", 5); /* YMM1, [RAX + 10h] */
+    ck_assert(i.reg == 1 && i.base == CPU_RAX && i.disp == 0x10 && insn_vvvv(&i) == 0);
+    ck_assert_uint_eq(insn_osize(&i), 2);
+    ck_assert_uint_eq(i.bits & (INSN_REP | INSN_REPNE), 0); /* pp is no REP */
+    i = good(MODE64, "c4 01 fe 6f 4c 91 10", "VMOVDQU", 7); /* YMM9, [R9 + R10 * 4 + 10h] */
+    ck_assert(i.reg == 9 && i.base == 9 && i.scaled == 10 && i.scale == 2);
+    ck_assert_uint_eq(insn_osize(&i), 3);
+    i = good(MODE64, "67 65 c5 fe 6f 08", "VMOVDQU", 6); /* address size and segment may be before it */
+    ck_assert(i.seg == CPU_GS && insn_asize(&i) == 2);
+    i = good(MODE64, "c5 fe 6f 0d 10 00 00 00", "VMOVDQU", 8); /* relative to RIP */
+    ck_assert(i.base == REG_RIP && i.disp == 0x18);
+    i = good(MODE32, "c4 c1 fe 6f 08", "VMOVDQU", 5); /* 32-bit code: B and W say nothing */
+    ck_assert(i.base == CPU_RAX && i.reg == 1 && insn_osize(&i) == 2);
+    good(MODE32, "c4 e1 3e 6f 08", "VMOVDQU", 5); /* nor does the high bit of vvvv */
+    good(MODE_CODE16, "c5 f8 77", "VZEROUPPER", 3);
+    good(MODE64, "c5 fc 77", "VZEROALL", 3);
+    good(MODE32, "c5 08", "LDS", 2); /* a memory operand: the old meaning */
+    good(MODE32, "c4 48 10", "LES", 3);
+    undefined(MODE16, "c5 f8 77"); /* real mode: LDS of a register */
+    undefined(MODE_CODE16 | MODE_VM86, "c5 f8 77");
+    undefined(MODE64, "c5 08 77"); /* vvvv names a register that nothing uses */
+    undefined(MODE64, "c5 f9 77"); /* pp */
+    undefined(MODE64, "c4 e0 78 77");
+    undefined(MODE64, "c4 e2 78 77"); /* map */
+    undefined(MODE64, "c4 e4 78 77");
+    static const char *const before[] = {"66", "f2", "f3", "f0", "40", "48"};
+    for (unsigned n = 0; n < 6; n++) {
+        char hex[32];
+        snprintf(hex, sizeof hex, "%s c5 f8 77", before[n]);
+        undefined(MODE64, hex);
+    }
+    struct decoded out;
+    ck_assert_int_eq(decode(MODE64, "c5", &out), DECODE_MORE);
+    ck_assert_int_eq(decode(MODE64, "c4 e1 7e", &out), DECODE_MORE);
+    ck_assert_int_eq(decode(MODE32, "c5", &out), DECODE_MORE);
+    ck_assert_int_eq(decode(MODE64, "67 67 67 67 67 67 67 67 67 67 67 67 67 c5 f8 77", &out), DECODE_TOO_LONG);
+}
+END_TEST
+
 static void compare(csh handle, unsigned bits, unsigned mode)
 {
     for (unsigned n = 0; n < RANDOM_CASES; n++) {
@@ -391,6 +432,7 @@ int main(void)
     tcase_add_test(tcase, test_sizes);
     tcase_add_test(tcase, test_undefined);
     tcase_add_test(tcase, test_length);
+    tcase_add_test(tcase, test_vex);
     tcase_add_test(tcase, test_table);
     tcase_add_loop_test(tcase, test_capstone, 0, 3);
     suite_add_tcase(suite, tcase);
