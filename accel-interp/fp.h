@@ -17,8 +17,7 @@
 #define VMRR_ACCEL_INTERP_FP_H
 
 #include "accel-interp/interp.h"
-
-#include <emmintrin.h>
+#include "accel-interp/simd_host.h"
 
 #define FSW_IE 0x0001u
 #define FSW_DE 0x0002u

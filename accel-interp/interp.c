@@ -11,6 +11,7 @@
 #include "accel-interp/decode.h"
 #include "accel-interp/exceptions.h"
 #include "accel-interp/fp.h"
+#include "accel-interp/host_features.h"
 #include "accel-interp/mmu.h"
 #include "accel-interp/segment.h"
 #include "accel-interp/unimplemented.h"
@@ -446,7 +447,9 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->accel = (struct accel){.ops = &interp_ops, .machine = machine};
     cpu->views = cpu->tlb = views;
     cpu->attention = machine_attention(machine);
+    cpu->host_features = host_features();
     cpu->tables = decode_tables_create(machine_cpu_model(machine));
+    cpu->pse36 = cpu_model_has(machine_cpu_model(machine), "pse36");
     cpu->unimplemented_log = unimplemented_log_create();
     block_cache_create(cpu, options->cache_bytes, options->block_steps);
     mmu_drop_views(cpu);

@@ -152,6 +152,7 @@ struct mmu_entry {
     uint64_t generation;
     uint8_t rights; /* MMU_* of mmu.h */
     uint8_t shift;  /* log2 of the page's size */
+    uint8_t key;    /* protection key */
 };
 #define MMU_DATA_ENTRIES 2048u
 #define MMU_CODE_ENTRIES 1024u
@@ -162,6 +163,7 @@ struct mmu_cache {
     uint64_t large[4], huge[4];             /* filters: a fragment of a large (1 GiB) page may be cached here */
     uint16_t fill[MMU_FILLS_MAX];           /* non-global entries of the views since the last flush */
     uint32_t fills;                         /* > MMU_FILLS_MAX: too many to list */
+    bool keyed;                             /* the views may hold pages with a protection key other than 0 */
 };
 
 struct interp {
@@ -224,6 +226,7 @@ struct interp {
     struct block_cache *cache;                   /* block.c */
     struct decode_tables *tables;                /* decode.c: built from opcodes.def once per instance */
     struct unimplemented_log *unimplemented_log; /* interp.c */
+    bool pse36;                                  /* the CPU model has it */
     struct accel_statistics statistics;
     uint64_t rep_iterations; /* statistics only */
 

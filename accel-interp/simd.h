@@ -3,7 +3,8 @@
 #ifndef VMRR_ACCEL_INTERP_SIMD_H
 #define VMRR_ACCEL_INTERP_SIMD_H
 
-#include <emmintrin.h>
+#include "accel-interp/simd_host.h"
+
 #include <stdint.h>
 
 /* X(name, intrinsic): lane by lane, so that the MMX form is the low half of the SSE2 form. */

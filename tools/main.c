@@ -1,5 +1,6 @@
 /* vmrr: finds the subcommand. */
 #include "tools/help.h"
+#include "tools/host_check.h"
 #include "tools/tools.h"
 #include "tools/version.h"
 
@@ -44,7 +45,7 @@ int main(int argc, char **argv)
     }
     for (size_t n = 0; n < sizeof commands / sizeof commands[0]; n++) {
         if (!strcmp(argv[1], commands[n].name))
-            return commands[n].run(argc - 1, argv + 1);
+            return host_check() ? commands[n].run(argc - 1, argv + 1) : EXIT_CODE_FAILED;
     }
     tool_error("unknown command %s (see vmrr --help)", argv[1]);
     return EXIT_CODE_USAGE;

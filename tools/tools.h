@@ -13,8 +13,9 @@
 /* Exit codes of every subcommand. A guest that leaves through isa-debug-exit gives its own code. */
 enum exit_code {
     EXIT_CODE_OK = 0,
-    EXIT_CODE_FAILED = 1, /* the host failed, or the guest was shut down by a triple fault or an idle halt */
-    EXIT_CODE_USAGE = 2,  /* wrong options, or a file that is not what it should be */
+    EXIT_CODE_FAILED =
+        1, /* the host failed (or is too old a processor), or the guest was shut down by a triple fault or an idle halt */
+    EXIT_CODE_USAGE = 2, /* wrong options, or a file that is not what it should be */
     EXIT_CODE_DIVERGED = 3,
 };
 
