@@ -2,8 +2,8 @@
  * machine, from the same registers, flags and memory; everything that comes out is compared.
  *
  * The host side enters and leaves through signal frames: a handler puts the case's registers (general, RFLAGS, x87,
- * SSE, and CS, so 32-bit code runs too) into the frame it returns through, and the INT3 behind the instruction, or its
- * fault, brings what came out. The interpreter runs it at CPL 3 with page tables that map the same linear addresses in
+ * SSE and AVX in the frame's XSAVE area, and CS, so 32-bit code runs too) into the frame it returns through, and the INT3
+ * behind the instruction, or its fault, brings what came out. The interpreter runs it at CPL 3 with page tables that map the same linear addresses in
  * the same way.
  *
  * Linear layout, the same on both sides; all else is not present:
@@ -12,7 +12,7 @@
  *   NATIVE_DATA   NATIVE_DATA_BYTES, read and write, between two pages that are not present
  *   NATIVE_RODATA one page, read only, behind the second of them
  *
- * Everything follows from (row, case seed): a failure prints both, and VMRR_INSN_CASE=row:seed runs that one again and
+ * Everything follows from (row, case seed, bits): a failure prints them, and VMRR_INSN_CASE=row:seed:bits runs that one again and
  * prints all of it. VMRR_INSN_ITERATIONS overrides the number of cases a row. */
 #ifndef VMRR_TESTS_INSN_NATIVE_H
 #define VMRR_TESTS_INSN_NATIVE_H
@@ -40,6 +40,7 @@ struct opcode_row; /* accel-interp/opcodes.h */
 #define NATIVE_FX_MXCSR_MASK 28u
 #define NATIVE_FX_ST 32u   /* 16 bytes each, ST0 first */
 #define NATIVE_FX_XMM 160u /* 16 bytes each */
+#define NATIVE_VECTORS 16u
 
 struct native_state {
     uint64_t gpr[16]; /* enum cpu_gpr */
@@ -49,6 +50,7 @@ struct native_state {
     uint32_t error;
     uint64_t cr2; /* of a #PF */
     uint8_t fx[NATIVE_FX_BYTES];
+    uint8_t high[NATIVE_VECTORS][16]; /* bits 255:128 of YMM0.. */
 };
 
 struct native_case {
@@ -98,20 +100,29 @@ void native_case_init(struct native_case *c, uint64_t seed, unsigned bits);
 bool native_check_case(struct native_harness *h, struct native_case *c, const struct native_profile *profile,
                        struct native_state *host_out);
 
-/* Which test covers a row, by the opcodes_*.def file that it stands in. */
+/* Which test covers a row, by the opcodes_*.def file that it stands in: a file that no group knows ends the test. */
 enum native_group {
     NATIVE_GROUP_INTEGER,
     NATIVE_GROUP_BRANCH,
     NATIVE_GROUP_SYSTEM,
     NATIVE_GROUP_X87,
     NATIVE_GROUP_SSE,
+    NATIVE_GROUP_AVX,
+    NATIVE_GROUP_BMI,
+    NATIVE_GROUP_XSAVE,
     NATIVE_GROUP_COUNT
 };
 enum native_group native_group_of(const struct opcode_row *row);
+/* "opcodes_int.def:12": where a row stands. */
+const char *native_row_place(const struct opcode_row *row);
 
-/* Runs all rows of a group that exist in profile->bits and in the machine's CPU model, as a test's main body. Returns
- * the number of rows that failed, or never ran without a fault though profile->faults is not set. */
-unsigned native_check_group(struct native_harness *h, enum native_group group,
-                            const struct native_profile *(*profile_of)(const struct opcode_row *row));
+/* How a row of a group wants its cases in 32- or 64-bit code. Null: not at all. */
+typedef const struct native_profile *native_profile_fn(const struct opcode_row *row, unsigned bits);
+
+/* Runs all rows of a group that exist in code of `bits` and in the machine's CPU model, as a test's main body; rows whose
+ * feature this host's CPU lacks are counted as skipped, with its name. Returns the number of rows that failed, or never
+ * ran without a fault though profile->faults is not set. */
+unsigned native_check_group(struct native_harness *h, enum native_group group, unsigned bits,
+                            native_profile_fn *profile_of);
 
 #endif

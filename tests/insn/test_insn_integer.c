@@ -13,33 +13,25 @@ static bool always_faults(const struct opcode_row *row)
            !strcmp(row->mnemonic, "OUTS");
 }
 
-static const struct native_profile *profile_of_bits(const struct opcode_row *row, unsigned bits)
+static const struct native_profile *integer_profile(const struct opcode_row *row, unsigned bits)
 {
     static struct native_profile profile;
 
     profile = (struct native_profile){.bits = bits, .faults = always_faults(row)};
     return &profile;
 }
-static const struct native_profile *profile64(const struct opcode_row *row)
-{
-    return profile_of_bits(row, 64);
-}
-static const struct native_profile *profile32(const struct opcode_row *row)
-{
-    return profile_of_bits(row, 32);
-}
 
 static struct native_harness *harness;
 
 START_TEST(integer_64)
 {
-    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, profile64), 0);
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, 64, integer_profile), 0);
 }
 END_TEST
 
 START_TEST(integer_32)
 {
-    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, profile32), 0);
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, 32, integer_profile), 0);
 }
 END_TEST
 
@@ -55,28 +47,24 @@ static void branch_normalise(const struct native_case *c, struct native_state *h
     }
 }
 
-static const struct native_profile *branch64(const struct opcode_row *row)
+static const struct native_profile *branch_profile(const struct opcode_row *row, unsigned bits)
 {
-    static const struct native_profile profile = {.bits = 64, .normalise = branch_normalise};
+    static struct native_profile profile;
+
     (void)row;
-    return &profile;
-}
-static const struct native_profile *branch32(const struct opcode_row *row)
-{
-    static const struct native_profile profile = {.bits = 32, .normalise = branch_normalise};
-    (void)row;
+    profile = (struct native_profile){.bits = bits, .normalise = branch_normalise};
     return &profile;
 }
 
 START_TEST(branch_64)
 {
-    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_BRANCH, branch64), 0);
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_BRANCH, 64, branch_profile), 0);
 }
 END_TEST
 
 START_TEST(branch_32)
 {
-    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_BRANCH, branch32), 0);
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_BRANCH, 32, branch_profile), 0);
 }
 END_TEST
 

@@ -119,13 +119,16 @@ static void build_state(struct native_harness *h)
     s->idtr_limit = 0x1FF;
     s->cr0 = 0x80010033; /* PG WP NE ET MP PE */
     s->cr3 = PHYS_TABLES;
-    s->cr4 = (1u << 5) | (1u << 9) | (1u << 10);               /* PAE OSFXSR OSXMMEXCPT */
+    s->cr4 = (1u << 5) | (1u << 9) | (1u << 10) | (1u << 18);  /* PAE OSFXSR OSXMMEXCPT OSXSAVE */
+    s->xcr0 = 7;                                               /* x87 SSE AVX */
     s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
 }
 
-/* FXSAVE image <-> the architectural x87 and SSE state. */
-static void state_put_fx(struct cpu_state *s, const uint8_t *fx)
+/* FXSAVE image and the upper halves <-> the architectural x87 and vector state. */
+static void state_put_vectors(struct cpu_state *s, const struct native_state *from)
 {
+    const uint8_t *fx = from->fx;
+
     memcpy(&s->fcw, fx + NATIVE_FX_FCW, 2);
     memcpy(&s->fsw, fx + NATIVE_FX_FSW, 2);
     s->ftw = fx[NATIVE_FX_FTW];
@@ -139,12 +142,16 @@ static void state_put_fx(struct cpu_state *s, const uint8_t *fx)
         memcpy(&reg->significand, fx + NATIVE_FX_ST + n * 16, 8);
         memcpy(&reg->sign_exponent, fx + NATIVE_FX_ST + n * 16 + 8, 2);
     }
-    for (unsigned n = 0; n < 16; n++)
+    for (unsigned n = 0; n < NATIVE_VECTORS; n++) {
         memcpy(s->vector[n].q, fx + NATIVE_FX_XMM + n * 16, 16);
+        memcpy(s->vector[n].q + 2, from->high[n], 16);
+    }
 }
 
-static void state_get_fx(const struct cpu_state *s, uint8_t *fx)
+static void state_get_vectors(const struct cpu_state *s, struct native_state *to)
 {
+    uint8_t *fx = to->fx;
+
     memset(fx, 0, NATIVE_FX_BYTES);
     memcpy(fx + NATIVE_FX_FCW, &s->fcw, 2);
     memcpy(fx + NATIVE_FX_FSW, &s->fsw, 2);
@@ -158,8 +165,10 @@ static void state_get_fx(const struct cpu_state *s, uint8_t *fx)
         memcpy(fx + NATIVE_FX_ST + n * 16, &reg->significand, 8);
         memcpy(fx + NATIVE_FX_ST + n * 16 + 8, &reg->sign_exponent, 2);
     }
-    for (unsigned n = 0; n < 16; n++)
+    for (unsigned n = 0; n < NATIVE_VECTORS; n++) {
         memcpy(fx + NATIVE_FX_XMM + n * 16, s->vector[n].q, 16);
+        memcpy(to->high[n], s->vector[n].q + 2, 16);
+    }
 }
 
 struct native_harness *native_create(void)
@@ -198,7 +207,7 @@ static void interp_put(struct native_harness *h, const struct native_case *c)
     memcpy(s.gpr, c->in.gpr, sizeof s.gpr);
     s.rip = c->in.rip;
     s.rflags = c->in.rflags | 0x202;
-    state_put_fx(&s, c->in.fx);
+    state_put_vectors(&s, &c->in);
     if (c->bits == 32)
         s.segment[CPU_CS] = segment(USER_CS32, 0xC0FB);
     h->accel->ops->set_state(h->accel, &s);
@@ -247,7 +256,7 @@ static void interp_run(struct native_harness *h, const struct native_case *c, st
 
     *out = (struct native_state){.vector = -1, .rip = s.rip, .rflags = s.rflags};
     memcpy(out->gpr, s.gpr, sizeof out->gpr);
-    state_get_fx(&s, out->fx);
+    state_get_vectors(&s, out);
     if (s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16)
         interp_unwind_fault(h, out, s.cr2);
     if (out->vector == EXC_BP) { /* not reached by a case that ends at an INT3: it stops before it */
@@ -275,19 +284,21 @@ static bool differ(bool quiet, const char *name, uint64_t in, uint64_t host_valu
     return true;
 }
 
-static bool differ_fx(bool quiet, const struct native_case *c, const struct native_state *a,
-                      const struct native_state *b)
+static bool differ_words(bool quiet, const char *what, const void *in, const void *a, const void *b,
+                         unsigned size_bytes)
 {
     bool any = false;
 
-    for (unsigned n = 0; n < NATIVE_FX_BYTES; n += 8) {
-        uint64_t in, x, y;
+    if (!memcmp(a, b, size_bytes))
+        return false;
+    for (unsigned n = 0; n < size_bytes; n += 8) {
+        uint64_t before, x, y;
         char name[16];
-        memcpy(&in, c->in.fx + n, 8);
-        memcpy(&x, a->fx + n, 8);
-        memcpy(&y, b->fx + n, 8);
-        snprintf(name, sizeof name, "fx+%u", n);
-        any |= differ(quiet, name, in, x, y);
+        memcpy(&before, (const uint8_t *)in + n, 8);
+        memcpy(&x, (const uint8_t *)a + n, 8);
+        memcpy(&y, (const uint8_t *)b + n, 8);
+        snprintf(name, sizeof name, "%s+%u", what, n);
+        any |= differ(quiet, name, before, x, y);
     }
     return any;
 }
@@ -334,8 +345,10 @@ static bool compare(bool quiet, const struct native_case *c, const struct native
         any |= differ(quiet, gpr_name[n], c->in.gpr[n], a->gpr[n], b->gpr[n]);
     any |= differ(quiet, "rip", c->in.rip, a->rip, b->rip);
     any |= differ(quiet, "rflags", c->in.rflags, a->rflags, b->rflags);
-    if (!profile->ignore_fx)
-        any |= differ_fx(quiet, c, a, b);
+    if (!profile->ignore_fx) {
+        any |= differ_words(quiet, "fx", c->in.fx, a->fx, b->fx, NATIVE_FX_BYTES);
+        any |= differ_words(quiet, "high", c->in.high, a->high, b->high, sizeof a->high);
+    }
     any |= differ_data(quiet, c, a_data, b_data);
     return any;
 }
@@ -346,8 +359,8 @@ static void print_case(const struct native_case *c)
     for (unsigned n = 0; n < c->length; n++)
         fprintf(stderr, " %02x", c->code[n]);
     if (c->row)
-        fprintf(stderr, "  %s %s  VMRR_INSN_CASE=%u:%llu", c->row->mnemonic, c->row->operands,
-                (unsigned)(c->row - opcode_rows), (unsigned long long)c->seed);
+        fprintf(stderr, "  %s %s (%s)  VMRR_INSN_CASE=%u:%llu:%u", c->row->mnemonic, c->row->operands,
+                native_row_place(c->row), (unsigned)(c->row - opcode_rows), (unsigned long long)c->seed, c->bits);
     fprintf(stderr, "\n");
 }
 

@@ -1,10 +1,8 @@
-/* The native instruction check: cases from a row's operands string, and running a row's worth of them. */
+/* The native instruction check: cases from a row's operands string. */
 #include "tests/support/native_internal.h"
 
 #include "core/cpu_state.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- numbers --------------------------------------------------------------------------------------------------- */
@@ -23,11 +21,11 @@ uint64_t native_random(struct native_case *c)
     return mix(&c->random);
 }
 
-static bool chance(struct native_case *c, unsigned percent)
+bool native_chance(struct native_case *c, unsigned percent)
 {
     return native_random(c) % 100 < percent;
 }
-static uint64_t between(struct native_case *c, uint64_t low, uint64_t high)
+uint64_t native_between(struct native_case *c, uint64_t low, uint64_t high)
 {
     return low + native_random(c) % (high - low + 1);
 }
@@ -51,7 +49,7 @@ uint64_t native_value(struct native_case *c)
 
 /* ---- operands -------------------------------------------------------------------------------------------------- */
 
-static bool has_operand(const struct opcode_row *row, const char *name)
+bool native_has_operand(const struct opcode_row *row, const char *name)
 {
     size_t size = strlen(name);
     const char *at = row->operands;
@@ -64,7 +62,7 @@ static bool has_operand(const struct opcode_row *row, const char *name)
     }
     return false;
 }
-static bool has_letter(const struct opcode_row *row, char letter) /* operand that begins with it, and a size */
+bool native_has_letter(const struct opcode_row *row, char letter) /* operand that begins with it, and a size */
 {
     for (const char *at = row->operands; *at; at++)
         if (*at == letter && (at == row->operands || at[-1] == ',') && at[1] >= 'a' && at[1] <= 'z')
@@ -72,29 +70,13 @@ static bool has_letter(const struct opcode_row *row, char letter) /* operand tha
     return false;
 }
 
-struct encoding {
-    uint8_t bytes[32];
-    unsigned length;
-};
-static void emit(struct encoding *e, uint64_t value, unsigned size_bytes)
+void native_emit(struct native_encoding *e, uint64_t value, unsigned size_bytes)
 {
     memcpy(e->bytes + e->length, &value, size_bytes);
     e->length += size_bytes;
 }
 
-struct choice {
-    bool operand16, address, rex, memory;
-    uint8_t rex_bits; /* WRXB */
-    uint8_t modrm;
-    uint8_t sib;
-    bool has_sib;
-    unsigned disp_bytes;
-    int64_t disp;
-    bool rip_relative;
-    unsigned disp_at;
-};
-
-static unsigned operand_size(const struct native_case *c, const struct choice *k)
+static unsigned operand_size(const struct native_case *c, const struct native_choice *k)
 {
     if (c->row->flags & OP_B8)
         return 1;
@@ -107,47 +89,76 @@ static unsigned operand_size(const struct native_case *c, const struct choice *k
 
 static bool string_row(const struct opcode_row *row)
 {
-    return has_letter(row, 'X') || has_letter(row, 'Y');
+    return native_has_letter(row, 'X') || native_has_letter(row, 'Y');
 }
 
-static void emit_prefixes(struct native_case *c, struct encoding *e, struct choice *k)
+/* Does 66 choose the operand's size beside a mandatory prefix (POPCNT, CRC32)? */
+static bool has_v_operand(const struct opcode_row *row)
+{
+    return native_has_letter(row, 'E') && strchr(row->operands, 'v');
+}
+
+static void emit_prefixes(struct native_case *c, struct native_encoding *e, struct native_choice *k)
 {
     static const uint8_t segments[] = {0x26, 0x2E, 0x36, 0x3E};
     const struct opcode_row *row = c->row;
 
-    k->operand16 = row->prefix == PFX_66 || (row->prefix != PFX_NONE && chance(c, 20));
+    if (row->flags & OP_VEX) {
+        if (native_chance(c, 4))
+            native_emit(e, segments[native_random(c) % 4], 1);
+        k->address = native_chance(c, 5);
+        if (k->address)
+            native_emit(e, 0x67, 1);
+        return;
+    }
+    k->operand16 = row->prefix == PFX_66 || (row->prefix != PFX_NONE && native_chance(c, 20));
     if (row->prefix == PFX_NONE ||
-        ((row->prefix == PFX_F2 || row->prefix == PFX_F3) && row->map != MAP_1 && !has_operand(row, "Gv,Ev")))
+        ((row->prefix == PFX_F2 || row->prefix == PFX_F3) && row->map != MAP_1 && !has_v_operand(row)))
         k->operand16 = false;
-    k->address = chance(c, 5);
-    if (chance(c, 3))
-        emit(e, 0xF0, 1);
-    if (chance(c, 4))
-        emit(e, segments[native_random(c) % 4], 1);
+    k->address = native_chance(c, 5);
+    if (native_chance(c, 3))
+        native_emit(e, 0xF0, 1);
+    if (native_chance(c, 4))
+        native_emit(e, segments[native_random(c) % 4], 1);
     if (k->operand16)
-        emit(e, 0x66, 1);
+        native_emit(e, 0x66, 1);
     if (k->address)
-        emit(e, 0x67, 1);
+        native_emit(e, 0x67, 1);
     if (row->prefix == PFX_F2 || row->prefix == PFX_F3)
-        emit(e, row->prefix == PFX_F2 ? 0xF2 : 0xF3, 1);
-    else if (row->prefix == PFX_ANY && row->map == MAP_1 && !string_row(row) && row->opcode != 0x90 && chance(c, 3))
-        emit(e, chance(c, 50) ? 0xF2 : 0xF3, 1);
+        native_emit(e, row->prefix == PFX_F2 ? 0xF2 : 0xF3, 1);
+    else if (row->prefix == PFX_ANY && row->map == MAP_1 && !string_row(row) && row->opcode != 0x90 &&
+             native_chance(c, 3))
+        native_emit(e, native_chance(c, 50) ? 0xF2 : 0xF3, 1);
 }
 
-static void emit_opcode(struct native_case *c, struct encoding *e)
+static void emit_rex(struct native_case *c, struct native_encoding *e, struct native_choice *k)
+{
+    const unsigned flags = c->row->flags;
+
+    if (!(flags & OP_W1) && !native_chance(c, 60))
+        return;
+    k->rex_bits = (uint8_t)(native_random(c) & 15);
+    if (flags & OP_W1)
+        k->rex_bits |= 8;
+    else if (flags & OP_W0)
+        k->rex_bits &= 7;
+    native_emit(e, 0x40u | k->rex_bits, 1);
+}
+
+static void emit_opcode(struct native_case *c, struct native_encoding *e)
 {
     const struct opcode_row *row = c->row;
 
     if (row->map != MAP_1)
-        emit(e, 0x0F, 1);
+        native_emit(e, 0x0F, 1);
     if (row->map == MAP_0F38)
-        emit(e, 0x38, 1);
+        native_emit(e, 0x38, 1);
     if (row->map == MAP_0F3A)
-        emit(e, 0x3A, 1);
-    emit(e, row->opcode + (row->flags & OP_OPREG ? native_random(c) % 8 : 0), 1);
+        native_emit(e, 0x3A, 1);
+    native_emit(e, row->opcode + (row->flags & OP_OPREG ? native_random(c) % 8 : 0), 1);
 }
 
-static void choose_modrm(struct native_case *c, struct choice *k)
+static void choose_modrm(struct native_case *c, struct native_choice *k)
 {
     unsigned kind = c->row->modrm & 0x700u, reg = (unsigned)native_random(c) % 8;
     bool can_memory = kind == MODRM_ANY || kind == MODRM_MEM || kind == 0x400 || kind == 0x500;
@@ -157,16 +168,22 @@ static void choose_modrm(struct native_case *c, struct choice *k)
         k->modrm = (uint8_t)c->row->modrm;
         return;
     }
-    if (has_letter(c->row, 'M') || strchr(c->row->operands, 'M') == c->row->operands + strlen(c->row->operands) - 1)
+    if (native_has_letter(c->row, 'M') ||
+        strchr(c->row->operands, 'M') == c->row->operands + strlen(c->row->operands) - 1)
         can_register = can_register && kind != MODRM_ANY;
     if (kind >= 0x400)
         reg = c->row->modrm & 7;
-    k->memory = can_memory && (!can_register || chance(c, 50));
+    if (native_is_vsib(c->row)) {
+        k->memory = true;
+        k->modrm = (uint8_t)(reg << 3 | 4 | (native_random(c) % 3) << 6);
+        return;
+    }
+    k->memory = can_memory && (!can_register || native_chance(c, 50));
     k->modrm = (uint8_t)(reg << 3 | native_random(c) % 8 | (k->memory ? (native_random(c) % 3) << 6 : 0xC0));
 }
 
 /* A memory operand of any shape, whose registers are then set so that it points to target. */
-static void choose_memory(struct native_case *c, struct choice *k)
+static void choose_memory(struct native_case *c, struct native_choice *k)
 {
     const bool code64 = c->bits == 64, short16 = !code64 && k->address;
     uint64_t mask = code64 && !k->address ? UINT64_MAX : UINT32_MAX, sum = 0;
@@ -186,7 +203,7 @@ static void choose_memory(struct native_case *c, struct choice *k)
         k->sib = (uint8_t)native_random(c);
         scale = k->sib >> 6;
         index = ((k->sib >> 3) & 7) | (k->rex_bits & 2) << 2;
-        if (index == 4)
+        if (index == 4 || native_is_vsib(c->row))
             index = -1;
         base = (k->sib & 7) | (k->rex_bits & 1) << 3;
         has_base = (k->sib & 7) != 5 || mod != 0;
@@ -209,40 +226,40 @@ static void choose_memory(struct native_case *c, struct choice *k)
     } else {
         sum = index >= 0 ? c->in.gpr[index] << scale : 0;
         c->in.gpr[base] = (c->target - sum - (uint64_t)k->disp) & mask;
-        if (code64 && k->address && chance(c, 50)) /* the upper half does not count */
+        if (code64 && k->address && native_chance(c, 50)) /* the upper half does not count */
             c->in.gpr[base] |= native_random(c) << 32;
     }
 }
 
 static uint64_t choose_target(struct native_case *c, const struct native_profile *profile)
 {
-    uint64_t at = between(c, NATIVE_DATA + 0x200, NATIVE_DATA + NATIVE_DATA_BYTES - 0x400);
+    uint64_t at = native_between(c, NATIVE_DATA + 0x200, NATIVE_DATA + NATIVE_DATA_BYTES - 0x400);
 
     switch (native_random(c) % 32) {
     case 0: at = NATIVE_DATA + NATIVE_DATA_BYTES - native_random(c) % 20; break; /* runs out of it */
     case 1: at = NATIVE_DATA - native_random(c) % 20; break;
     case 2: at = NATIVE_RODATA + native_random(c) % 0xE00; break;
     case 3:
-    case 4: at = NATIVE_DATA + 0x1000 * between(c, 1, 3) - native_random(c) % 20; break; /* crosses pages */
+    case 4: at = NATIVE_DATA + 0x1000 * native_between(c, 1, 3) - native_random(c) % 20; break; /* crosses pages */
     case 5:
         if (c->bits == 64)
             at = native_random(c) | 1ull << 62; /* not canonical */
         break;
     default: break;
     }
-    if (profile->aligned && !chance(c, 5))
+    if (profile->aligned && !native_chance(c, 5))
         at &= ~15ull;
     return at;
 }
 
-static void emit_modrm(struct native_case *c, struct encoding *e, struct choice *k)
+static void emit_modrm(struct native_case *c, struct native_encoding *e, struct native_choice *k)
 {
     (void)c;
-    emit(e, k->modrm, 1);
+    native_emit(e, k->modrm, 1);
     if (k->has_sib)
-        emit(e, k->sib, 1);
+        native_emit(e, k->sib, 1);
     k->disp_at = e->length;
-    emit(e, (uint64_t)k->disp, k->disp_bytes);
+    native_emit(e, (uint64_t)k->disp, k->disp_bytes);
 }
 
 /* Not into the instruction itself: the host would run on. */
@@ -251,26 +268,28 @@ static uint64_t branch_distance(uint64_t distance)
     return (int8_t)distance < 0 && (int8_t)distance >= -15 ? distance - 16 : distance;
 }
 
-static void emit_immediates(struct native_case *c, struct encoding *e, const struct choice *k)
+static void emit_immediates(struct native_case *c, struct native_encoding *e, const struct native_choice *k)
 {
     const struct opcode_row *row = c->row;
     unsigned size = operand_size(c, k), word = size == 2 ? 2 : 4;
 
-    if (has_operand(row, "Iw"))
-        emit(e, native_value(c), 2);
-    if (has_operand(row, "Iz"))
-        emit(e, native_value(c), word);
-    if (has_operand(row, "Iv"))
-        emit(e, native_value(c), size);
-    if (has_operand(row, "Ib") || has_operand(row, "sIb"))
-        emit(e, native_value(c), 1);
-    if (has_operand(row, "Jb"))
-        emit(e, branch_distance(native_value(c)), 1);
-    if (has_operand(row, "Jz")) /* within the code most of the time */
-        emit(e, branch_distance(chance(c, 80) ? between(c, 0, 0x1000) - c->offset : native_value(c)), word);
-    if (has_letter(row, 'O'))
-        emit(e, choose_target(c, &(struct native_profile){0}),
-             c->bits == 64 ? (k->address ? 4 : 8) : (k->address ? 2 : 4));
+    if (native_has_operand(row, "Iw"))
+        native_emit(e, native_value(c), 2);
+    if (native_has_operand(row, "Iz"))
+        native_emit(e, native_value(c), word);
+    if (native_has_operand(row, "Iv"))
+        native_emit(e, native_value(c), size);
+    if (native_has_operand(row, "Ib") || native_has_operand(row, "sIb") || native_has_letter(row, 'L'))
+        native_emit(e, native_value(c), 1);
+    if (native_has_operand(row, "Jb"))
+        native_emit(e, branch_distance(native_value(c)), 1);
+    if (native_has_operand(row, "Jz")) /* within the code most of the time */
+        native_emit(e,
+                    branch_distance(native_chance(c, 80) ? native_between(c, 0, 0x1000) - c->offset : native_value(c)),
+                    word);
+    if (native_has_letter(row, 'O'))
+        native_emit(e, choose_target(c, &(struct native_profile){0}),
+                    c->bits == 64 ? (k->address ? 4 : 8) : (k->address ? 2 : 4));
 }
 
 /* ---- state ----------------------------------------------------------------------------------------------------- */
@@ -306,15 +325,17 @@ void native_case_init(struct native_case *c, uint64_t seed, unsigned bits)
     fill_data(c);
     for (unsigned n = 0; n < 16; n++)
         c->in.gpr[n] = n < 8 || bits == 64 ? native_value(c) & limit : 0;
-    c->in.gpr[CPU_RSP] = between(c, NATIVE_DATA + 0x1000, NATIVE_DATA + 0x3000);
-    if (!chance(c, 20))
+    c->in.gpr[CPU_RSP] = native_between(c, NATIVE_DATA + 0x1000, NATIVE_DATA + 0x3000);
+    if (!native_chance(c, 20))
         c->in.gpr[CPU_RSP] &= ~7ull;
-    c->in.rflags = (native_random(c) & 0x8D5u) | 0x202u | (chance(c, 10) ? 0x400u : 0);
+    c->in.rflags = (native_random(c) & 0x8D5u) | 0x202u | (native_chance(c, 10) ? 0x400u : 0);
     memcpy(c->in.fx + NATIVE_FX_FCW, &fcw, 2);
     memcpy(c->in.fx + NATIVE_FX_MXCSR, &mxcsr, 4);
     for (unsigned n = 0; n < 256; n += 8) {
         uint64_t value = native_value(c);
         memcpy(c->in.fx + NATIVE_FX_XMM + n, &value, 8);
+        value = native_value(c);
+        memcpy((uint8_t *)c->in.high + n, &value, 8);
     }
     c->offset = (unsigned)(native_random(c) % 0xF00);
 }
@@ -326,10 +347,11 @@ static void place_implicit(struct native_case *c)
 
     if (string_row(row)) {
         c->in.gpr[CPU_RSI] = choose_target(c, &(struct native_profile){0});
-        c->in.gpr[CPU_RDI] = chance(c, 30) ? c->in.gpr[CPU_RSI] + between(c, 0, 32) - 16 /* overlap */
-                                           : choose_target(c, &(struct native_profile){0});
-        c->in.gpr[CPU_RCX] = chance(c, 5) ? native_value(c) : native_random(c) % (chance(c, 20) ? 9000 : 40);
-        if (chance(c, 20))
+        c->in.gpr[CPU_RDI] = native_chance(c, 30) ? c->in.gpr[CPU_RSI] + native_between(c, 0, 32) - 16 /* overlap */
+                                                  : choose_target(c, &(struct native_profile){0});
+        c->in.gpr[CPU_RCX] =
+            native_chance(c, 5) ? native_value(c) : native_random(c) % (native_chance(c, 20) ? 9000 : 40);
+        if (native_chance(c, 20))
             c->in.rflags ^= 0x400;
         if (c->bits == 32)
             c->in.gpr[CPU_RCX] &= UINT32_MAX;
@@ -343,7 +365,7 @@ static void place_implicit(struct native_case *c)
 /* Targets of indirect branches and returns, within the code most of the time. */
 static void place_branch(struct native_case *c)
 {
-    uint64_t to = chance(c, 80) ? NATIVE_CODE + between(c, 0, 0x1FFF) : native_random(c);
+    uint64_t to = native_chance(c, 80) ? NATIVE_CODE + native_between(c, 0, 0x1FFF) : native_random(c);
     uint64_t from = strcmp(c->row->mnemonic, "RET") ? c->target : c->in.gpr[CPU_RSP];
 
     if (native_group_of(c->row) != NATIVE_GROUP_BRANCH)
@@ -363,9 +385,9 @@ static void place_operand(struct native_case *c)
 {
     uint64_t value = native_value(c);
 
-    if (c->target >= NATIVE_DATA && c->target + 8 <= NATIVE_DATA + NATIVE_DATA_BYTES && chance(c, 60))
+    if (c->target >= NATIVE_DATA && c->target + 8 <= NATIVE_DATA + NATIVE_DATA_BYTES && native_chance(c, 60))
         memcpy(c->data + (c->target - NATIVE_DATA), &value, 8);
-    if (chance(c, 30)) { /* compare-and-exchange, equal strings */
+    if (native_chance(c, 30)) { /* compare-and-exchange, equal strings */
         bool inside = c->target >= NATIVE_DATA && c->target < NATIVE_DATA + NATIVE_DATA_BYTES - 8;
         memcpy(&c->in.gpr[CPU_RAX], c->data + (inside ? c->target - NATIVE_DATA : 0), c->bits == 64 ? 8 : 4);
     }
@@ -375,21 +397,23 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
                      uint64_t seed)
 {
     unsigned bits = profile->bits ? profile->bits : 64;
-    struct encoding e = {.length = 0};
-    struct choice k = {0};
+    struct native_encoding e = {.length = 0};
+    struct native_choice k = {0};
 
     if (row->flags & (bits == 64 ? OP_I64 : OP_O64))
         return false;
     native_case_init(c, seed, bits);
     c->row = row;
-    if (bits == 64 && chance(c, 2))
+    if (bits == 64 && native_chance(c, 2))
         c->in.gpr[CPU_RSP] |= 1ull << 62;
     emit_prefixes(c, &e, &k);
-    if (bits == 64 && chance(c, 60)) {
-        k.rex_bits = (uint8_t)(native_random(c) & 15);
-        emit(&e, 0x40u | k.rex_bits, 1);
+    if (row->flags & OP_VEX) {
+        native_emit_vex(c, &e, &k);
+    } else {
+        if (bits == 64)
+            emit_rex(c, &e, &k);
+        emit_opcode(c, &e);
     }
-    emit_opcode(c, &e);
     c->target = choose_target(c, profile);
     place_implicit(c);
     if (row->modrm != MODRM_NONE) {
@@ -397,10 +421,12 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
         c->memory = k.memory;
         if (k.memory)
             choose_memory(c, &k);
+        if (native_is_vsib(row) && k.has_sib)
+            native_place_vsib(c, &k);
         emit_modrm(c, &e, &k);
     }
     emit_immediates(c, &e, &k);
-    if (chance(c, 10))
+    if (native_chance(c, 10))
         c->offset = 0x1000 - e.length + (unsigned)(native_random(c) % e.length); /* into the next page */
     c->in.rip = NATIVE_CODE + c->offset;
     if (k.rip_relative) {
@@ -422,137 +448,11 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
     return true;
 }
 
-/* ---- running --------------------------------------------------------------------------------------------------- */
-
-static uint64_t case_seed(const struct opcode_row *row, unsigned n)
+uint64_t native_seed(const struct opcode_row *row, unsigned n)
 {
-    uint64_t state = (uint64_t)row->map << 40 | (uint64_t)row->opcode << 32 | (uint64_t)row->modrm << 16 | row->prefix;
+    uint64_t state = (uint64_t)row->map << 40 | (uint64_t)row->opcode << 32 | (uint64_t)row->modrm << 16 | row->prefix |
+                     (uint64_t)(row->flags & (OP_VEX | OP_L0 | OP_L1 | OP_W0 | OP_W1)) << 50;
 
     state += (uint64_t)n << 44;
     return mix(&state) >> 1;
-}
-
-static unsigned iterations_of(const struct native_profile *profile)
-{
-    const char *text = getenv("VMRR_INSN_ITERATIONS");
-
-    if (text)
-        return (unsigned)strtoul(text, NULL, 10);
-    return profile->iterations ? profile->iterations : 200;
-}
-
-unsigned native_check_row(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile,
-                          unsigned *executed)
-{
-    static struct native_case c;
-    unsigned failed = 0, count = iterations_of(profile);
-    struct native_state out;
-
-    *executed = 0;
-    for (unsigned n = 0; n < count && failed < 3; n++) {
-        if (!native_generate(&c, row, profile, case_seed(row, n)))
-            continue;
-        failed += !native_check_case(h, &c, profile, &out);
-        *executed += out.vector < 0;
-    }
-    return failed;
-}
-
-/* VMRR_INSN_CASE=row:seed */
-static bool chosen_case(unsigned *row, uint64_t *seed)
-{
-    const char *text = getenv("VMRR_INSN_CASE");
-    char *end;
-
-    if (!text)
-        return false;
-    *row = (unsigned)strtoul(text, &end, 10);
-    *seed = *end == ':' ? strtoull(end + 1, NULL, 10) : 0;
-    return *row < opcode_rows_count;
-}
-
-static unsigned run_chosen(struct native_harness *h, const struct native_profile *profile, unsigned row, uint64_t seed)
-{
-    static struct native_case c;
-    struct native_state out;
-
-    if (!native_generate(&c, &opcode_rows[row], profile, seed))
-        return 0;
-    fprintf(stderr, "case %u:%llu %s %s\n", row, (unsigned long long)seed, c.row->mnemonic, c.row->operands);
-    for (unsigned n = 0; n < 16; n++)
-        fprintf(stderr, "    gpr[%2u] %016llx%s", n, (unsigned long long)c.in.gpr[n], n % 4 == 3 ? "\n" : "");
-    fprintf(stderr, "    rip %llx rflags %llx target %llx\n", (unsigned long long)c.in.rip,
-            (unsigned long long)c.in.rflags, (unsigned long long)c.target);
-    bool same = native_check_case(h, &c, profile, &out);
-    fprintf(stderr, "    vector %d rip %llx: %s\n", out.vector, (unsigned long long)out.rip,
-            same ? "same" : "DIFFERENT");
-    return !same;
-}
-
-static bool row_exists(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile)
-{
-    unsigned bits = profile->bits ? profile->bits : 64;
-
-    return !(row->flags & (bits == 64 ? OP_I64 : OP_O64)) && native_has_feature(h, row->feature);
-}
-
-unsigned native_check_group(struct native_harness *h, enum native_group group,
-                            const struct native_profile *(*profile_of)(const struct opcode_row *row))
-{
-    unsigned failed = 0, only, executed, rows = 0;
-    uint64_t seed;
-
-    if (chosen_case(&only, &seed))
-        return native_group_of(&opcode_rows[only]) == group ? run_chosen(h, profile_of(&opcode_rows[only]), only, seed)
-                                                            : 0;
-    for (unsigned n = 0; n < opcode_rows_count; n++) {
-        const struct opcode_row *row = &opcode_rows[n];
-        const struct native_profile *profile = profile_of(row);
-        if (native_group_of(row) != group || !row_exists(h, row, profile))
-            continue;
-        rows++;
-        bool bad = native_check_row(h, row, profile, &executed) != 0;
-        if (executed == 0 && !profile->faults) {
-            fprintf(stderr, "  row %u %s %s never ran without a fault\n", n, row->mnemonic, row->operands);
-            bad = true;
-        }
-        failed += bad;
-    }
-    fprintf(stderr, "%u rows, %u failed\n", rows, failed);
-    return failed;
-}
-
-/* ---- groups ---------------------------------------------------------------------------------------------------- */
-
-#define OP(map, opcode, prefix, modrm, mnemonic, operands, forms, feature, flags) +1
-enum {
-    ROWS_INTEGER = 0
-#include "accel-interp/opcodes_int.def"
-    ,
-    ROWS_BRANCH = 0
-#include "accel-interp/opcodes_branch.def"
-    ,
-    ROWS_SYSTEM = 0
-#include "accel-interp/opcodes_system.def"
-    ,
-    ROWS_X87 = 0
-#include "accel-interp/opcodes_x87.def"
-    ,
-    ROWS_SSE = 0
-#include "accel-interp/opcodes_sse.def"
-};
-#undef OP
-
-enum native_group native_group_of(const struct opcode_row *row)
-{
-    static const unsigned counts[NATIVE_GROUP_COUNT] = {ROWS_INTEGER, ROWS_BRANCH, ROWS_SYSTEM, ROWS_X87, ROWS_SSE};
-    unsigned index = (unsigned)(row - opcode_rows), end = 0;
-
-    for (unsigned group = 0; group < NATIVE_GROUP_COUNT; group++) {
-        end += counts[group];
-        if (index < end)
-            return group;
-    }
-    fprintf(stderr, "opcodes.def includes a file that native_group_of does not know\n");
-    abort();
 }

@@ -20,8 +20,8 @@
 static struct {
     const struct native_case *c;
     struct native_state *out;
-    ucontext_t home; /* where the process was when it entered */
-    uint8_t home_fx[NATIVE_FX_BYTES];
+    ucontext_t home;                  /* where the process was when it entered */
+    struct native_state home_vectors; /* fx and high of it */
     bool inside;
     uint8_t *code; /* NATIVE_CODE once more, writable */
 } host;
@@ -29,20 +29,53 @@ static struct {
 static const int gpr_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                   REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
-static void frame_put_fx(ucontext_t *uc, const uint8_t *fx)
+/* The XSAVE area of a signal frame, standard format (Intel SDM vol. 1, chapter 13): what Linux says of it at byte 464. */
+#define FRAME_MAGIC 0x46505853u
+#define FRAME_SOFTWARE 464u /* magic, size, features, xstate size */
+#define FRAME_IN_USE 512u
+#define FEATURE_AVX 4u
+
+static uint8_t *frame_avx(uint8_t *area)
 {
-    uint8_t *area = (uint8_t *)uc->uc_mcontext.fpregs;
+    uint32_t magic, offset, leaf = 13, subleaf = 2;
+    uint64_t features;
+
+    memcpy(&magic, area + FRAME_SOFTWARE, 4);
+    memcpy(&features, area + FRAME_SOFTWARE + 8, 8);
+    if (magic != FRAME_MAGIC || !(features & FEATURE_AVX))
+        return NULL;
+    __asm__("cpuid" : "+a"(leaf), "=b"(offset), "+c"(subleaf) : : "edx");
+    return area + offset;
+}
+
+static void frame_put_vectors(ucontext_t *uc, const struct native_state *from)
+{
+    uint8_t *area = (uint8_t *)uc->uc_mcontext.fpregs, *avx = frame_avx(area);
     uint32_t magic;
     uint64_t in_use;
 
-    memcpy(area, fx, NATIVE_FX_MXCSR_MASK);
-    memcpy(area + NATIVE_FX_ST, fx + NATIVE_FX_ST, NATIVE_FX_BYTES - NATIVE_FX_ST);
-    memcpy(&magic, area + 464, 4);
-    if (magic == 0x46505853u) { /* an XSAVE area follows: say that x87 and SSE are in it */
-        memcpy(&in_use, area + 512, 8);
-        in_use |= 3;
-        memcpy(area + 512, &in_use, 8);
+    memcpy(area, from->fx, NATIVE_FX_MXCSR_MASK);
+    memcpy(area + NATIVE_FX_ST, from->fx + NATIVE_FX_ST, NATIVE_FX_BYTES - NATIVE_FX_ST);
+    if (avx)
+        memcpy(avx, from->high, sizeof from->high);
+    memcpy(&magic, area + FRAME_SOFTWARE, 4);
+    if (magic == FRAME_MAGIC) {
+        memcpy(&in_use, area + FRAME_IN_USE, 8);
+        in_use |= avx ? 3 | FEATURE_AVX : 3;
+        memcpy(area + FRAME_IN_USE, &in_use, 8);
     }
+}
+
+static void frame_get_vectors(const ucontext_t *uc, struct native_state *to)
+{
+    uint8_t *area = (uint8_t *)uc->uc_mcontext.fpregs, *avx = frame_avx(area);
+    uint64_t in_use;
+
+    memcpy(to->fx, area, NATIVE_FX_BYTES);
+    memset(to->high, 0, sizeof to->high);
+    memcpy(&in_use, area + FRAME_IN_USE, 8);
+    if (avx && (in_use & FEATURE_AVX))
+        memcpy(to->high, avx, sizeof to->high);
 }
 
 static void enter(ucontext_t *uc)
@@ -51,13 +84,13 @@ static void enter(ucontext_t *uc)
     const struct native_case *c = host.c;
 
     memcpy(host.home.uc_mcontext.gregs, regs, sizeof uc->uc_mcontext.gregs);
-    memcpy(host.home_fx, uc->uc_mcontext.fpregs, NATIVE_FX_BYTES);
+    frame_get_vectors(uc, &host.home_vectors);
     for (unsigned n = 0; n < 16; n++)
         regs[gpr_index[n]] = (greg_t)c->in.gpr[n];
     regs[REG_RIP] = (greg_t)c->in.rip;
     regs[REG_EFL] = (greg_t)c->in.rflags;
     regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xFFFFll) | (c->bits == 32 ? USER_CS32 : USER_CS64);
-    frame_put_fx(uc, c->in.fx);
+    frame_put_vectors(uc, &c->in);
     host.inside = true;
 }
 
@@ -73,9 +106,9 @@ static void leave(ucontext_t *uc)
     out->vector = (int)regs[REG_TRAPNO];
     out->error = (uint32_t)regs[REG_ERR];
     out->cr2 = (uint64_t)regs[REG_CR2];
-    memcpy(out->fx, uc->uc_mcontext.fpregs, NATIVE_FX_BYTES);
+    frame_get_vectors(uc, out);
     memcpy(regs, host.home.uc_mcontext.gregs, sizeof uc->uc_mcontext.gregs);
-    frame_put_fx(uc, host.home_fx);
+    frame_put_vectors(uc, &host.home_vectors);
     host.inside = false;
 }
 
@@ -160,6 +193,45 @@ void native_host_run(const struct native_case *c, struct native_state *out, uint
     }
     if (out->vector != VECTOR_PF)
         out->cr2 = 0;
+}
+
+/* ---- features ----------------------------------------------------------------------------------------------------- */
+
+/* Linux' name for a feature: its own in two cases, and with _ for - and . */
+static void linux_name(const char *feature, char out[32])
+{
+    static const char *const own[][2] = {{"sse3", "pni"}, {"tsc-deadline", "tsc_deadline_timer"}};
+
+    snprintf(out, 32, "%s", feature);
+    for (unsigned n = 0; n < sizeof own / sizeof own[0]; n++)
+        if (!strcmp(feature, own[n][0]))
+            snprintf(out, 32, "%s", own[n][1]);
+    for (char *at = out; *at; at++)
+        if (*at == '-' || *at == '.')
+            *at = '_';
+}
+
+bool native_host_has(const char *feature)
+{
+    static char flags[8192];
+    char name[32], *at;
+    size_t size;
+
+    if (!feature)
+        return true;
+    if (!flags[0]) {
+        FILE *file = fopen("/proc/cpuinfo", "r");
+        while (file && fgets(flags, sizeof flags, file) && strncmp(flags, "flags", 5))
+            ;
+        if (file)
+            fclose(file);
+    }
+    linux_name(feature, name);
+    size = strlen(name);
+    for (at = flags; (at = strstr(at, name)); at += size)
+        if (at > flags && at[-1] == ' ' && (at[size] == ' ' || at[size] == '\n'))
+            return true;
+    return false;
 }
 
 void native_host_open(void)

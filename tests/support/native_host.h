@@ -6,6 +6,8 @@
 
 void native_host_open(void);
 void native_host_close(void);
+/* Has this CPU a feature, by core/cpu_model's name for it? Null: always. */
+bool native_host_has(const char *feature);
 void native_host_run(const struct native_case *c, struct native_state *out, uint8_t *data_out);
 
 #endif

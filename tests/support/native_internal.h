@@ -5,9 +5,36 @@
 #include "accel-interp/opcodes.h"
 #include "tests/support/native_host.h"
 
+/* A case being put together. */
+struct native_encoding {
+    uint8_t bytes[32];
+    unsigned length;
+};
+struct native_choice {
+    bool operand16, address, memory, has_sib, rip_relative;
+    uint8_t rex_bits; /* WRXB, of REX or VEX */
+    uint8_t vvvv;     /* of VEX, not inverted */
+    uint8_t modrm, sib;
+    unsigned disp_bytes, disp_at;
+    int64_t disp;
+};
+void native_emit(struct native_encoding *e, uint64_t value, unsigned size_bytes);
+bool native_chance(struct native_case *c, unsigned percent);
+uint64_t native_between(struct native_case *c, uint64_t low, uint64_t high);
+/* Is `name` one of the row's operands? Has it one that begins with a letter and goes on with a size? */
+bool native_has_operand(const struct opcode_row *row, const char *name);
+bool native_has_letter(const struct opcode_row *row, char letter);
+/* native_vex.c: the prefix and opcode of a VEX row; the index vector of a VSIB operand, so that most elements lie in the
+ * data. */
+void native_emit_vex(struct native_case *c, struct native_encoding *e, struct native_choice *k);
+bool native_is_vsib(const struct opcode_row *row);
+void native_place_vsib(struct native_case *c, struct native_choice *k);
+
 /* Makes the case of (row, seed): encoding, registers, memory. False: the row has no encoding in this mode. */
 bool native_generate(struct native_case *c, const struct opcode_row *row, const struct native_profile *profile,
                      uint64_t seed);
+/* A number that only (row, n) determine. */
+uint64_t native_seed(const struct opcode_row *row, unsigned n);
 /* Does the machine's CPU model have a row's feature? Null: always. */
 bool native_has_feature(const struct native_harness *h, const char *feature);
 

@@ -1,0 +1,190 @@
+/* The native instruction check: rows and groups of rows; what is skipped and why. */
+#include "tests/support/native_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- running --------------------------------------------------------------------------------------------------- */
+
+static unsigned iterations_of(const struct native_profile *profile)
+{
+    const char *text = getenv("VMRR_INSN_ITERATIONS");
+
+    if (text)
+        return (unsigned)strtoul(text, NULL, 10);
+    return profile->iterations ? profile->iterations : 200;
+}
+
+unsigned native_check_row(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile,
+                          unsigned *executed)
+{
+    static struct native_case c;
+    unsigned failed = 0, count = iterations_of(profile);
+    struct native_state out;
+
+    *executed = 0;
+    for (unsigned n = 0; n < count && failed < 3; n++) {
+        if (!native_generate(&c, row, profile, native_seed(row, n)))
+            continue;
+        failed += !native_check_case(h, &c, profile, &out);
+        *executed += out.vector < 0;
+    }
+    return failed;
+}
+
+/* VMRR_INSN_CASE=row:seed:bits */
+static bool chosen_case(unsigned *row, uint64_t *seed, unsigned *bits)
+{
+    const char *text = getenv("VMRR_INSN_CASE");
+    char *end;
+
+    if (!text)
+        return false;
+    *row = (unsigned)strtoul(text, &end, 10);
+    *seed = *end == ':' ? strtoull(end + 1, &end, 10) : 0;
+    *bits = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 64;
+    return *row < opcode_rows_count;
+}
+
+static unsigned run_chosen(struct native_harness *h, const struct native_profile *profile, unsigned row, uint64_t seed)
+{
+    static struct native_case c;
+    struct native_state out;
+
+    if (!native_generate(&c, &opcode_rows[row], profile, seed))
+        return 0;
+    fprintf(stderr, "case %u:%llu %s %s\n", row, (unsigned long long)seed, c.row->mnemonic, c.row->operands);
+    for (unsigned n = 0; n < 16; n++)
+        fprintf(stderr, "    gpr[%2u] %016llx%s", n, (unsigned long long)c.in.gpr[n], n % 4 == 3 ? "\n" : "");
+    fprintf(stderr, "    rip %llx rflags %llx target %llx\n", (unsigned long long)c.in.rip,
+            (unsigned long long)c.in.rflags, (unsigned long long)c.target);
+    bool same = native_check_case(h, &c, profile, &out);
+    fprintf(stderr, "    vector %d rip %llx: %s\n", out.vector, (unsigned long long)out.rip,
+            same ? "same" : "DIFFERENT");
+    return !same;
+}
+
+/* ---- rows that are left out ------------------------------------------------------------------------------------- */
+
+/* Features that this host's CPU lacks, and how many rows want them. */
+struct skipped {
+    const char *feature[16];
+    unsigned rows[16], kinds;
+};
+
+static void skip(struct skipped *skipped, const char *feature)
+{
+    unsigned n = 0;
+
+    while (n < skipped->kinds && strcmp(skipped->feature[n], feature))
+        n++;
+    if (n == 16)
+        return;
+    skipped->feature[n] = feature;
+    skipped->rows[n]++;
+    skipped->kinds += n == skipped->kinds;
+}
+
+static void print_skipped(const struct skipped *skipped)
+{
+    for (unsigned n = 0; n < skipped->kinds; n++)
+        fprintf(stderr, "%u rows skipped: this CPU has no %s\n", skipped->rows[n], skipped->feature[n]);
+}
+
+static bool row_exists(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile,
+                       struct skipped *skipped)
+{
+    unsigned bits = profile->bits ? profile->bits : 64;
+
+    if ((row->flags & (bits == 64 ? OP_I64 : OP_O64)) || !native_has_feature(h, row->feature))
+        return false;
+    if (native_host_has(row->feature))
+        return true;
+    skip(skipped, row->feature);
+    return false;
+}
+
+static bool check_row(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile)
+{
+    unsigned executed, failed = native_check_row(h, row, profile, &executed);
+
+    if (executed || profile->faults)
+        return failed != 0;
+    fprintf(stderr, "  %s %s %s never ran without a fault\n", native_row_place(row), row->mnemonic, row->operands);
+    return true;
+}
+
+unsigned native_check_group(struct native_harness *h, enum native_group group, unsigned bits,
+                            native_profile_fn *profile_of)
+{
+    struct skipped skipped = {.kinds = 0};
+    unsigned failed = 0, only, only_bits, rows = 0;
+    uint64_t seed;
+
+    if (chosen_case(&only, &seed, &only_bits)) {
+        const struct native_profile *profile = profile_of(&opcode_rows[only], bits);
+        bool here = native_group_of(&opcode_rows[only]) == group && profile && bits == only_bits;
+        return here ? run_chosen(h, profile, only, seed) : 0;
+    }
+    for (unsigned n = 0; n < opcode_rows_count; n++) {
+        const struct opcode_row *row = &opcode_rows[n];
+        const struct native_profile *profile = native_group_of(row) == group ? profile_of(row, bits) : NULL;
+        if (!profile || !row_exists(h, row, profile, &skipped))
+            continue;
+        rows++;
+        failed += check_row(h, row, profile);
+    }
+    print_skipped(&skipped);
+    fprintf(stderr, "%u rows in %u-bit code, %u failed\n", rows, bits, failed);
+    return failed;
+}
+
+/* ---- groups ---------------------------------------------------------------------------------------------------- */
+
+/* A macro expands where it stands, so that each row tells its file and line. */
+struct place {
+    const char *file;
+    unsigned line;
+};
+#define OP(map, opcode, prefix, modrm, mnemonic, operands, forms, feature, flags) {__FILE__, __LINE__},
+static const struct place places[] = {
+#include "accel-interp/opcodes.def"
+};
+#undef OP
+
+static const char *file_of(const struct opcode_row *row)
+{
+    const char *path = places[row - opcode_rows].file, *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+const char *native_row_place(const struct opcode_row *row)
+{
+    static char text[64];
+
+    snprintf(text, sizeof text, "%s:%u", file_of(row), places[row - opcode_rows].line);
+    return text;
+}
+
+enum native_group native_group_of(const struct opcode_row *row)
+{
+    static const struct {
+        const char *file;
+        enum native_group group;
+    } files[] = {
+        {"opcodes_int.def", NATIVE_GROUP_INTEGER},   {"opcodes_branch.def", NATIVE_GROUP_BRANCH},
+        {"opcodes_system.def", NATIVE_GROUP_SYSTEM}, {"opcodes_x87.def", NATIVE_GROUP_X87},
+        {"opcodes_sse.def", NATIVE_GROUP_SSE},       {"opcodes_sse4.def", NATIVE_GROUP_SSE},
+        {"opcodes_avx_int.def", NATIVE_GROUP_AVX},   {"opcodes_avx_fp.def", NATIVE_GROUP_AVX},
+        {"opcodes_avx_move.def", NATIVE_GROUP_AVX},  {"opcodes_bmi.def", NATIVE_GROUP_BMI},
+        {"opcodes_xsave.def", NATIVE_GROUP_XSAVE},
+    };
+
+    for (unsigned n = 0; n < sizeof files / sizeof files[0]; n++)
+        if (!strcmp(file_of(row), files[n].file))
+            return files[n].group;
+    fprintf(stderr, "opcodes.def includes %s, which native_group_of does not know\n", file_of(row));
+    abort();
+}
