@@ -19,6 +19,13 @@
 #include "accel-interp/interp.h"
 #include "accel-interp/simd_host.h"
 
+/* Who computes: the host's units, or soft_float.h (the CMake option VMRR_SOFT_FLOAT; always when the host is not x86). */
+#if defined(VMRR_SOFT_FLOAT) || !defined(__x86_64__)
+#define FP_SOFT 1
+#else
+#define FP_SOFT 0
+#endif
+
 #define FSW_IE 0x0001u
 #define FSW_DE 0x0002u
 #define FSW_ZE 0x0004u
@@ -98,7 +105,16 @@ struct fp_x87 {
 /* Executes any non-control x87 instruction: opcode D8..DF, raw ModRM; memory holds the operand (16 bytes of room) when mod
  * is not 3. Stack faults, unmasked exceptions, tags and condition codes come out as the hardware has them. x must have no
  * exception pending (ES). Clobbers the host's FCW: fp_load_fcw afterwards. */
-void fp_x87_execute(struct fp_x87 *x, uint8_t opcode, uint8_t modrm, void *memory);
+void fp_x87_execute_host(struct fp_x87 *x, uint8_t opcode, uint8_t modrm, void *memory); /* only on x86 */
+void fp_x87_execute_soft(struct fp_x87 *x, uint8_t opcode, uint8_t modrm, void *memory);
+static inline void fp_x87_execute(struct fp_x87 *x, uint8_t opcode, uint8_t modrm, void *memory)
+{
+#if FP_SOFT
+    fp_x87_execute_soft(x, opcode, modrm, memory);
+#else
+    fp_x87_execute_host(x, opcode, modrm, memory);
+#endif
+}
 
 /* Tag word with two bits a register, as FNSTENV shows it. */
 uint16_t fp_x87_full_tags(const struct cpu_state *s);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+
 struct x87_image {
     uint32_t fcw, fsw, ftw, fip, fcs_fop, fdp, fds;
     uint8_t st[8][10];
@@ -80,7 +82,7 @@ static void image_get(const struct x87_image *image, struct fp_x87 *x)
     }
 }
 
-void fp_x87_execute(struct fp_x87 *x, uint8_t opcode, uint8_t modrm, void *memory)
+void fp_x87_execute_host(struct fp_x87 *x, uint8_t opcode, uint8_t modrm, void *memory)
 {
     struct x87_image image;
     const uint8_t *code;
@@ -107,6 +109,8 @@ void fp_x87_execute(struct fp_x87 *x, uint8_t opcode, uint8_t modrm, void *memor
     image_get(&image, x);
     x->rflags = (uint32_t)rflags & FLAG_ARITH;
 }
+
+#endif
 
 uint16_t fp_x87_full_tags(const struct cpu_state *s)
 {

@@ -58,8 +58,11 @@ static struct cpu_x87_register pack_overflow(struct soft_float *f, struct soft_n
     if (f->unmasked & SOFT_OE) {
         f->flags |= r.inexact ? SOFT_PE : 0;
         f->rounded_up = r.up;
-        if (n.exponent - WRAP > BIAS) /* of FSCALE only: too large even so */
+        if (n.exponent - WRAP > BIAS) { /* of FSCALE only: too large even so */
+            f->flags |= SOFT_PE;
+            f->rounded_up = true;
             return make(n.sign, EXPONENT_MAX, INTEGER_BIT);
+        }
         return pack_rounded(n, n.exponent - WRAP, r.kept, precision);
     }
     f->flags |= SOFT_PE;
@@ -75,8 +78,11 @@ static struct cpu_x87_register pack_tiny(struct soft_float *f, struct soft_numbe
     if (f->unmasked & SOFT_UE) {
         f->flags |= SOFT_UE | (r.inexact ? SOFT_PE : 0);
         f->rounded_up = r.up;
-        if (n.exponent + WRAP < 1 - BIAS)
+        if (n.exponent + WRAP < 1 - BIAS) {
+            f->flags |= SOFT_PE;
+            f->rounded_up = false;
             return make(n.sign, 0, 0);
+        }
         return pack_rounded(n, n.exponent + WRAP, r.kept, precision);
     }
     r = soft_round_at(f->rounding, n.sign, soft_shift_sticky(n.significand, (unsigned)(1 - BIAS - n.exponent)),
@@ -146,7 +152,8 @@ static void denormals(struct soft_float *f, struct soft_number a, struct soft_nu
         f->flags |= SOFT_DE;
 }
 
-static struct cpu_x87_register add(struct soft_float *f, struct soft_number a, struct soft_number b, bool subtract)
+struct cpu_x87_register soft80_number_add(struct soft_float *f, struct soft_number a, struct soft_number b,
+                                          bool subtract)
 {
     struct cpu_x87_register result;
     struct soft_number r;
@@ -165,16 +172,21 @@ static struct cpu_x87_register add(struct soft_float *f, struct soft_number a, s
 
 struct cpu_x87_register soft80_add(struct soft_float *f, struct cpu_x87_register a, struct cpu_x87_register b)
 {
-    return add(f, soft80_unpack(a), soft80_unpack(b), false);
+    return soft80_number_add(f, soft80_unpack(a), soft80_unpack(b), false);
 }
 struct cpu_x87_register soft80_sub(struct soft_float *f, struct cpu_x87_register a, struct cpu_x87_register b)
 {
-    return add(f, soft80_unpack(a), soft80_unpack(b), true);
+    return soft80_number_add(f, soft80_unpack(a), soft80_unpack(b), true);
 }
 
 struct cpu_x87_register soft80_mul(struct soft_float *f, struct cpu_x87_register a, struct cpu_x87_register b)
 {
-    struct soft_number x = soft80_unpack(a), y = soft80_unpack(b), r = {0};
+    return soft80_number_mul(f, soft80_unpack(a), soft80_unpack(b));
+}
+
+struct cpu_x87_register soft80_number_mul(struct soft_float *f, struct soft_number x, struct soft_number y)
+{
+    struct soft_number r = {0};
     struct cpu_x87_register result;
     bool no_result;
 
@@ -185,12 +197,17 @@ struct cpu_x87_register soft80_mul(struct soft_float *f, struct cpu_x87_register
     if (no_result)
         return invalid(f);
     denormals(f, x, y);
-    return soft_stopped(f) ? a : soft80_pack(f, r, f->precision);
+    return soft_stopped(f) ? make(false, 0, 0) : soft80_pack(f, r, f->precision);
 }
 
 struct cpu_x87_register soft80_div(struct soft_float *f, struct cpu_x87_register a, struct cpu_x87_register b)
 {
-    struct soft_number x = soft80_unpack(a), y = soft80_unpack(b), r = {0};
+    return soft80_number_div(f, soft80_unpack(a), soft80_unpack(b));
+}
+
+struct cpu_x87_register soft80_number_div(struct soft_float *f, struct soft_number x, struct soft_number y)
+{
+    struct soft_number r = {0};
     struct cpu_x87_register result;
     bool no_result;
 
@@ -202,7 +219,7 @@ struct cpu_x87_register soft80_div(struct soft_float *f, struct cpu_x87_register
         return invalid(f);
     if (!(f->flags & SOFT_ZE))
         denormals(f, x, y);
-    return soft_stopped(f) ? a : soft80_pack(f, r, f->precision);
+    return soft_stopped(f) ? make(false, 0, 0) : soft80_pack(f, r, f->precision);
 }
 
 struct cpu_x87_register soft80_sqrt(struct soft_float *f, struct cpu_x87_register a)
@@ -300,8 +317,11 @@ struct cpu_x87_register soft80_extract(struct soft_float *f, struct cpu_x87_regi
 enum soft_order soft80_compare(struct soft_float *f, struct cpu_x87_register a, struct cpu_x87_register b,
                                bool signalling)
 {
-    struct soft_number x = soft80_unpack(a), y = soft80_unpack(b);
+    return soft80_number_compare(f, soft80_unpack(a), soft80_unpack(b), signalling);
+}
 
+enum soft_order soft80_number_compare(struct soft_float *f, struct soft_number x, struct soft_number y, bool signalling)
+{
     if (x.kind >= SOFT_NAN || y.kind >= SOFT_NAN) {
         if (signalling || x.kind == SOFT_UNSUPPORTED || y.kind == SOFT_UNSUPPORTED || x.signalling || y.signalling)
             f->flags |= SOFT_IE;

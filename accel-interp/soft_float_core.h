@@ -108,5 +108,12 @@ uint64_t soft_pack(struct soft_float *f, const struct soft_format *t, struct sof
 
 struct soft_number soft80_unpack(struct cpu_x87_register r);
 struct cpu_x87_register soft80_pack(struct soft_float *f, struct soft_number n, unsigned precision);
+/* For operands that come from memory in another format: a signalling NaN is one still, and a denormal is DE. */
+struct cpu_x87_register soft80_number_add(struct soft_float *f, struct soft_number a, struct soft_number b,
+                                          bool subtract);
+struct cpu_x87_register soft80_number_mul(struct soft_float *f, struct soft_number a, struct soft_number b);
+struct cpu_x87_register soft80_number_div(struct soft_float *f, struct soft_number a, struct soft_number b);
+enum soft_order soft80_number_compare(struct soft_float *f, struct soft_number a, struct soft_number b,
+                                      bool signalling);
 
 #endif
