@@ -273,7 +273,8 @@ static bool vex_follows(const struct reader *r)
     return code64(r) || r->bytes[r->pos + 1] >= 0xC0;
 }
 
-/* R, X, B and vvvv are stored inverted; outside 64-bit code B and the high bit of vvvv say nothing. */
+/* R, X, B and vvvv are stored inverted; outside 64-bit code B says nothing, nor does the high bit of a vvvv that names a
+ * register (of one that names none it must be set). */
 static void read_vex(struct reader *r)
 {
     bool three_bytes = take(r, 1) == 0xC4;
@@ -286,7 +287,7 @@ static void read_vex(struct reader *r)
     r->vex.invalid = r->prefix.operand || r->prefix.repeat || r->prefix.lock || r->prefix.rex;
     r->vex.invalid |= map < MAP_0F || map > MAP_0F3A;
     r->vex.l = last >> 2 & 1;
-    r->vex.vvvv = ~last >> 3 & (code64(r) ? 15 : 7);
+    r->vex.vvvv = ~last >> 3 & 15;
     r->prefix.wide = last & 0x80;
     r->prefix.rex = code64(r) ? (uint8_t)(rex | (last & 0x80) >> 4) : 0x40;
     r->prefix.operand = (last & 3) == 1;
@@ -605,7 +606,7 @@ static enum decode_status decode_row(struct reader *r, const struct decode_row *
     if (found->imm_register && !code64(r))
         insn->imm &= 0x7F;
     if (row->flags & OP_VEX)
-        insn->imm |= (uint64_t)r->vex.vvvv << INSN_VVVV_SHIFT;
+        insn->imm |= (uint64_t)(r->vex.vvvv & (code64(r) ? 15 : 7)) << INSN_VVVV_SHIFT;
     insn->len = (uint8_t)(r->pos > DECODE_BYTES_MAX ? DECODE_BYTES_MAX : r->pos);
 
     enum decode_status status = bytes_status(r, available);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct opcode_row; /* accel-interp/opcodes.h */
+struct cpu_model;  /* core/cpu_model.h */
 
 #define NATIVE_CODE 0x10000000u
 #define NATIVE_CODE_BYTES 0x2000u
@@ -57,12 +58,14 @@ struct native_case {
     const struct opcode_row *row;
     uint64_t seed;
     uint64_t random; /* state of the generator */
-    unsigned bits;   /* 64, or 32: compatibility mode */
+    unsigned bits;   /* 64; 32 and 16: compatibility mode (16: IP 0 is NATIVE_CODE, the stack's segment is 32-bit) */
     uint8_t code[16];
     unsigned length;
     unsigned offset; /* of the instruction in NATIVE_CODE */
-    bool memory;     /* has a ModRM memory operand */
-    uint64_t target; /* its address as the generator meant it */
+    uint16_t placed; /* registers, a bit each, that were given a value so that a memory operand lies where it shall */
+    unsigned rip_disp_at; /* where in code a RIP-relative displacement is; 0: none */
+    bool memory;          /* has a ModRM memory operand */
+    uint64_t target;      /* its address as the generator meant it */
     struct native_state in;
     uint8_t data[NATIVE_DATA_BYTES];
 };
@@ -86,6 +89,13 @@ struct native_harness;
 
 struct native_harness *native_create(void);
 void native_destroy(struct native_harness *h);
+
+/* Can this host run 16-bit code (modify_ldt)? */
+bool native_host_has16(void);
+const struct cpu_model *native_cpu_model(const struct native_harness *h);
+/* One side alone. */
+void native_run_host(const struct native_case *c, struct native_state *out);
+void native_run_interp(struct native_harness *h, const struct native_case *c, struct native_state *out);
 
 /* Deterministic numbers for prepare. native_value prefers edges (0, 1, -1, sign bits, small). */
 uint64_t native_random(struct native_case *c);

@@ -117,7 +117,7 @@ static uint64_t fixed_wall_clock(void *opaque)
 #define UNFINISHED                                                                                                     \
     "sse3,pclmulqdq,ssse3,fma,sse4.1,sse4.2,movbe,popcnt,aes,xsave,avx,f16c,bmi1,avx2,bmi2,adx,clflushopt,clwb,sha-"   \
     "ni,"                                                                                                              \
-    "rdpid,xsaveopt,xsavec,xgetbv1,xsaves,abm,3dnowprefetch"
+    "rdpid,xsaveopt,xsavec,xgetbv1,xsaves,abm,3dnowprefetch,fsgsbase,invpcid,pcid,umip,pku,pse36,vme,monitor"
 
 struct fake_machine *fake_machine_create(uint64_t ram_bytes)
 {

@@ -205,11 +205,14 @@ static void interp_put(struct native_harness *h, const struct native_case *c)
     struct cpu_state s = h->base;
 
     memcpy(s.gpr, c->in.gpr, sizeof s.gpr);
-    s.rip = c->in.rip;
+    s.rip = c->bits == 16 ? c->in.rip - NATIVE_CODE : c->in.rip;
     s.rflags = c->in.rflags | 0x202;
     state_put_vectors(&s, &c->in);
     if (c->bits == 32)
         s.segment[CPU_CS] = segment(USER_CS32, 0xC0FB);
+    if (c->bits == 16)
+        s.segment[CPU_CS] = (struct cpu_segment){
+            .selector = NATIVE_SELECTOR16, .attributes = 0x00FB, .limit = 0xFFFF, .base = NATIVE_CODE};
     h->accel->ops->set_state(h->accel, &s);
 }
 
@@ -231,6 +234,13 @@ static void interp_unwind_fault(struct native_harness *h, struct native_state *o
     out->gpr[CPU_RSP] = get64(h, frame + 24);
 }
 
+/* 16-bit code's IP as it is for all others: linear. */
+static void interp_linear_rip(const struct native_case *c, struct native_state *out)
+{
+    if (c->bits == 16)
+        out->rip = (out->rip & 0xFFFF) + NATIVE_CODE;
+}
+
 static void interp_run(struct native_harness *h, const struct native_case *c, struct native_state *out,
                        uint8_t *data_out)
 {
@@ -246,7 +256,7 @@ static void interp_run(struct native_harness *h, const struct native_case *c, st
         limit.icount++;
         machine_run(m, limit);
         h->accel->ops->get_state(h->accel, &s);
-        if (s.rip != c->in.rip)
+        if (s.rip != (c->bits == 16 ? c->in.rip - NATIVE_CODE : c->in.rip))
             break;
     }
     memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
@@ -259,6 +269,7 @@ static void interp_run(struct native_harness *h, const struct native_case *c, st
     state_get_vectors(&s, out);
     if (s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16)
         interp_unwind_fault(h, out, s.cr2);
+    interp_linear_rip(c, out);
     if (out->vector == EXC_BP) { /* not reached by a case that ends at an INT3: it stops before it */
         out->rip--;
     }
@@ -414,4 +425,23 @@ bool native_check_case(struct native_harness *h, struct native_case *c, const st
 bool native_has_feature(const struct native_harness *h, const char *feature)
 {
     return !feature || cpu_model_has(machine_cpu_model(h->fake->machine), feature);
+}
+
+const struct cpu_model *native_cpu_model(const struct native_harness *h)
+{
+    return machine_cpu_model(h->fake->machine);
+}
+
+void native_run_host(const struct native_case *c, struct native_state *out)
+{
+    static uint8_t data[NATIVE_DATA_BYTES];
+
+    native_host_run(c, out, data);
+}
+
+void native_run_interp(struct native_harness *h, const struct native_case *c, struct native_state *out)
+{
+    static uint8_t data[NATIVE_DATA_BYTES];
+
+    interp_run(h, c, out, data);
 }

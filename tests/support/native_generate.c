@@ -76,6 +76,16 @@ void native_emit(struct native_encoding *e, uint64_t value, unsigned size_bytes)
     e->length += size_bytes;
 }
 
+/* Effective sizes: 66 and 67 turn round what the code's size says. */
+static bool operand16(const struct native_case *c, const struct native_choice *k)
+{
+    return k->operand16 != (c->bits == 16);
+}
+static bool address16(const struct native_case *c, const struct native_choice *k)
+{
+    return c->bits != 64 && k->address != (c->bits == 16);
+}
+
 static unsigned operand_size(const struct native_case *c, const struct native_choice *k)
 {
     if (c->row->flags & OP_B8)
@@ -84,7 +94,7 @@ static unsigned operand_size(const struct native_case *c, const struct native_ch
         return 8;
     if (c->bits == 64 && (c->row->flags & OP_D64))
         return k->operand16 ? 2 : 8;
-    return k->operand16 ? 2 : 4;
+    return operand16(c, k) ? 2 : 4;
 }
 
 static bool string_row(const struct opcode_row *row)
@@ -106,7 +116,7 @@ static void emit_prefixes(struct native_case *c, struct native_encoding *e, stru
     if (row->flags & OP_VEX) {
         if (native_chance(c, 4))
             native_emit(e, segments[native_random(c) % 4], 1);
-        k->address = native_chance(c, 5);
+        k->address = native_chance(c, c->bits == 16 ? 85 : 5);
         if (k->address)
             native_emit(e, 0x67, 1);
         return;
@@ -115,7 +125,7 @@ static void emit_prefixes(struct native_case *c, struct native_encoding *e, stru
     if (row->prefix == PFX_NONE ||
         ((row->prefix == PFX_F2 || row->prefix == PFX_F3) && row->map != MAP_1 && !has_v_operand(row)))
         k->operand16 = false;
-    k->address = native_chance(c, 5);
+    k->address = native_chance(c, c->bits == 16 ? 85 : 5);
     if (native_chance(c, 3))
         native_emit(e, 0xF0, 1);
     if (native_chance(c, 4))
@@ -185,14 +195,14 @@ static void choose_modrm(struct native_case *c, struct native_choice *k)
 /* A memory operand of any shape, whose registers are then set so that it points to target. */
 static void choose_memory(struct native_case *c, struct native_choice *k)
 {
-    const bool code64 = c->bits == 64, short16 = !code64 && k->address;
+    const bool code64 = c->bits == 64;
     uint64_t mask = code64 && !k->address ? UINT64_MAX : UINT32_MAX, sum = 0;
     unsigned mod = k->modrm >> 6, rm = k->modrm & 7, base = rm | (k->rex_bits & 1) << 3, scale = 0;
     int index = -1;
     bool has_base = true;
 
     k->disp_bytes = mod == 1 ? 1 : mod == 2 ? 4 : 0;
-    if (short16) { /* 64 KiB at most: no arena there, so it faults */
+    if (address16(c, k)) { /* 64 KiB at most: no arena there, so it faults */
         k->disp_bytes = mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0;
         k->disp = (int64_t)native_random(c);
         c->target = 0;
@@ -213,6 +223,7 @@ static void choose_memory(struct native_case *c, struct native_choice *k)
     }
     if (!has_base)
         k->disp_bytes = 4;
+    c->placed |= (uint16_t)((has_base ? 1u << base : 0) | (index >= 0 ? 1u << index : 0));
     k->disp = k->disp_bytes == 1 ? (int8_t)native_random(c) : k->disp_bytes == 4 ? (int32_t)native_random(c) : 0;
     if (!has_base) {
         if (index >= 0)
@@ -289,7 +300,9 @@ static void emit_immediates(struct native_case *c, struct native_encoding *e, co
                     word);
     if (native_has_letter(row, 'O'))
         native_emit(e, choose_target(c, &(struct native_profile){0}),
-                    c->bits == 64 ? (k->address ? 4 : 8) : (k->address ? 2 : 4));
+                    c->bits == 64     ? (k->address ? 4 : 8)
+                    : address16(c, k) ? 2
+                                      : 4);
 }
 
 /* ---- state ----------------------------------------------------------------------------------------------------- */
@@ -319,6 +332,8 @@ void native_case_init(struct native_case *c, uint64_t seed, unsigned bits)
     c->random = seed;
     c->bits = bits;
     c->length = 0;
+    c->placed = 0;
+    c->rip_disp_at = 0;
     c->memory = false;
     c->target = 0;
     memset(&c->in, 0, sizeof c->in);
@@ -346,6 +361,7 @@ static void place_implicit(struct native_case *c)
     const char *name = row->mnemonic;
 
     if (string_row(row)) {
+        c->placed |= 1u << CPU_RSI | 1u << CPU_RDI | 1u << CPU_RCX;
         c->in.gpr[CPU_RSI] = choose_target(c, &(struct native_profile){0});
         c->in.gpr[CPU_RDI] = native_chance(c, 30) ? c->in.gpr[CPU_RSI] + native_between(c, 0, 32) - 16 /* overlap */
                                                   : choose_target(c, &(struct native_profile){0});
@@ -353,13 +369,17 @@ static void place_implicit(struct native_case *c)
             native_chance(c, 5) ? native_value(c) : native_random(c) % (native_chance(c, 20) ? 9000 : 40);
         if (native_chance(c, 20))
             c->in.rflags ^= 0x400;
-        if (c->bits == 32)
+        if (c->bits != 64)
             c->in.gpr[CPU_RCX] &= UINT32_MAX;
     }
-    if (!strcmp(name, "XLAT"))
+    if (!strcmp(name, "XLAT")) {
+        c->placed |= 1u << CPU_RBX;
         c->in.gpr[CPU_RBX] = choose_target(c, &(struct native_profile){0});
-    if (!strcmp(name, "LEAVE") || !strcmp(name, "ENTER"))
+    }
+    if (!strcmp(name, "LEAVE") || !strcmp(name, "ENTER")) {
+        c->placed |= 1u << CPU_RBP;
         c->in.gpr[CPU_RBP] = choose_target(c, &(struct native_profile){0});
+    }
 }
 
 /* Targets of indirect branches and returns, within the code most of the time. */
@@ -431,12 +451,13 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
     c->in.rip = NATIVE_CODE + c->offset;
     if (k.rip_relative) {
         uint32_t disp = (uint32_t)(c->target - c->in.rip - e.length);
+        c->rip_disp_at = k.disp_at;
         memcpy(e.bytes + k.disp_at, &disp, 4);
     }
     if (e.length > 15)
         return false;
     place_branch(c);
-    if (bits == 32)
+    if (bits != 64)
         for (unsigned n = 0; n < 16; n++)
             c->in.gpr[n] = n < 8 ? (uint32_t)c->in.gpr[n] : 0;
     if (native_group_of(row) != NATIVE_GROUP_BRANCH)

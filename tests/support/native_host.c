@@ -2,17 +2,20 @@
 #define _GNU_SOURCE /* REG_RIP and the like */
 #include "tests/support/native_host.h"
 
+#include <asm/ldt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #define USER_CS64 0x33u
 #define USER_CS32 0x23u
 #define USER_DS 0x2Bu
+#define USER_CS16 NATIVE_SELECTOR16
 #define VECTOR_BP 3
 #define VECTOR_PF 14
 
@@ -22,7 +25,7 @@ static struct {
     struct native_state *out;
     ucontext_t home;                  /* where the process was when it entered */
     struct native_state home_vectors; /* fx and high of it */
-    bool inside;
+    bool inside, has16;
     uint8_t *code; /* NATIVE_CODE once more, writable */
 } host;
 
@@ -87,9 +90,11 @@ static void enter(ucontext_t *uc)
     frame_get_vectors(uc, &host.home_vectors);
     for (unsigned n = 0; n < 16; n++)
         regs[gpr_index[n]] = (greg_t)c->in.gpr[n];
-    regs[REG_RIP] = (greg_t)c->in.rip;
+    regs[REG_RIP] = (greg_t)(c->bits == 16 ? c->in.rip - NATIVE_CODE : c->in.rip);
     regs[REG_EFL] = (greg_t)c->in.rflags;
-    regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xFFFFll) | (c->bits == 32 ? USER_CS32 : USER_CS64);
+    regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xFFFFll) | (c->bits == 16   ? USER_CS16
+                                                         : c->bits == 32 ? USER_CS32
+                                                                         : USER_CS64);
     frame_put_vectors(uc, &c->in);
     host.inside = true;
 }
@@ -102,6 +107,8 @@ static void leave(ucontext_t *uc)
     for (unsigned n = 0; n < 16; n++)
         out->gpr[n] = (uint64_t)regs[gpr_index[n]];
     out->rip = (uint64_t)regs[REG_RIP];
+    if ((regs[REG_CSGSFS] & 0xFFFF) == USER_CS16)
+        out->rip = (out->rip & 0xFFFF) + NATIVE_CODE;
     out->rflags = (uint64_t)regs[REG_EFL];
     out->vector = (int)regs[REG_TRAPNO];
     out->error = (uint32_t)regs[REG_ERR];
@@ -234,9 +241,26 @@ bool native_host_has(const char *feature)
     return false;
 }
 
+/* A 16-bit code segment over the arena. Kernels without modify_ldt, or forbidden to have such segments, have none. */
+static void make_segment16(void)
+{
+    struct user_desc code = {.entry_number = NATIVE_SELECTOR16 >> 3,
+                             .base_addr = NATIVE_CODE,
+                             .limit = 0xFFFF,
+                             .contents = MODIFY_LDT_CONTENTS_CODE};
+
+    host.has16 = syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0;
+}
+
+bool native_host_has16(void)
+{
+    return host.has16;
+}
+
 void native_host_open(void)
 {
     host_map();
+    make_segment16();
     host_install();
 }
 

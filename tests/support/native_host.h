@@ -4,6 +4,9 @@
 
 #include "tests/insn/native.h"
 
+/* Of the code segment of 16-bit cases: in the local descriptor table, its base at NATIVE_CODE. */
+#define NATIVE_SELECTOR16 0x07u
+
 void native_host_open(void);
 void native_host_close(void);
 /* Has this CPU a feature, by core/cpu_model's name for it? Null: always. */

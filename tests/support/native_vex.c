@@ -37,7 +37,7 @@ void native_emit_vex(struct native_case *c, struct native_encoding *e, struct na
         [PFX_ANY] = 0, [PFX_NONE] = 0, [PFX_66] = 1, [PFX_F3] = 2, [PFX_F2] = 3}; /* as encoded */
     bool w = wanted_bit(c, OP_W0, OP_W1), l = wanted_bit(c, OP_L0, OP_L1);
     unsigned rxb = c->bits == 64 ? (unsigned)native_random(c) & 7 : 0, pp = pp_of[c->row->prefix];
-    bool ignored = c->bits == 32 && native_chance(c, 10); /* B and vvvv[3], which 32-bit code ignores */
+    bool ignored = c->bits != 64 && native_chance(c, 10); /* B and vvvv[3], which 32-bit code ignores */
 
     k->vvvv = (uint8_t)choose_vvvv(c);
     k->rex_bits = (uint8_t)((w ? 8 : 0) | rxb);
