@@ -1,4 +1,5 @@
 /* SSE and SSE2 floating-point arithmetic, logic and comparison (Intel SDM vol. 1, 10.4 and 11.4). The computing is fp.h's. */
+#include "accel-interp/fp_sse.h"
 #include "accel-interp/sse.h"
 
 #define TO_REG xmm_set(cpu, i->reg, result)
@@ -25,10 +26,14 @@ ARITH_SET_NOT_TINY(max)
 ARITH_SET_NOT_TINY(sqrt)
 
 /* Approximations: no exceptions at all. */
-ARITH(rcpps, V16, FP_TINY_NONE)
-ARITH(rcpss, V4, FP_TINY_NONE)
-ARITH(rsqrtps, V16, FP_TINY_NONE)
-ARITH(rsqrtss, V4, FP_TINY_NONE)
+#define APPROXIMATE(op, kind)                                                                                          \
+    SSE_REG(op, xmm_set(cpu, i->reg, fp_approximate_##op(xmm_get(cpu, i->reg), src)))                                  \
+    SSE_LOAD(op, kind, xmm_set(cpu, i->reg, fp_approximate_##op(xmm_get(cpu, i->reg), src)))                           \
+    SSE_FORMS(forms_##op, op);
+APPROXIMATE(rcpps, V16)
+APPROXIMATE(rcpss, V4)
+APPROXIMATE(rsqrtps, V16)
+APPROXIMATE(rsqrtss, V4)
 
 /* ---- comparison with a predicate: CMPccPS and so on ------------------------------------------------------------- */
 

@@ -1,0 +1,104 @@
+/* SSE3, SSE4.1, AVX, FMA and F16C floating point: kernels beside those of fp.h, by the same rules (flags collect in the host's
+ * MXCSR, which is the guest's with all exceptions masked), and what instructions of several kernels do when exceptions are
+ * unmasked. */
+#ifndef VMRR_ACCEL_INTERP_FP_SSE_H
+#define VMRR_ACCEL_INTERP_FP_SSE_H
+
+#include "accel-interp/fp.h"
+
+/* ---- unmasked exceptions --------------------------------------------------------------------------------------- */
+
+/* Around the kernels of one instruction, in any state of MXCSR's masks: what they flag counts as one report. fp_trap_end raises
+ * #XM (or #UD) with the flags set, or returns; then the results stand. tiny: some result is (fp_is_tiny). No exception
+ * may leave between the two. */
+void fp_trap_begin(struct interp *cpu);
+void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny);
+/* As fp_trap_end, but flags that raise nothing are returned, for fp_trap_commit: a store may fault in between. */
+uint32_t fp_trap_end_held(struct interp *cpu, const struct insn *i, bool tiny);
+static inline void fp_trap_commit(struct interp *cpu, uint32_t flags)
+{
+    cpu->s.mxcsr |= flags;
+}
+bool fp_is_tiny(__m128i result, enum fp_tiny tiny);
+
+/* ---- SSE3, SSE4.1 ----------------------------------------------------------------------------------------------- */
+
+FP_SSE_ARITH_(addsubps)
+FP_SSE_ARITH_(addsubpd)
+FP_SSE_ARITH_(haddps)
+FP_SSE_ARITH_(haddpd)
+FP_SSE_ARITH_(hsubps)
+FP_SSE_ARITH_(hsubpd)
+
+/* imm8 as ROUNDxx has it; scalar ones keep d's upper part. */
+__m128i fp_roundps(__m128i d, __m128i s, unsigned imm8);
+__m128i fp_roundpd(__m128i d, __m128i s, unsigned imm8);
+__m128i fp_roundss(__m128i d, __m128i s, unsigned imm8);
+__m128i fp_roundsd(__m128i d, __m128i s, unsigned imm8);
+
+/* DPPS, DPPD of `lanes` (1 or 2) 128-bit lanes, in place in d: product, then sums, each of which may raise. */
+void fp_dpps(struct interp *cpu, const struct insn *i, __m128i *d, const __m128i *s, unsigned lanes);
+void fp_dppd(struct interp *cpu, const struct insn *i, __m128i *d, const __m128i *s, unsigned lanes);
+
+/* Elements by number, or by bits: 1 takes s's. */
+static inline __m128i fp_mask_ps(unsigned bits)
+{
+    return _mm_set_epi32(-(int)(bits >> 3 & 1), -(int)(bits >> 2 & 1), -(int)(bits >> 1 & 1), -(int)(bits & 1));
+}
+static inline __m128i fp_mask_pd(unsigned bits)
+{
+    return _mm_set_epi64x(-(long long)(bits >> 1 & 1), -(long long)(bits & 1));
+}
+static inline __m128i fp_select(__m128i d, __m128i s, __m128i mask)
+{
+    return _mm_or_si128(_mm_andnot_si128(mask, d), _mm_and_si128(mask, s));
+}
+static inline __m128i fp_blendps(__m128i d, __m128i s, unsigned imm8)
+{
+    return fp_select(d, s, fp_mask_ps(imm8));
+}
+static inline __m128i fp_blendpd(__m128i d, __m128i s, unsigned imm8)
+{
+    return fp_select(d, s, fp_mask_pd(imm8));
+}
+static inline __m128i fp_signs_pd(__m128i v)
+{
+    return _mm_shuffle_epi32(_mm_srai_epi32(v, 31), 0xF5);
+}
+static inline __m128i fp_blendvps(__m128i d, __m128i s, __m128i mask)
+{
+    return fp_select(d, s, _mm_srai_epi32(mask, 31));
+}
+static inline __m128i fp_blendvpd(__m128i d, __m128i s, __m128i mask)
+{
+    return fp_select(d, s, fp_signs_pd(mask));
+}
+/* Element n as the low one. */
+static inline __m128i fp_element(__m128i s, unsigned n)
+{
+    return _mm_srl_epi64(n & 2 ? _mm_unpackhi_epi64(s, s) : s, _mm_cvtsi32_si128((int)(n & 1) * 32));
+}
+/* s's low element to where imm8[5:4] says, then zeros where imm8[3:0] does. */
+static inline __m128i fp_insertps(__m128i d, __m128i s, unsigned imm8)
+{
+    return _mm_andnot_si128(fp_mask_ps(imm8), fp_select(d, _mm_shuffle_epi32(s, 0), fp_mask_ps(1u << (imm8 >> 4 & 3))));
+}
+
+/* ---- comparison with one of VCMPxx's 32 predicates (0..7 are CMPxx's) ------------------------------------------- */
+
+__m128i fp_vcmpps(__m128i d, __m128i s, unsigned predicate);
+__m128i fp_vcmppd(__m128i d, __m128i s, unsigned predicate);
+__m128i fp_vcmpss(__m128i d, __m128i s, unsigned predicate);
+__m128i fp_vcmpsd(__m128i d, __m128i s, unsigned predicate);
+
+/* ---- approximations: the same bits on every host (fp_approximate.c) --------------------------------------------- */
+
+__m128i fp_approximate_rcpps(__m128i d, __m128i s);
+__m128i fp_approximate_rcpss(__m128i d, __m128i s);
+__m128i fp_approximate_rsqrtps(__m128i d, __m128i s);
+__m128i fp_approximate_rsqrtss(__m128i d, __m128i s);
+/* One element. */
+uint32_t fp_rcp_f32(uint32_t a);
+uint32_t fp_rsqrt_f32(uint32_t a);
+
+#endif
