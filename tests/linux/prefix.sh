@@ -13,6 +13,8 @@ wait $pid || true
 grep -qi torn "$work/info.txt" || { cat "$work/info.txt"; fail "info does not say that the journal is torn"; }
 replay "$work/run.vmrr" "$work/replay.txt"
 cat "$work/replay.err"
+clean_log "$work/record.txt"
+clean_log "$work/replay.txt"
 
 size=$(stat -c %s "$work/run.vmrr")
 for part in 99 90; do
