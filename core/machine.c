@@ -44,6 +44,7 @@ void machine_destroy(struct machine *machine)
 {
     if (!machine)
         return;
+    state_gather_destroy(machine->gather);
     while (machine->first_device) {
         struct device *device = machine->first_device;
         machine->first_device = device->next;
@@ -80,6 +81,8 @@ void machine_add_device(struct machine *machine, struct device *device)
     CHECK(!machine_device_find(machine, device->id));
     *machine->last_device = device;
     machine->last_device = &device->next;
+    state_gather_destroy(machine->gather);
+    machine->gather = NULL;
 }
 
 void machine_set_cpu_link(struct machine *machine, struct cpu_link link)
@@ -283,24 +286,24 @@ void machine_set_receiver(struct machine *machine, enum input_id id, uint32_t ta
 
 /* ---- digests ---- */
 
-static uint64_t digest_devices(struct machine *machine, uint64_t digest)
+/* Made anew when a device was added. */
+static void gather_parts(struct machine *machine)
 {
+    machine->gather = state_gather_create();
+    state_gather_add(machine->gather, cpu_state_fields, &machine->gathered_cpu);
+    state_gather_add(machine->gather, machine_fields, machine);
     for (struct device *device = machine->first_device; device; device = device->next) {
         if (device->class->fields)
-            digest = state_digest(device->class->fields, device, digest);
+            state_gather_add(machine->gather, device->class->fields, device);
     }
-    return digest;
 }
 
 uint64_t machine_digest_state(struct machine *machine)
 {
-    struct cpu_state state;
-    struct position position = machine_position(machine);
-    memset(&state, 0, sizeof state);
-    machine->accel->ops->get_state(machine->accel, &state);
-    uint64_t digest = state_digest(cpu_state_fields, &state, position.icount);
-    digest = state_digest(machine_fields, machine, digest);
-    return digest_devices(machine, digest);
+    if (!machine->gather)
+        gather_parts(machine);
+    machine->accel->ops->get_state(machine->accel, &machine->gathered_cpu);
+    return state_gather_digest(machine->gather, machine_position(machine).icount);
 }
 
 uint64_t machine_digest_all(struct machine *machine)

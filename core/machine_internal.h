@@ -44,6 +44,8 @@ struct machine {
     bool polled_valid;
     uint64_t next_digest, next_checkpoint; /* icount */
     uint64_t digest_chain;
+    struct state_gather *gather; /* null: to be made */
+    struct cpu_state gathered_cpu;
     enum machine_stop requested_stop, failed;
     bool reset_requested, init_requested, finished;
     int exit_code;

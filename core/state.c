@@ -1,10 +1,8 @@
-/* Saving, restoring, digesting, dumping and comparing objects by their field tables: see state.h. */
+/* Saving, restoring, dumping and comparing objects by their field tables: see state.h; digests: state_gather.c. */
 #include "core/state.h"
 
-#define XXH_INLINE_ALL
 #include <inttypes.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define DUMP_ARRAY_MAX 64
 
@@ -91,6 +89,8 @@ void state_save(const struct state_field *fields, const void *object, uint8_t *o
 static const uint8_t *load_field(const struct state_field *field, uint8_t *object, const uint8_t *in)
 {
     uint8_t *out = object + field->offset;
+    if (field->kept_offset)
+        state_kept_touch((struct state_kept *)(void *)(object + field->kept_offset));
     for (uint32_t n = 0; n < field->count; n++, out += field->elem_size) {
         if (field->nested) {
             for (const struct state_field *inner = field->nested; inner->name; inner++)
@@ -114,47 +114,11 @@ enum status state_load(const struct state_field *fields, void *object, const uin
     return STATUS_OK;
 }
 
-static uint64_t digest_field(const struct state_field *field, const uint8_t *object, uint64_t seed)
+static uint64_t digest_of(const struct state_field *field, const uint8_t *object)
 {
-    const uint8_t *in = object + field->offset;
-    if (field->nested) {
-        for (uint32_t n = 0; n < field->count; n++)
-            seed = state_digest(field->nested, in + (size_t)n * field->elem_size, seed);
-        return seed;
-    }
-    size_t size = (size_t)field->elem_size * field->count;
-    uint8_t buffer[256];
-    if (size <= sizeof buffer) {
-        save_field(field, object, buffer);
-        return XXH3_64bits_withSeed(buffer, size, seed);
-    }
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return XXH3_64bits_withSeed(in, size, seed);
-#else
-    for (uint32_t n = 0; n < field->count; n++)
-        seed ^= element_get(in + (size_t)n * field->elem_size, field->elem_size) + seed * 0x9E3779B97F4A7C15ull;
-    return seed;
-#endif
-}
-
-uint64_t state_digest(const struct state_field *fields, const void *object, uint64_t seed)
-{
-    uint8_t buffer[2048];
-    uint8_t *end = buffer;
-    for (const struct state_field *field = fields; field->name; field++) {
-        size_t size = (size_t)field->elem_size * field->count;
-        if (!field->nested && size <= (size_t)(buffer + sizeof buffer - end)) {
-            end = save_field(field, object, end);
-            continue;
-        }
-        if (end != buffer)
-            seed = XXH3_64bits_withSeed(buffer, (size_t)(end - buffer), seed);
-        end = buffer;
-        seed = digest_field(field, object, seed);
-    }
-    if (end != buffer)
-        seed = XXH3_64bits_withSeed(buffer, (size_t)(end - buffer), seed);
-    return seed;
+    struct state_field table[2] = {*field, {.name = NULL}};
+    table[0].kept_offset = 0;
+    return state_digest(table, object, 0);
 }
 
 static void dump_field(const struct state_field *field, const uint8_t *object, const char *prefix, FILE *out)
@@ -169,7 +133,7 @@ static void dump_field(const struct state_field *field, const uint8_t *object, c
         return;
     }
     if (field->count > DUMP_ARRAY_MAX) {
-        fprintf(out, "%s.%s = digest %016" PRIx64 "\n", prefix, field->name, digest_field(field, object, 0));
+        fprintf(out, "%s.%s = digest %016" PRIx64 "\n", prefix, field->name, digest_of(field, object));
         return;
     }
     fprintf(out, "%s.%s =", prefix, field->name);

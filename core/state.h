@@ -35,7 +35,19 @@ struct state_field {
     uint32_t count;
     const struct state_field *nested; /* null for integers */
     bool boolean;                     /* loads as 0 or 1 whatever a damaged file says */
+    uint32_t kept_offset;             /* of a struct state_kept beside the array; 0: none */
 };
+
+/* The hash of a large array, kept until its owner says that the array has changed. All zero: not known. */
+struct state_kept {
+    uint64_t hash;
+    bool known;
+};
+/* After every write to the array. */
+static inline void state_kept_touch(struct state_kept *kept)
+{
+    kept->known = false;
+}
 
 #define STATE_MEMBER_S_(T, type, name) type name;
 #define STATE_MEMBER_A_(T, type, name, n) type name[n];
@@ -44,14 +56,19 @@ struct state_field {
 
 #define STATE_IS_BOOL_(type) _Generic((type)0, bool : true, default : false)
 #define STATE_ROW_S_(T, type, name)                                                                                    \
-    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), 1, NULL, STATE_IS_BOOL_(type)},
+    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), 1, NULL, STATE_IS_BOOL_(type), 0},
 #define STATE_ROW_A_(T, type, name, n)                                                                                 \
-    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), NULL, STATE_IS_BOOL_(type)},
+    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), NULL, STATE_IS_BOOL_(type), 0},
 #define STATE_ROW_N_(T, type, name, n, table)                                                                          \
-    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), table, false},
+    {#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type), (uint32_t)(n), table, false, 0},
+/* A nested struct's table of one array whose hash is kept: struct T { type name[n]; struct state_kept kept; } */
+#define STATE_TABLE_KEPT(var, T, type, name, n)                                                                        \
+    static const struct state_field var[] = {{#name, (uint32_t)offsetof(T, name), (uint32_t)sizeof(type),              \
+                                              (uint32_t)(n), NULL, STATE_IS_BOOL_(type), (uint32_t)offsetof(T, kept)}, \
+                                             {NULL, 0, 0, 0, NULL, false, 0}}
 #define STATE_TABLE(var, T, LIST)                                                                                      \
     static const struct state_field var[] = {                                                                          \
-        LIST(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, T){NULL, 0, 0, 0, NULL, false}}
+        LIST(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, T){NULL, 0, 0, 0, NULL, false, 0}}
 
 /* Bytes that state_save writes. */
 size_t state_size(const struct state_field *fields);
@@ -59,8 +76,23 @@ size_t state_size(const struct state_field *fields);
 void state_save(const struct state_field *fields, const void *object, uint8_t *out);
 /* Reads exactly state_size bytes; any other size is STATUS_CORRUPT and changes nothing. */
 enum status state_load(const struct state_field *fields, void *object, const uint8_t *in, size_t size) MUST_CHECK;
-/* XXH3-64 over the saved bytes in runs, chained: seed is the digest so far. Equal on every host. */
+
+/* ---- digests ----
+ *
+ * XXH3-64, with a seed, of the saved bytes of the objects one after the other, an array of more than
+ * STATE_LARGE_ARRAY_BYTES standing in there as its own XXH3-64 (seed 0). Equal on every host. */
+#define STATE_LARGE_ARRAY_BYTES 1024u
 uint64_t state_digest(const struct state_field *fields, const void *object, uint64_t seed);
+
+/* The same for many objects and often: knows where their bytes lie, gathers them and hashes once. Builds without NDEBUG
+ * look whether kept hashes are still true (CHECK). */
+struct state_gather;
+struct state_gather *state_gather_create(void);
+void state_gather_destroy(struct state_gather *gather); /* null allowed */
+/* object: borrowed; digesting changes nothing in it but kept hashes. */
+void state_gather_add(struct state_gather *gather, const struct state_field *fields, void *object);
+uint64_t state_gather_digest(struct state_gather *gather, uint64_t seed);
+
 /* One line a field, "prefix.name = value", hex; arrays of more than 64 elements as their digest. */
 void state_dump(const struct state_field *fields, const void *object, const char *prefix, FILE *out);
 /* Calls report for each differing scalar or element ("channel[1].mode", a, b); returns the number of differences. */

@@ -25,6 +25,7 @@
 #define MODE_NO_DMA 0
 
 STATE_TABLE(ide_disk_fields, struct ide_disk, IDE_DISK_STATE);
+STATE_TABLE_KEPT(ide_buffer_fields, struct ide_buffer, uint8_t, bytes, IDE_BUFFER_BYTES);
 STATE_TABLE(ide_channel_fields, struct ide_channel, IDE_CHANNEL_STATE);
 
 static unsigned selected(const struct ide_channel *channel)
@@ -118,7 +119,8 @@ uint8_t *ide_scratch(struct ide_channel *channel, size_t size_bytes)
 static void request_complete(void *opaque, struct block_request *request, enum status status)
 {
     struct ide_channel *channel = opaque;
-    (void)request;
+    if (request->data == channel->buffer->bytes)
+        state_kept_touch(&channel->buffer->kept);
     channel->in_flight = false;
     channel->request_op = 0;
     channel->request_tag = channel->request_sectors = 0;
@@ -177,7 +179,7 @@ static uint64_t data_read(struct ide_channel *channel, unsigned size_bytes)
     uint32_t value = 0, index = channel->pio_index;
     if (channel->phase != IDE_PIO_IN || index + size_bytes > channel->pio_end)
         return UINT32_MAX;
-    memcpy(&value, channel->buffer + index, size_bytes);
+    memcpy(&value, channel->buffer->bytes + index, size_bytes);
     channel->pio_index = index + size_bytes;
     if (channel->pio_index == channel->pio_end)
         ide_pio_block_done(channel);
@@ -189,7 +191,8 @@ static void data_write(struct ide_channel *channel, uint32_t value, unsigned siz
     uint32_t index = channel->pio_index;
     if (channel->phase != IDE_PIO_OUT || index + size_bytes > channel->pio_end)
         return;
-    memcpy(channel->buffer + index, &value, size_bytes);
+    memcpy(channel->buffer->bytes + index, &value, size_bytes);
+    state_kept_touch(&channel->buffer->kept);
     channel->pio_index = index + size_bytes;
     if (channel->pio_index == channel->pio_end)
         ide_pio_block_done(channel);
@@ -428,6 +431,7 @@ static void channel_post_load(struct device *device)
     bool sound = channel->active < 2 && disk_sound(&channel->disk[0]) && disk_sound(&channel->disk[1]) &&
                  transfer_sound(channel) && channel->request_sectors <= BLOCK_REQUEST_SECTORS_MAX &&
                  (!channel->in_flight || request_sound(channel));
+    state_kept_touch(&channel->buffer->kept);
     if (!sound) {
         channel->in_flight = false;
         channel_reset(device);
@@ -435,7 +439,7 @@ static void channel_post_load(struct device *device)
     }
     if (!channel->in_flight)
         return;
-    void *data = channel->buffer; /* a write's data are the queue's */
+    void *data = channel->buffer->bytes; /* a write's data are the queue's */
     if (channel->phase == IDE_DMA_IN || channel->phase == IDE_NO_DATA)
         data = ide_scratch(channel, (size_t)channel->request_sectors * BLOCK_SECTOR_BYTES + 1);
     channel->request = (struct block_request){.op = (enum trace_block_op)channel->request_op,

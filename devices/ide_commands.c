@@ -75,7 +75,7 @@ static bool take_address(struct ide_channel *channel, uint8_t flags)
 static void fetch(struct ide_channel *channel)
 {
     uint32_t sectors = channel->remaining < IDE_MULTIPLE_MAX ? channel->remaining : IDE_MULTIPLE_MAX;
-    ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, sectors, channel->buffer, false);
+    ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, sectors, channel->buffer->bytes, false);
 }
 
 static bool choose_block(struct ide_channel *channel, const struct command *command)
@@ -97,7 +97,8 @@ static void read_pio(struct ide_channel *channel, const struct command *command)
 static void identify(struct ide_channel *channel, const struct command *command)
 {
     (void)command;
-    ide_identify(channel, channel->active, channel->buffer);
+    ide_identify(channel, channel->active, channel->buffer->bytes);
+    state_kept_touch(&channel->buffer->kept);
     channel->phase = IDE_PIO_IN;
     channel->block_sectors = 1;
     channel->pio_fill = BLOCK_SECTOR_BYTES;
@@ -176,7 +177,7 @@ void ide_pio_block_done(struct ide_channel *channel)
         pio_in_block_done(channel);
     else
         ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->pio_end / BLOCK_SECTOR_BYTES,
-                   channel->buffer, write_through(channel));
+                   channel->buffer->bytes, write_through(channel));
 }
 
 /* ---- DMA ---- */
@@ -219,7 +220,8 @@ void ide_dma_start(struct ide_channel *channel)
                        write_through(channel));
         break;
     case IDE_TRIM:
-        if (ide_bm_transfer(channel, channel->buffer, channel->pio_fill, false))
+        state_kept_touch(&channel->buffer->kept);
+        if (ide_bm_transfer(channel, channel->buffer->bytes, channel->pio_fill, false))
             trim_next(channel);
         break;
     default: break;
@@ -266,7 +268,7 @@ static void trim_next(struct ide_channel *channel)
 {
     uint64_t size = disk_sectors(channel);
     while (channel->pio_index < channel->pio_fill) {
-        const uint8_t *range = channel->buffer + channel->pio_index;
+        const uint8_t *range = channel->buffer->bytes + channel->pio_index;
         uint64_t lba = 0;
         for (unsigned n = 0; n < 6; n++)
             lba |= (uint64_t)range[n] << (8 * n);

@@ -76,6 +76,12 @@ struct ide_disk {
     STATE_MEMBERS(IDE_DISK_STATE)
 };
 
+/* Data between the guest and the queue. Who writes to it touches kept. */
+struct ide_buffer {
+    uint8_t bytes[IDE_BUFFER_BYTES];
+    struct state_kept kept;
+};
+
 #define IDE_CHANNEL_STATE(S, A, N, T)                                                                                  \
     N(T, struct ide_disk, disk, 2, ide_disk_fields)                                                                    \
     S(T, uint8_t, device)                                                                                              \
@@ -100,7 +106,7 @@ struct ide_disk {
     S(T, uint8_t, bm_command)                                                                                          \
     S(T, uint8_t, bm_status)                                                                                           \
     S(T, uint32_t, bm_table)                                                                                           \
-    A(T, uint8_t, buffer, IDE_BUFFER_BYTES)
+    N(T, struct ide_buffer, buffer, 1, ide_buffer_fields)
 
 struct ide_channel {
     struct device device_base; /* named so that `device` is the register */

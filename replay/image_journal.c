@@ -84,6 +84,24 @@ static const struct block_image_ops journal_ops = {
     .destroy = journal_destroy,
 };
 
+void player_correct_failed(struct replay_player *player, const struct trace_event *completion)
+{
+    struct block_image *overlay = completion->drive < JOURNAL_DRIVES ? player->overlay[completion->drive] : NULL;
+    struct sector_failed failed;
+    while (overlay && sector_index_take_failed(player->sectors, completion->drive, completion->tag, &failed)) {
+        uint8_t *data = malloc((size_t)failed.count * BLOCK_SECTOR_BYTES);
+        enum status status =
+            data ? sector_index_read_failed(player->sectors, &failed, data, &player->error) : STATUS_NO_MEMORY;
+        if (!status)
+            status = overlay->ops->write(overlay, failed.sector, failed.count, data, false);
+        free(data);
+        if (status) {
+            player_fail(player, status);
+            return;
+        }
+    }
+}
+
 struct block_image *replay_player_image(struct replay_player *player, uint32_t drive, struct error *error)
 {
     const struct journal_config *config = &player->config.config;
@@ -101,5 +119,6 @@ struct block_image *replay_player_image(struct replay_player *player, uint32_t d
     struct block_image *overlay = block_overlay_create(&self->image, sectors, error);
     if (overlay)
         overlay->read_only = config->drive[drive].read_only;
+    player->overlay[drive] = overlay;
     return overlay;
 }

@@ -26,6 +26,27 @@ static enum status record_read(struct block_image *image, uint64_t sector, uint3
     return status;
 }
 
+/* After a failure half of the data may be there: what the sectors hold is read back. What can't be read is zeros. */
+static void note_failed(struct record_image *self, uint64_t sector, uint32_t sectors)
+{
+    struct recorder_failed *failed = calloc(1, sizeof *failed + (size_t)sectors * BLOCK_SECTOR_BYTES);
+    if (!failed) {
+        recorder_note(self->recorder, STATUS_NO_MEMORY);
+        return;
+    }
+    failed->drive = self->drive;
+    failed->sector = sector;
+    failed->sectors = sectors;
+    if (self->below->ops->read(self->below, sector, sectors, failed->data) != STATUS_OK) {
+        for (uint32_t i = 0; i < sectors; i++) {
+            uint8_t *data = failed->data + (size_t)i * BLOCK_SECTOR_BYTES;
+            if (self->below->ops->read(self->below, sector + i, 1, data) != STATUS_OK)
+                memset(data, 0, BLOCK_SECTOR_BYTES);
+        }
+    }
+    recorder_add_failed(self->recorder, failed);
+}
+
 /* Known from before the write on: were it to fail half-way, nobody could say what the sectors held. */
 static enum status record_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
                                 bool fua)
@@ -33,6 +54,8 @@ static enum status record_write(struct block_image *image, uint64_t sector, uint
     struct record_image *self = image_of(image);
     enum status status = self->below->ops->write(self->below, sector, sectors, buffer, fua);
     sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
+    if (status)
+        note_failed(self, sector, sectors);
     return status;
 }
 
@@ -47,6 +70,8 @@ static enum status record_discard(struct block_image *image, uint64_t sector, ui
     struct record_image *self = image_of(image);
     enum status status = self->below->ops->discard(self->below, sector, sectors);
     sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
+    if (status)
+        note_failed(self, sector, sectors);
     return status;
 }
 

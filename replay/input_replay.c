@@ -117,6 +117,8 @@ static void replay_emit(void *opaque, const struct trace_event *event)
     }
     if (!difference) {
         player_accept_head(player);
+        if (event->kind == TRACE_BLOCK_COMPLETION && event->status)
+            player_correct_failed(player, event);
         return;
     }
     struct journal_event actual = {.type = JOURNAL_EVENT_TRACE, .digest_bits = 64, .trace = *event};

@@ -22,6 +22,7 @@ enum config_tag {
     TAG_MODULE,
     TAG_DRIVE,
     TAG_VGABIOS,
+    TAG_DIGEST_VERSION,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -160,6 +161,7 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
     put_string(sink, TAG_APPEND, config->append);
     put_number(sink, TAG_TIMING, config->timing);
     put_number(sink, TAG_SEED, config->seed);
+    put_number(sink, TAG_DIGEST_VERSION, MACHINE_DIGEST_VERSION);
     put_blob(sink, TAG_BIOS, &config->bios);
     put_blob(sink, TAG_VGABIOS, &config->vgabios);
     put_blob(sink, TAG_KERNEL, &config->kernel);
@@ -413,6 +415,9 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_APPEND: get_string(field, &config->append); break;
     case TAG_TIMING: config->timing = (uint32_t)get_number(field, BLOCK_TIMING_HOST, "expected 0 or 1"); break;
     case TAG_SEED: config->seed = get_number(field, UINT64_MAX, "expected a number"); break;
+    case TAG_DIGEST_VERSION:
+        config->digest_version = (uint32_t)get_number(field, UINT32_MAX, "expected below 2^32");
+        break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;
     case TAG_VGABIOS: get_blob(field, reader, &config->vgabios); break;
     case TAG_KERNEL: get_blob(field, reader, &config->kernel); break;
@@ -432,6 +437,7 @@ enum status journal_config_parse(struct journal_config_reader *reader, const uin
                                  const char *name, uint64_t offset, struct error *error)
 {
     struct byte_source source = {.at = raw, .end = raw + raw_bytes};
+    reader->config.digest_version = 1; /* of journals that do not say */
     while (byte_source_left(&source)) {
         struct field field = {.tag = byte_source_u8(&source)};
         size_t at = (size_t)(source.at - raw) - 1;

@@ -332,6 +332,19 @@ struct journal_reader *journal_reader_open_scanning(const char *path, struct err
     return open_reader(path, false, error);
 }
 
+bool journal_being_made(const char *path)
+{
+    struct stat stat;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (file < 0)
+        return false;
+    bool short_file =
+        fstat(file, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size < (off_t)JOURNAL_FILE_HEADER_BYTES;
+    bool making = short_file && flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(file);
+    return making;
+}
+
 void journal_reader_destroy(struct journal_reader *reader)
 {
     if (!reader)

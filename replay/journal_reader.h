@@ -12,6 +12,8 @@ struct journal_reader;
 struct journal_reader *journal_reader_open(const char *path, struct error *error);
 /* The same without a look at the index. */
 struct journal_reader *journal_reader_open_scanning(const char *path, struct error *error);
+/* Too short for a file header, and someone is recording to it. */
+bool journal_being_made(const char *path);
 void journal_reader_destroy(struct journal_reader *reader);
 /* Lists the frames that were written since; returns how many. */
 size_t journal_reader_refresh(struct journal_reader *reader);

@@ -15,6 +15,7 @@
 
 #define WRITER_RESERVE_BYTES (8ull << 20)
 #define WRITER_LEVEL_DEFAULT 3
+#define WRITER_LEVEL_BLOBS 1 /* kernels and initrds are compressed already */
 #define INDEX_ENTRY_BYTES 64u
 
 struct journal_writer {
@@ -22,6 +23,7 @@ struct journal_writer {
     int file;
     char *path;
     ZSTD_CCtx *zstd;
+    int level;
     uint8_t *buffer; /* header and packed content of one frame */
     uint64_t size, reserved_to;
     bool reserve_works;
@@ -123,8 +125,7 @@ struct journal_writer *journal_writer_create(const struct journal_writer_options
         journal_writer_destroy(writer);
         return NULL;
     }
-    int level = options->zstd_level ? options->zstd_level : WRITER_LEVEL_DEFAULT;
-    ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_compressionLevel, level);
+    writer->level = options->zstd_level ? options->zstd_level : WRITER_LEVEL_DEFAULT;
     if (!writer_open(writer, error)) {
         journal_writer_destroy(writer);
         return NULL;
@@ -151,10 +152,11 @@ static void index_add(struct journal_writer *writer, const struct journal_frame 
     byte_sink_put(&writer->index, entry, sizeof entry);
 }
 
-static size_t pack(struct journal_writer *writer, uint8_t *flags, const void *raw, size_t raw_bytes)
+static size_t pack(struct journal_writer *writer, int level, uint8_t *flags, const void *raw, size_t raw_bytes)
 {
     uint8_t *out = writer->buffer + JOURNAL_FRAME_HEADER_BYTES;
     if (!(*flags & JOURNAL_FLAG_STORED)) {
+        ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_compressionLevel, level);
         size_t n = ZSTD_compress2(writer->zstd, out, JOURNAL_FRAME_PACKED_MAX, raw, raw_bytes);
         if (!ZSTD_isError(n))
             return n;
@@ -171,7 +173,9 @@ static enum status write_frame(struct journal_writer *writer, const struct journ
     if (writer->failed)
         return writer->failed;
     uint8_t flags = info->flags;
-    size_t packed_bytes = pack(writer, &flags, raw, raw_bytes);
+    bool blob = info->kind == JOURNAL_FRAME_BLOB;
+    int level = blob && writer->level > WRITER_LEVEL_BLOBS ? WRITER_LEVEL_BLOBS : writer->level;
+    size_t packed_bytes = pack(writer, level, &flags, raw, raw_bytes);
     struct journal_frame frame = {
         .offset = writer->size,
         .kind = (uint8_t)info->kind,

@@ -250,6 +250,17 @@ static enum status load_config(struct replay_player *player, size_t index, struc
                : journal_config_add_blob(&player->config, player->raw, frame.raw_bytes, path, frame.offset, error);
 }
 
+/* A recorder that has just begun has not written the file header yet. */
+static struct journal_reader *open_reader(struct replay_player *player, const char *path, struct error *error)
+{
+    while (player->follow && journal_being_made(path)) {
+        struct timespec moment = {0, FOLLOW_PERIOD_NS};
+        if (nanosleep(&moment, NULL) != 0)
+            break;
+    }
+    return journal_reader_open(path, error);
+}
+
 static enum status open_config(struct replay_player *player, struct error *error)
 {
     while (player->next_frame == 0 || !journal_config_complete(&player->config)) {
@@ -265,6 +276,13 @@ static enum status open_config(struct replay_player *player, struct error *error
             return status;
         player->next_frame++;
     }
+    if (player->config.config.digest_version != MACHINE_DIGEST_VERSION)
+        return error_status(
+            error, STATUS_UNSUPPORTED,
+            "%s: config frame: digest version: expected %u, the journal has %u: only the vmrr that made it "
+            "(%s) can replay it",
+            journal_reader_path(player->reader), MACHINE_DIGEST_VERSION, player->config.config.digest_version,
+            player->config.config.creator ? player->config.config.creator : "unknown");
     return journal_config_check_blobs(&player->config, journal_reader_path(player->reader), error);
 }
 
@@ -277,7 +295,7 @@ struct replay_player *replay_player_open(const struct replay_player_options *opt
     }
     player->input.ops = &player_input_ops;
     player->follow = options->follow;
-    player->reader = journal_reader_open(options->path, error);
+    player->reader = open_reader(player, options->path, error);
     if (player->reader) {
         player->sectors = sector_index_create(player->reader);
         player->decoder = journal_decoder_create();

@@ -18,6 +18,7 @@ struct replay_player {
     struct journal_config_reader config;
     struct sector_index *sectors;
     struct machine *machine;
+    struct block_image *overlay[JOURNAL_DRIVES]; /* the drives'; the machine owns them */
     bool follow;
     _Atomic bool cancelled;
     bool ended; /* followed: nothing more will come */
@@ -57,6 +58,9 @@ void player_follow_beyond(struct replay_player *player, struct position position
 /* Last position of the events listed so far. */
 struct position player_listed_end(const struct replay_player *player);
 void player_fail(struct replay_player *player, enum status status);
+
+/* image_journal.c: after a request that failed, its sectors hold what the journal says. */
+void player_correct_failed(struct replay_player *player, const struct trace_event *completion);
 
 /* divergence.c */
 /* Null if the event is what the journal has, else what differs. */

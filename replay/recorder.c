@@ -159,6 +159,7 @@ struct replay_recorder *replay_recorder_create(const struct replay_recorder_opti
     recorder->out_of_space = options->out_of_space;
     recorder->opaque = options->opaque;
     pthread_mutex_init(&recorder->flusher_lock, NULL);
+    pthread_mutex_init(&recorder->failed_lock, NULL);
     pthread_cond_init(&recorder->flusher_wake, NULL);
     atomic_store(&recorder->fresh_ns, host_clock_ns(CLOCK_MONOTONIC));
     if (!recorder_open(recorder, options, error)) {
@@ -173,9 +174,39 @@ struct input *replay_recorder_input(struct replay_recorder *recorder)
     return &recorder->input;
 }
 
+void recorder_add_failed(struct replay_recorder *recorder, struct recorder_failed *failed)
+{
+    pthread_mutex_lock(&recorder->failed_lock);
+    failed->next = recorder->failed_writes;
+    recorder->failed_writes = failed;
+    pthread_mutex_unlock(&recorder->failed_lock);
+}
+
+/* No other request for these sectors is under way before this one's completion (block.h). */
+static void settle_failed(struct replay_recorder *recorder, const struct trace_event *event)
+{
+    pthread_mutex_lock(&recorder->failed_lock);
+    struct recorder_failed **link = &recorder->failed_writes;
+    while (*link) {
+        struct recorder_failed *failed = *link;
+        if (failed->drive != event->drive || failed->sector < event->address ||
+            failed->sector + failed->sectors > event->address + event->sectors) {
+            link = &failed->next;
+            continue;
+        }
+        recorder_note(recorder, sector_store_note_failed(recorder->sectors, failed->drive, event->tag, failed->sector,
+                                                         failed->sectors, failed->data));
+        *link = failed->next;
+        free(failed);
+    }
+    pthread_mutex_unlock(&recorder->failed_lock);
+}
+
 static void recorder_emit(void *opaque, const struct trace_event *event)
 {
     struct replay_recorder *recorder = opaque;
+    if (event->kind == TRACE_BLOCK_COMPLETION && event->status)
+        settle_failed(recorder, event); /* before its event: the sectors frame comes before that of the event */
     if (event->kind == TRACE_END)
         recorder->stop = (enum machine_stop)event->address;
     journal_encoder_trace(recorder->encoder, event);
@@ -214,6 +245,12 @@ void replay_recorder_destroy(struct replay_recorder *recorder)
     journal_encoder_destroy(recorder->encoder);
     sector_store_destroy(recorder->sectors);
     journal_writer_destroy(recorder->writer);
+    while (recorder->failed_writes) {
+        struct recorder_failed *failed = recorder->failed_writes;
+        recorder->failed_writes = failed->next;
+        free(failed);
+    }
+    pthread_mutex_destroy(&recorder->failed_lock);
     pthread_mutex_destroy(&recorder->flusher_lock);
     pthread_cond_destroy(&recorder->flusher_wake);
     free(recorder->path);

@@ -14,6 +14,14 @@
  * take it to write what has become old. */
 enum recorder_owner { RECORDER_OWNER_MACHINE, RECORDER_OWNER_NONE, RECORDER_OWNER_FLUSHER };
 
+/* A write or discard that failed, until its completion is traced: what its sectors hold. */
+struct recorder_failed {
+    struct recorder_failed *next;
+    uint64_t sector;
+    uint32_t drive, sectors;
+    uint8_t data[];
+};
+
 struct replay_recorder {
     struct input input; /* first: what the machine sees */
     struct input *live;
@@ -29,6 +37,8 @@ struct replay_recorder {
     _Atomic int failed;        /* enum status */
     _Atomic uint64_t fresh_ns; /* host time at which nothing was unwritten */
     _Atomic int owner;
+    pthread_mutex_t failed_lock;
+    struct recorder_failed *failed_writes;
     pthread_t flusher;
     pthread_mutex_t flusher_lock;
     pthread_cond_t flusher_wake;
@@ -42,6 +52,8 @@ void recorder_flush(struct replay_recorder *recorder);
 void recorder_note(struct replay_recorder *recorder, enum status status); /* any thread */
 /* Tells the machine and the caller of a failure noted since. Machine thread. */
 void recorder_tell(struct replay_recorder *recorder);
+/* Under lock: any thread. Owned from then on. */
+void recorder_add_failed(struct replay_recorder *recorder, struct recorder_failed *failed);
 void recorder_release(struct replay_recorder *recorder);
 void recorder_take_back(struct replay_recorder *recorder);
 

@@ -33,6 +33,7 @@ struct journal_config {
     uint64_t ram_bytes;
     struct cpu_model cpu;
     uint64_t checkpoint_steps;
+    uint32_t digest_version; /* when read: MACHINE_DIGEST_VERSION of who made it; written is this program's */
     bool no_reboot;
     bool no_vga;
     bool boot_menu;

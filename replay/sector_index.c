@@ -30,6 +30,8 @@ struct sector_index {
     struct contents *contents;
     size_t contents_count, contents_capacity;
     uint64_t next_number;
+    struct sector_failed *failed;
+    size_t failed_count, failed_capacity;
     bool broken; /* a frame was refused: nothing is known any more */
     struct cached cache[CACHE_FRAMES];
     uint64_t clock;
@@ -50,6 +52,7 @@ void sector_index_destroy(struct sector_index *index)
     for (unsigned i = 0; i < CACHE_FRAMES; i++)
         free(index->cache[i].raw);
     free(index->run);
+    free(index->failed);
     free(index->contents);
     free(index);
 }
@@ -80,14 +83,17 @@ static const char *read_entry(struct sector_walk *walk, struct sector_entry *ent
     uint64_t count = byte_source_varint(&walk->source);
     uint8_t type = byte_source_u8(&walk->source);
     entry->number = type == 2 ? byte_source_varint(&walk->source) : walk->next_new;
+    uint64_t tag = type == 3 ? byte_source_varint(&walk->source) : 0;
     entry->zero = type == 0;
-    if (walk->source.failed || type > 2)
-        return "entry: expected drive, sector, count, and type 0, 1 or 2";
+    entry->failed = type == 3;
+    entry->tag = (uint32_t)tag;
+    if (walk->source.failed || type > 3 || tag > UINT32_MAX)
+        return "entry: expected drive, sector, count, and type 0, 1, 2 or 3";
     if (drive >= JOURNAL_DRIVES || count == 0 || count > UINT32_MAX)
         return "entry: expected a drive 0 .. 3 and a count of 1 .. 2^32 - 1";
     if (type && (entry->number > walk->new_end || count > walk->new_end - entry->number))
         return "entry: expected contents that are stored here or before";
-    if (type == 1)
+    if (type == 1 || type == 3)
         walk->next_new += count;
     entry->drive = (uint32_t)drive;
     entry->count = (uint32_t)count;
@@ -171,6 +177,16 @@ static const char *take_entries(struct sector_index *index, const struct journal
         uint64_t size = config->drive[entry.drive].present ? config->drive[entry.drive].size_sectors : 0;
         if (entry.sector >= size || entry.count > size - entry.sector)
             return "entry: expected within its drive";
+        if (entry.failed) {
+            if (!grow((void **)&index->failed, &index->failed_capacity, index->failed_count + 1, sizeof *index->failed))
+                return "out of memory";
+            index->failed[index->failed_count++] = (struct sector_failed){.sector = entry.sector,
+                                                                          .number = entry.number,
+                                                                          .drive = entry.drive,
+                                                                          .tag = entry.tag,
+                                                                          .count = entry.count};
+            continue;
+        }
         if (!grow((void **)&index->run, &index->run_capacity, index->run_count + 1, sizeof *index->run))
             return "out of memory";
         index->run[index->run_count++] = (struct run){
@@ -316,4 +332,25 @@ enum status sector_index_read(struct sector_index *index, uint32_t drive, uint64
         sectors -= part;
     }
     return STATUS_OK;
+}
+
+/* ---- after failed requests ---- */
+
+bool sector_index_take_failed(struct sector_index *index, uint32_t drive, uint32_t tag, struct sector_failed *failed)
+{
+    for (size_t i = 0; !index->broken && i < index->failed_count; i++) {
+        if (index->failed[i].drive != drive || index->failed[i].tag != tag)
+            continue;
+        *failed = index->failed[i];
+        memmove(&index->failed[i], &index->failed[i + 1], (index->failed_count - i - 1) * sizeof *index->failed);
+        index->failed_count--;
+        return true;
+    }
+    return false;
+}
+
+enum status sector_index_read_failed(struct sector_index *index, const struct sector_failed *failed, uint8_t *out,
+                                     struct error *error)
+{
+    return read_contents(index, failed->number, failed->count, out, error);
 }

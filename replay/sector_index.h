@@ -18,11 +18,21 @@ uint32_t sector_index_run(const struct sector_index *index, uint32_t drive, uint
 enum status sector_index_read(struct sector_index *index, uint32_t drive, uint64_t sector, uint32_t sectors,
                               uint8_t *out, struct error *error) MUST_CHECK;
 
+/* Contents after a failed request: takes out the next run of the drive's request tag; false: there is none left. */
+struct sector_failed {
+    uint64_t sector, number;
+    uint32_t drive, tag, count;
+};
+bool sector_index_take_failed(struct sector_index *index, uint32_t drive, uint32_t tag, struct sector_failed *failed);
+enum status sector_index_read_failed(struct sector_index *index, const struct sector_failed *failed, uint8_t *out,
+                                     struct error *error) MUST_CHECK;
+
 /* Walks the entries of a sectors frame; used by the index and by verify. */
 struct sector_entry {
     uint64_t sector, number;
     uint32_t drive, count;
-    bool zero;
+    uint32_t tag; /* failed */
+    bool zero, failed;
 };
 struct sector_walk {
     struct byte_source source;

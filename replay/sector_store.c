@@ -9,7 +9,7 @@
 #define CONTENTS_MAX ((JOURNAL_FRAME_RAW_MAX - (64u << 10)) / BLOCK_SECTOR_BYTES)
 #define ENTRIES_MAX 2000u /* of at most 26 bytes, so that all fits one frame */
 
-enum entry_type { ENTRY_ZERO, ENTRY_NEW, ENTRY_AGAIN };
+enum entry_type { ENTRY_ZERO, ENTRY_NEW, ENTRY_AGAIN, ENTRY_FAILED };
 
 struct known {
     uint64_t size_sectors;
@@ -231,6 +231,40 @@ void sector_store_note_write(struct sector_store *store, uint32_t drive, uint64_
     for (uint32_t i = 0; i < sectors; i++)
         known_set(&store->drive[drive], sector + i);
     pthread_mutex_unlock(&store->lock);
+}
+
+static void add_failed(struct sector_store *store, uint32_t drive, uint32_t tag, uint64_t sector, uint32_t sectors,
+                       const uint8_t *data)
+{
+    close_entry(store);
+    byte_sink_put_varint(&store->entries, drive);
+    byte_sink_put_varint(&store->entries, sector);
+    byte_sink_put_varint(&store->entries, sectors);
+    byte_sink_put_u8(&store->entries, ENTRY_FAILED);
+    byte_sink_put_varint(&store->entries, tag);
+    store->entry_count++;
+    byte_sink_put(&store->contents, data, (size_t)sectors * BLOCK_SECTOR_BYTES);
+    store->content_count += sectors;
+    store->next_number += sectors;
+}
+
+enum status sector_store_note_failed(struct sector_store *store, uint32_t drive, uint32_t tag, uint64_t sector,
+                                     uint32_t sectors, const uint8_t *data)
+{
+    enum status status = STATUS_OK;
+    pthread_mutex_lock(&store->lock);
+    while (sectors && !status) {
+        uint32_t room = (uint32_t)(CONTENTS_MAX - store->content_count);
+        uint32_t part = sectors < room ? sectors : room;
+        add_failed(store, drive, tag, sector, part, data);
+        sector += part;
+        sectors -= part;
+        data += (size_t)part * BLOCK_SECTOR_BYTES;
+        if (store->content_count == CONTENTS_MAX || store->entry_count >= ENTRIES_MAX)
+            status = flush_locked(store);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return status;
 }
 
 enum status sector_store_flush(struct sector_store *store)

@@ -17,6 +17,9 @@ enum status sector_store_note_read(struct sector_store *store, uint32_t drive, u
 /* What was there before is nobody's business any more. */
 void sector_store_note_write(struct sector_store *store, uint32_t drive, uint64_t sector, uint32_t sectors);
 /* Writes what was noted so far. */
+/* What the sectors of a write or discard hold now that it failed. */
+enum status sector_store_note_failed(struct sector_store *store, uint32_t drive, uint32_t tag, uint64_t sector,
+                                     uint32_t sectors, const uint8_t *data) MUST_CHECK;
 enum status sector_store_flush(struct sector_store *store) MUST_CHECK;
 
 #endif

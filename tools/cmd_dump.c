@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct dump {
@@ -213,6 +214,19 @@ static bool print_event(void *opaque, const struct journal_event *event)
     return !ferror(stdout);
 }
 
+/* Events of a machine of which nothing is known are no journal. */
+static enum status check_config(struct journal_reader *reader, const char *path, struct error *error)
+{
+    if (!journal_reader_count(reader))
+        return error_status(error, STATUS_TORN, "%s: no whole frame: %s", path, journal_reader_torn(reader));
+    if (journal_reader_frame(reader, 0)->kind != JOURNAL_FRAME_CONFIG)
+        return error_status(error, STATUS_CORRUPT, "%s: frame 0: expected the configuration", path);
+    uint8_t *raw = malloc(JOURNAL_FRAME_RAW_MAX);
+    enum status status = raw ? journal_reader_load(reader, 0, raw, error) : STATUS_NO_MEMORY;
+    free(raw);
+    return status;
+}
+
 int cmd_dump(int argc, char **argv)
 {
     struct dump dump = {.to = UINT64_MAX, .kinds = UINT32_MAX};
@@ -225,7 +239,9 @@ int cmd_dump(int argc, char **argv)
         tool_error("%s", error.text);
         return EXIT_CODE_USAGE;
     }
-    enum status status = journal_walk(reader, dump.from, dump.to, print_event, &dump, &error);
+    enum status status = check_config(reader, dump.path, &error);
+    if (!status)
+        status = journal_walk(reader, dump.from, dump.to, print_event, &dump, &error);
     fflush(stdout);
     if (status)
         tool_error("%s", error.text[0] ? error.text : status_name(status));

@@ -29,6 +29,19 @@ said "$work/out" "drive 2 .*second.img, raw, 4096 sectors .*read-only"
 same "$work/second.img" "$work/zero.img"
 replay "$work/run.vmrr" "$work/replay.txt"
 
+# The image takes nothing beyond a file size limit: such writes fail in the guest, half-way where the limit is, and what it
+# reads there later is what the image has. The replay must see the same.
+for timing in model host; do
+    new_disk "$work/small.img"
+    code=0
+    bash -c 'ulimit -f 100; exec "$@"' - "$VMRR" record -o "$work/run.vmrr" -m 16M -kernel "$GUESTS/endless.elf" \
+        -hda "$work/small.img" -serial none --timing=$timing --until=50000000 >"$work/out" 2>"$work/err" </dev/null || code=$?
+    [ $code = 0 ] || { cat "$work/err"; fail "recording over an image that can't grow: exit $code"; }
+    "$VMRR" dump --json --kind=block-completion "$work/run.vmrr" | grep '"op":"write"' | grep -vq '"status":0' ||
+        fail "no write failed ($timing)"
+    replay "$work/run.vmrr" "$work/replay.txt"
+done
+
 # full WHERE command...: the recording stops by itself with a message, what is written is a journal that replays
 full() {
     local code=0

@@ -31,7 +31,7 @@ def check(condition, what):
         sys.exit("failed: " + what)
 
 
-def file_header(major=1, minor=0):
+def file_header(major=1, minor=1):
     fields = struct.pack("<8sHHIQ", b"\x89VMRR\r\n\x1a", major, minor, 32, 0)
     return fields + struct.pack("<Q", xxh3(fields))
 

@@ -91,6 +91,53 @@ START_TEST(every_bit_changes_the_digest)
 }
 END_TEST
 
+struct buffer {
+    uint8_t bytes[3000];
+    struct state_kept kept;
+};
+STATE_TABLE_KEPT(buffer_fields, struct buffer, uint8_t, bytes, 3000);
+#define OWNER_STATE(S, A, N, T)                                                                                        \
+    S(T, uint32_t, before)                                                                                             \
+    N(T, struct buffer, buffer, 1, buffer_fields)                                                                      \
+    S(T, uint8_t, after)
+struct owner {
+    STATE_MEMBERS(OWNER_STATE)
+};
+STATE_TABLE(owner_fields, struct owner, OWNER_STATE);
+
+START_TEST(gathered_digests_are_those_of_the_objects_and_kept_hashes_follow_a_touch)
+{
+    struct owner owner = {.before = 1, .after = 2};
+    struct outer outer;
+    uint8_t bytes[4 + 3000 + 1];
+    fill(&outer);
+    struct state_gather *one = state_gather_create(), *both = state_gather_create();
+    state_gather_add(one, owner_fields, &owner);
+    state_gather_add(both, owner_fields, &owner);
+    state_gather_add(both, outer_fields, &outer);
+    for (size_t at = 0; at < sizeof owner.buffer->bytes; at += 7) {
+        uint64_t of_both = state_gather_digest(both, 3);
+        owner.buffer->bytes[at] ^= 0x10;
+        state_kept_touch(&owner.buffer->kept);
+        ck_assert_uint_eq(state_gather_digest(one, at), state_digest(owner_fields, &owner, at));
+        ck_assert_uint_eq(state_gather_digest(one, at), state_gather_digest(one, at));
+        ck_assert_uint_ne(state_gather_digest(both, 3), of_both);
+        of_both = state_gather_digest(both, 3);
+        outer.large[at % 600]++;
+        ck_assert_uint_ne(state_gather_digest(both, 3), of_both);
+    }
+    /* Loading is a write too. */
+    uint64_t digest = state_gather_digest(one, 0);
+    state_save(owner_fields, &owner, bytes);
+    bytes[4 + 1234] ^= 1;
+    ck_assert_int_eq(state_load(owner_fields, &owner, bytes, sizeof bytes), STATUS_OK);
+    ck_assert_uint_ne(state_gather_digest(one, 0), digest);
+    ck_assert_uint_eq(state_gather_digest(one, 0), state_digest(owner_fields, &owner, 0));
+    state_gather_destroy(one);
+    state_gather_destroy(both);
+}
+END_TEST
+
 static void keep_path(void *opaque, const char *path, uint64_t a, uint64_t b)
 {
     snprintf(opaque, 128, "%s %llx %llx", path, (unsigned long long)a, (unsigned long long)b);
@@ -146,6 +193,7 @@ int main(void)
     tcase_add_test(tests, saved_bytes_are_little_endian_in_list_order);
     tcase_add_test(tests, load_gives_back_what_was_saved_and_leaves_wiring);
     tcase_add_test(tests, every_bit_changes_the_digest);
+    tcase_add_test(tests, gathered_digests_are_those_of_the_objects_and_kept_hashes_follow_a_touch);
     tcase_add_test(tests, a_damaged_bool_loads_as_true);
     tcase_add_test(tests, diff_names_the_element);
     tcase_add_test(tests, dump_has_a_line_a_field);

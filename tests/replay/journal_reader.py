@@ -242,6 +242,31 @@ def frames(data):
             return
 
 
+# ---- sectors ----
+
+def check_sectors(raw, next_content):
+    """Walks the entries of a sectors frame; next_content: number of its first content. Returns that of the next frame."""
+    source = Source(raw)
+    entries, contents = source.varint(), source.varint()
+    if entries > 4096 or contents * 512 > source.left():
+        raise FormatError("counts of a sectors frame")
+    own, end = next_content, next_content + contents
+    for _ in range(entries):
+        drive, sector, count, kind = source.varint(), source.varint(), source.varint(), source.u8()
+        if drive > 3 or not count or sector >= LIMIT or kind > 3:
+            raise FormatError("entry of a sectors frame")
+        number = source.varint() if kind == 2 else own
+        if kind == 3 and source.varint() > M32:
+            raise FormatError("tag of a failed request")
+        if kind and number + count > end:
+            raise FormatError("content that is not there")
+        if kind in (1, 3):
+            own += count
+    if own != end or source.left() != contents * 512:
+        raise FormatError("contents without an entry")
+    return end
+
+
 # ---- events ----
 
 class Shape:
@@ -453,7 +478,7 @@ def read(path, out, checksums=True):
     if len(data) < 32:
         raise FormatError("shorter than a file header")
     check_header(data)
-    total = 0
+    total = next_content = 0
     for frame in frames(data):
         if frame is None:
             return None, total
@@ -466,6 +491,8 @@ def read(path, out, checksums=True):
                 for event in Decoder(frame.content(checksums), frame).events():
                     total += 1
                     out.write(json.dumps(event, sort_keys=True, separators=(",", ":")) + "\n")
+            elif frame.kind == 4:
+                next_content = check_sectors(frame.content(checksums), next_content)
             elif frame.kind <= 7:
                 frame.content(checksums)
         except FormatError as error:

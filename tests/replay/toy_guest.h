@@ -101,13 +101,46 @@ static void toy_disk_destroy(struct block_image *image)
     free(image);
 }
 
+struct toy_failing {
+    struct block_image image;
+    struct block_image *below;
+};
+
+static enum status toy_failing_read(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer)
+{
+    struct block_image *below = ((struct toy_failing *)image)->below;
+    return below->ops->read(below, sector, sectors, buffer);
+}
+
+/* Some writes fail half-way, as those of a full disk do. */
+static enum status toy_failing_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
+                                     bool fua)
+{
+    struct block_image *below = ((struct toy_failing *)image)->below;
+    if (sector % 3)
+        return below->ops->write(below, sector, sectors, buffer, fua);
+    enum status status = sectors > 1 ? below->ops->write(below, sector, sectors / 2, buffer, fua) : STATUS_OK;
+    return status ? status : STATUS_NO_SPACE;
+}
+
+static void toy_failing_destroy(struct block_image *image)
+{
+    block_image_destroy(((struct toy_failing *)image)->below);
+    free(image);
+}
+
 /* Writes stay in an overlay: the same disk again for each test. */
 static inline struct block_image *toy_disk(void)
 {
     static const struct block_image_ops ops = {.format = "toy", .read = toy_disk_read, .destroy = toy_disk_destroy};
+    static const struct block_image_ops failing_ops = {
+        .format = "toy", .read = toy_failing_read, .write = toy_failing_write, .destroy = toy_failing_destroy};
     struct block_image *image = calloc(1, sizeof *image);
+    struct toy_failing *failing = calloc(1, sizeof *failing);
     *image = (struct block_image){&ops, TOY_SECTORS, true, "toy"};
-    return block_overlay_create(image, TOY_SECTORS, NULL);
+    failing->image = (struct block_image){&failing_ops, TOY_SECTORS, false, "toy"};
+    failing->below = block_overlay_create(image, TOY_SECTORS, NULL);
+    return &failing->image;
 }
 
 /* ---- the guest ---- */
@@ -167,7 +200,7 @@ static inline void toy_block(struct toy *toy, uint64_t r)
 {
     uint8_t data[16 * BLOCK_SECTOR_BYTES];
     uint32_t sectors = 1 + (r >> 8) % 16;
-    uint64_t sector = (r >> 16) % (TOY_SECTORS - 16);
+    uint64_t sector = (r >> 16) % (r >> 63 ? 64 : TOY_SECTORS - 16); /* often where it was before */
     bool write = (r & 7) == 0;
     struct trace_event event = {.address = sector, .sectors = sectors, .tag = toy->tag++, .op = write};
     for (size_t i = 0; write && i < sizeof data; i += 8)
