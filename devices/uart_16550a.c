@@ -46,6 +46,13 @@
 #define MSR_TERI 0x04u
 #define UART_CLOCK_HZ 1843200u
 
+/* Who writes to it touches kept. */
+struct uart_queue {
+    uint8_t bytes[UART_QUEUE_BYTES];
+    struct state_kept kept;
+};
+STATE_TABLE_KEPT(uart_queue_fields, struct uart_queue, uint8_t, bytes, UART_QUEUE_BYTES);
+
 #define UART_STATE(S, A, N, T)                                                                                         \
     S(T, uint8_t, ier)                                                                                                 \
     S(T, uint8_t, lcr)                                                                                                 \
@@ -64,7 +71,7 @@
     A(T, uint8_t, fifo, UART_FIFO_BYTES)                                                                               \
     S(T, uint32_t, queue_start)                                                                                        \
     S(T, uint32_t, queue_count)                                                                                        \
-    A(T, uint8_t, queue, UART_QUEUE_BYTES)
+    N(T, struct uart_queue, queue, 1, uart_queue_fields)
 struct uart {
     struct device device;
     STATE_MEMBERS(UART_STATE)
@@ -126,7 +133,7 @@ static void uart_fill_fifo(struct uart *uart)
 {
     unsigned room = uart->fifo_enabled ? UART_FIFO_BYTES : 1;
     while (uart->fifo_count < room && uart->queue_count > 0) {
-        uart->fifo[uart->fifo_count++] = uart->queue[uart->queue_start];
+        uart->fifo[uart->fifo_count++] = uart->queue->bytes[uart->queue_start];
         uart->queue_start = (uart->queue_start + 1) % UART_QUEUE_BYTES;
         uart->queue_count--;
     }
@@ -137,7 +144,8 @@ static void uart_receive(struct uart *uart, uint8_t byte)
     if (uart->queue_count == UART_QUEUE_BYTES) {
         uart->overrun = true;
     } else {
-        uart->queue[(uart->queue_start + uart->queue_count) % UART_QUEUE_BYTES] = byte;
+        uart->queue->bytes[(uart->queue_start + uart->queue_count) % UART_QUEUE_BYTES] = byte;
+        state_kept_touch(&uart->queue->kept);
         uart->queue_count++;
         uart_fill_fifo(uart);
         uart_restart_timeout(uart);
@@ -308,6 +316,7 @@ static void uart_reset(struct device *device)
 static void uart_post_load(struct device *device)
 {
     struct uart *uart = device_of(device, struct uart);
+    state_kept_touch(&uart->queue->kept);
     if (uart->fifo_count > UART_FIFO_BYTES || uart->queue_count > UART_QUEUE_BYTES)
         uart->queue_count = uart->fifo_count = 0;
     uart->queue_start %= UART_QUEUE_BYTES;

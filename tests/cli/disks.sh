@@ -37,8 +37,8 @@ for timing in model host; do
     bash -c 'ulimit -f 100; exec "$@"' - "$VMRR" record -o "$work/run.vmrr" -m 16M -kernel "$GUESTS/endless.elf" \
         -hda "$work/small.img" -serial none --timing=$timing --until=50000000 >"$work/out" 2>"$work/err" </dev/null || code=$?
     [ $code = 0 ] || { cat "$work/err"; fail "recording over an image that can't grow: exit $code"; }
-    "$VMRR" dump --json --kind=block-completion "$work/run.vmrr" | grep '"op":"write"' | grep -vq '"status":0' ||
-        fail "no write failed ($timing)"
+    "$VMRR" dump --json --kind=block-completion "$work/run.vmrr" | grep '"op":"write"' >"$work/writes"
+    said "$work/writes" '"status":-'
     replay "$work/run.vmrr" "$work/replay.txt"
 done
 
