@@ -84,8 +84,8 @@ enum status state_load(const struct state_field *fields, void *object, const uin
 #define STATE_LARGE_ARRAY_BYTES 1024u
 uint64_t state_digest(const struct state_field *fields, const void *object, uint64_t seed);
 
-/* The same for many objects and often: knows where their bytes lie, gathers them and hashes once. Builds without NDEBUG
- * look whether kept hashes are still true (CHECK). */
+/* The same for many objects and often: knows where their bytes lie, gathers them and hashes once. Builds without
+ * optimisation or with ASan look whether kept hashes are still true (CHECK). */
 struct state_gather;
 struct state_gather *state_gather_create(void);
 void state_gather_destroy(struct state_gather *gather); /* null allowed */
