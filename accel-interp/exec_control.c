@@ -1,11 +1,11 @@
 /* Control and debug registers, CLTS, LMSW, SMSW, INVLPG (Intel SDM vol. 2 MOV CR, MOV DR; vol. 3, 2.5, 4.10.4, 17.2).
  *
- * Not modelled: caches (CR0.CD and NW are storage), CR4.PCE's effect (RDPMC has no counters), PCID. */
+ * Not modelled: caches (CR0.CD and NW are storage), CR4.PCE's effect (RDPMC has no counters). */
 #include "accel-interp/system.h"
 
 /* CR0 bits that change what a translation gives. */
 #define CR0_PAGING (CR0_PG | CR0_WP | CR0_PE)
-#define CR4_PAGING (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP)
+#define CR4_PAGING (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE)
 
 static bool pae_legacy(uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
@@ -18,7 +18,7 @@ static void check_cr0(struct interp *cpu, const struct insn *i, uint64_t value)
 
     if ((value & CR0_PG) && !(cpu->cr0 & CR0_PG) && (cpu->efer & EFER_LME))
         bad |= !(cpu->cr4 & CR4_PAE) || (cpu->seg[CPU_CS].attributes & SEG_L);
-    if (!(value & CR0_PG) && in_code64(cpu))
+    if (!(value & CR0_PG) && (in_code64(cpu) || (cpu->cr4 & CR4_PCIDE)))
         bad = true;
     if (bad)
         RAISE_ERROR(EXC_GP, 0);
@@ -48,6 +48,8 @@ static void write_cr0(struct interp *cpu, const struct insn *i, uint64_t value)
 
 static void write_cr3(struct interp *cpu, const struct insn *i, uint64_t value)
 {
+    if (cpu->cr4 & CR4_PCIDE)
+        value &= ~CR3_NO_FLUSH; /* "need not" flush: flushing is allowed */
     if ((cpu->mode & MODE_LONG) && (value & ~PHYSICAL_MASK))
         RAISE_ERROR(EXC_GP, 0);
     if (pae_legacy(cpu->cr0, cpu->cr4, cpu->efer))
@@ -62,9 +64,10 @@ static uint64_t cr4_known(const struct interp *cpu)
     static const struct {
         const char *feature;
         uint32_t bits;
-    } rows[] = {{"vme", CR4_VME | CR4_PVI}, {"tsc", CR4_TSD},   {"de", CR4_DE},     {"pse", CR4_PSE},
-                {"pae", CR4_PAE},           {"mce", CR4_MCE},   {"pge", CR4_PGE},   {"fxsr", CR4_OSFXSR},
-                {"sse", CR4_OSXMMEXCPT},    {"smep", CR4_SMEP}, {"smap", CR4_SMAP}, {"xsave", CR4_OSXSAVE}};
+    } rows[] = {{"vme", CR4_VME | CR4_PVI}, {"tsc", CR4_TSD},           {"de", CR4_DE},      {"pse", CR4_PSE},
+                {"pae", CR4_PAE},           {"mce", CR4_MCE},           {"pge", CR4_PGE},    {"fxsr", CR4_OSFXSR},
+                {"sse", CR4_OSXMMEXCPT},    {"smep", CR4_SMEP},         {"smap", CR4_SMAP},  {"xsave", CR4_OSXSAVE},
+                {"umip", CR4_UMIP},         {"fsgsbase", CR4_FSGSBASE}, {"pcid", CR4_PCIDE}, {"pku", CR4_PKE}};
     const struct cpu_model *model = machine_cpu_model(cpu->accel.machine);
     uint64_t known = CR4_PCE;
 
@@ -78,6 +81,8 @@ static void write_cr4(struct interp *cpu, const struct insn *i, uint64_t value)
     uint64_t changed = value ^ cpu->cr4;
 
     if ((changed && (value & ~cr4_known(cpu))) || ((cpu->mode & MODE_LONG) && !(value & CR4_PAE)))
+        RAISE_ERROR(EXC_GP, 0);
+    if ((changed & value & CR4_PCIDE) && (!(cpu->mode & MODE_LONG) || (cpu->cr3 & CR3_PCID)))
         RAISE_ERROR(EXC_GP, 0);
     if ((changed & CR4_PAGING) && pae_legacy(cpu->cr0, value, cpu->efer))
         mmu_load_pdptes(cpu, i, cpu->cr3);
@@ -193,6 +198,7 @@ EXEC_STATIC(exec_lmsw)
 
 EXEC_STATIC(exec_smsw)
 {
+    require_umip(cpu, i);
     rm_write_selector(cpu, i, cpu->cr0);
     NEXT;
 }

@@ -127,6 +127,7 @@ static void store_table(struct interp *cpu, const struct insn *i, uint64_t base,
     unsigned bytes = in_code64(cpu) ? 10 : 6;
     uint8_t image[10];
 
+    require_umip(cpu, i);
     memcpy(image, &limit, 2);
     memcpy(image + 2, &base, 8);
     mem_write_buffer(cpu, i, ea_general(cpu, i, bytes, TLB_WRITE), image, bytes);
@@ -227,12 +228,14 @@ EXEC_STATIC(exec_ltr)
 
 EXEC_STATIC(exec_sldt)
 {
+    require_umip(cpu, i);
     rm_write_selector(cpu, i, cpu->seg[CPU_LDTR].selector);
     NEXT;
 }
 
 EXEC_STATIC(exec_str)
 {
+    require_umip(cpu, i);
     rm_write_selector(cpu, i, cpu->seg[CPU_TR].selector);
     NEXT;
 }

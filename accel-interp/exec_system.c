@@ -226,6 +226,8 @@ EXEC_STATIC(exec_rdrand)
 {
     uint64_t value;
 
+    if (i->bits & (INSN_REP | INSN_REPNE))
+        RAISE(EXC_UD);
     interp_sync_position(cpu, i);
     value = machine_pull(cpu->accel.machine, INPUT_ENTROPY, NULL, NULL);
     reg_set_osize(cpu, i, i->rm, value);

@@ -124,7 +124,8 @@ static const struct mmu_entry *translate(struct interp *cpu, const struct insn *
     struct mmu_walk walk;
 
     if (entry->tag == (TLB_PAGE(linear) | 1) && entry_valid(cpu, entry) &&
-        (access != TLB_WRITE || (entry->rights & MMU_DIRTY)) && mmu_allowed(cpu, entry->rights, access, view))
+        (access != TLB_WRITE || (entry->rights & MMU_DIRTY)) && mmu_allowed(cpu, entry->rights, access, view) &&
+        mmu_key_allows(cpu, entry->rights, entry->key, access, view))
         return entry;
     if (!mmu_walk(cpu, i, linear, access, view, true, &walk)) {
         evict(cpu, entry, access == TLB_FETCH); /* hardware drops what it finds to be stale */
@@ -133,11 +134,13 @@ static const struct mmu_entry *translate(struct interp *cpu, const struct insn *
     }
     evict(cpu, entry, access == TLB_FETCH);
     note_large(cpu, linear, walk.shift);
+    cpu->mmu.keyed |= walk.key != 0;
     *entry =
         (struct mmu_entry){.tag = TLB_PAGE(linear) | 1,
                            .gpa = walk.gpa,
                            .rights = walk.rights,
                            .shift = walk.shift,
+                           .key = walk.key,
                            .generation = walk.rights & MMU_GLOBAL ? cpu->mmu.global_generation : cpu->mmu.generation};
     return entry;
 }
@@ -492,6 +495,15 @@ void mmu_flush_page(struct interp *cpu, uint64_t linear)
         flush_large(cpu, linear, cpu->mmu.data, MMU_DATA_ENTRIES, false);
         flush_large(cpu, linear, cpu->mmu.code, MMU_CODE_ENTRIES, true);
     }
+}
+
+void mmu_write_pkru(struct interp *cpu, uint32_t value)
+{
+    uint32_t changed = value ^ cpu->s.pkru;
+
+    cpu->s.pkru = value;
+    if ((cpu->cr4 & CR4_PKE) && ((changed & 3) || (changed && cpu->mmu.keyed)))
+        mmu_drop_views(cpu);
 }
 
 void mmu_protect_all(struct interp *cpu)

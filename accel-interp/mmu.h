@@ -18,11 +18,13 @@
 #define PF_USER 0x04u
 #define PF_RESERVED 0x08u
 #define PF_FETCH 0x10u
+#define PF_KEY 0x20u
 
 struct mmu_walk {
     uint64_t gpa; /* of the 4 KiB page */
     uint8_t rights;
     uint8_t shift;
+    uint8_t key;    /* protection key */
     uint32_t error; /* of the page fault when the walk fails */
 };
 
@@ -43,6 +45,18 @@ static inline bool mmu_allowed(const struct interp *cpu, unsigned rights, enum t
     }
     return access != TLB_FETCH || !(rights & MMU_NO_EXECUTE);
 }
+
+/* May data be accessed by the page's protection key (SDM vol. 3, 4.6.2)? Supervisor pages have none. */
+static inline bool mmu_key_allows(const struct interp *cpu, unsigned rights, unsigned key, enum tlb_access access,
+                                  enum tlb_view view)
+{
+    if (!(cpu->cr4 & CR4_PKE) || !(rights & MMU_USER) || access == TLB_FETCH || !(cpu->mode & MODE_LONG))
+        return true;
+    unsigned denied = cpu->s.pkru >> (2 * key);
+    return !(denied & 1) && !((denied & 2) && access == TLB_WRITE && (view == TLB_USER || (cpu->cr0 & CR0_WP)));
+}
+/* WRPKRU, XRSTOR. */
+void mmu_write_pkru(struct interp *cpu, uint32_t value);
 
 /* Walks the page tables (CR0.PG is set). commit: sets accessed and dirty bits; i as in mem_*, for a page table that is
  * decoded code. False: walk->error. */

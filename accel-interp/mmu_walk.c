@@ -2,7 +2,7 @@
  *
  * Accessed and dirty bits are set after the whole walk has succeeded and the access is allowed; a walk that faults leaves
  * no trace. Page tables outside memory read as all ones and so end in a reserved-bit fault.
- * Not modelled: PSE-36, PCID, protection keys, 5-level paging, cacheability (PWT, PCD, PAT are ignored). */
+ * Not modelled: 5-level paging, cacheability (PWT, PCD, PAT are ignored). */
 #include "accel-interp/mmu.h"
 
 #define PTE_PRESENT 0x001u
@@ -12,6 +12,7 @@
 #define PTE_DIRTY 0x040u
 #define PTE_LARGE 0x080u
 #define PTE_GLOBAL 0x100u
+#define PTE_KEY_SHIFT 59
 #define PTE_NO_EXECUTE (1ull << 63)
 #define PTE_ADDRESS (PHYSICAL_MASK & ~0xFFFull)
 
@@ -66,12 +67,12 @@ static bool walk_2level(struct interp *cpu, uint64_t linear, struct mmu_walk *wa
         return false;
     rights = entry;
     if ((entry & PTE_LARGE) && (cpu->cr4 & CR4_PSE)) {
-        if (entry & 0x3FE000u) {
+        if (entry & (cpu->pse36 ? 0x200000u : 0x3FE000u)) {
             walk->error = PF_PRESENT | PF_RESERVED;
             return false;
         }
         walk->shift = 22;
-        walk->gpa = (entry & 0xFFC00000u) | (linear & 0x3FF000u);
+        walk->gpa = (entry & 0xFFC00000u) | ((entry & 0x1FE000u) << 19) | (linear & 0x3FF000u);
     } else {
         if (!step(cpu, trail, (entry & 0xFFFFF000u) + ((linear >> 12) & 0x3FF) * 4, &entry))
             return false;
@@ -148,9 +149,11 @@ bool mmu_walk(struct interp *cpu, const struct insn *i, uint64_t linear, enum tl
 
     walk->error = 0;
     good = walk_format(cpu, linear, walk, &trail);
-    if (good && !mmu_allowed(cpu, walk->rights, access, view)) {
-        walk->error = PF_PRESENT;
-        good = false;
+    if (good) {
+        walk->key = (trail.entry[trail.levels - 1] >> PTE_KEY_SHIFT) & 15;
+        bool key_allows = mmu_key_allows(cpu, walk->rights, walk->key, access, view);
+        good = mmu_allowed(cpu, walk->rights, access, view) && key_allows;
+        walk->error = good ? 0 : PF_PRESENT | (key_allows ? 0 : PF_KEY);
     }
     if (!good) {
         bool fetch_bit = (cpu->cr4 & CR4_SMEP) || ((cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NXE));

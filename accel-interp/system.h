@@ -17,6 +17,13 @@ static inline void require_cpl0(struct interp *cpu, const struct insn *i)
         interp_raise_error(cpu, i, EXC_GP, 0);
 }
 
+/* SGDT, SIDT, SLDT, STR, SMSW. */
+static inline void require_umip(struct interp *cpu, const struct insn *i)
+{
+    if ((cpu->cr4 & CR4_UMIP) && cpu->cpl != 0)
+        interp_raise_error(cpu, i, EXC_GP, 0);
+}
+
 /* Before an instruction touches a device otherwise than by memory: it must be alone in its chain. */
 static inline void require_single(struct interp *cpu, const struct insn *i)
 {

@@ -30,9 +30,12 @@
 #define CR4_FSGSBASE (1u << 16)
 #define CR4_OSXSAVE (1u << 18)
 #define CR4_SMEP (1u << 20)
+#define CR4_PCIDE (1u << 17)
 #define CR4_SMAP (1u << 21)
-
 #define CR4_PKE (1u << 22)
+
+#define CR3_PCID 0xFFFu
+#define CR3_NO_FLUSH (1ull << 63)
 
 #define XCR0_X87 (1u << 0)
 #define XCR0_SSE (1u << 1)

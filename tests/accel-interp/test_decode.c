@@ -308,6 +308,8 @@ static bool explained_theirs(const cs_insn *insn, const struct sample *s, unsign
         return true;
     if (((s->operand || s->repeat) && rows.strict) || (bits != 64 && rows.only64))
         return true;
+    if (!strcmp(insn->mnemonic, "invpcid")) /* it takes it without its 66 */
+        return true;
     /* control and debug registers that do not exist */
     return !strcmp(insn->mnemonic, "mov") && (strstr(insn->op_str, "cr") || strstr(insn->op_str, "dr"));
 }
@@ -315,8 +317,9 @@ static bool explained_theirs(const cs_insn *insn, const struct sample *s, unsign
 /* Valid for the table alone: what capstone 4 does not know. */
 static bool explained_ours(const struct opcode_row *row, const struct sample *s)
 {
-    static const char *const names[] = {"NOP",    "PREFETCHW", "PREFETCH", "UD0", "UD1",
-                                        "SFENCE", "LFENCE",    "MFENCE",   NULL};
+    static const char *const names[] = {"NOP",    "PREFETCHW", "PREFETCH",   "UD0",     "UD1",
+                                        "SFENCE", "LFENCE",    "MFENCE",     "ADCX",    "ADOX",
+                                        "RDPID",  "CLWB",      "CLFLUSHOPT", "INVPCID", NULL};
     /* not with a second prefix (REX, segment, 67), nor in 16-bit code */
     static const char *const sse2[] = {"CVTPD2DQ", "CVTDQ2PD", "CVTTPD2DQ", "PUNPCKHQDQ", "PUNPCKLQDQ",
                                        "MOVQ",     "MOVQ2DQ",  "MOVDQ2Q",   NULL};

@@ -14,10 +14,8 @@ static const struct {
     {3, T_PML4, false},         {3, 1ull << 40, true},
     {3, 1ull << 63, true},                                 /* no PCID */
     {4, 0x3006F8, false},       {4, 0x620 & ~0x20u, true}, /* PAE off in long mode */
-    {4, 0x620 | 1, true},                                  /* VME */
     {4, 0x620 | 1 << 13, true},                            /* VMXE */
-    {4, 0x620 | 1 << 17, true},                            /* PCIDE */
-    {4, 0x620 | 1 << 18, true},                            /* OSXSAVE */
+    {4, 0x620 | 1 << 17, false},                           /* PCIDE with CR3 bits 11:0 clear */
     {4, 1ull << 32, true},      {8, 16, true},
 };
 START_TEST(control_register)

@@ -1,0 +1,333 @@
+/* The decoder against capstone and against this host's CPU: is it an instruction, and how long is it? In 16-, 32- and 64-bit
+ * code.
+ *
+ * Byte strings: every opcode byte of every map under every set of prefixes with every ModRM byte (a part of them, or all:
+ * VMRR_INSN_EXHAUSTIVE=1), every VEX form, and random strings. Where the decoder and capstone disagree, and in some cases
+ * where they agree, the CPU judges. It is asked as a process can ask it: with k bytes of the instruction before the end of
+ * executable memory, an instruction longer than k faults at the fetch; #UD says that there is none. What stays different
+ * between the decoder and the CPU is listed here, with the reason; any other difference fails the test. What a process must
+ * not execute (system calls, segment loads that would take its thread pointer away) is judged by capstone alone. */
+#include "accel-interp/decode.h"
+#include "tests/insn/native.h"
+
+#include <capstone/capstone.h>
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14 };
+#define FETCH 0x10u                                /* of a #PF's error code */
+#define CODE_END (NATIVE_CODE + NATIVE_CODE_BYTES) /* nothing is mapped from here on */
+
+static struct native_harness *harness;
+static struct decode_tables *tables;
+
+/* ---- strings ------------------------------------------------------------------------------------------------------ */
+
+/* An instruction's bytes, taken apart as far as the lists below need it. */
+struct string {
+    uint8_t bytes[DECODE_BYTES_MAX];
+    unsigned bits;
+    bool operand, address, repeat, repne, lock, rex; /* prefixes */
+    bool vex, evex;
+    unsigned map; /* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A */
+    uint8_t opcode, modrm;
+};
+
+static uint64_t mix(uint64_t x)
+{
+    x = (x + 0x9E3779B97F4A7C15ull) * 0xBF58476D1CE4E5B9ull;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+    return x ^ (x >> 31);
+}
+
+static bool take_prefix(struct string *s, uint8_t byte)
+{
+    bool rex = s->bits == 64 && (byte & 0xF0) == 0x40;
+
+    s->operand |= byte == 0x66;
+    s->address |= byte == 0x67;
+    s->repne |= byte == 0xF2;
+    s->repeat |= byte == 0xF3;
+    s->lock |= byte == 0xF0;
+    s->rex |= rex;
+    return rex || memchr("\x26\x2E\x36\x3E\x64\x65\x66\x67\xF0\xF2\xF3", byte, 11);
+}
+
+static void take_apart(struct string *s)
+{
+    unsigned at = 0;
+
+    while (at < sizeof s->bytes - 5 && take_prefix(s, s->bytes[at]))
+        at++;
+    const uint8_t *b = s->bytes + at;
+    bool long_form = s->bits == 64 || b[1] >= 0xC0;
+    s->vex = (b[0] == 0xC4 || b[0] == 0xC5) && long_form;
+    s->evex = b[0] == 0x62 && long_form;
+    if (s->vex) {
+        s->map = b[0] == 0xC4 ? b[1] & 31 : 1;
+        b += b[0] == 0xC4 ? 3 : 2;
+    } else if (b[0] == 0x0F && (b[1] == 0x38 || b[1] == 0x3A)) {
+        s->map = b[1] == 0x38 ? 2 : 3;
+        b += 2;
+    } else if (b[0] == 0x0F) {
+        s->map = 1;
+        b++;
+    }
+    s->opcode = b[0];
+    s->modrm = b[1];
+}
+
+static const char *const prefix_sets[] = {"",         "\x66",     "\xF2",     "\xF3",     "\x67",     "\xF0",
+                                          "\x66\xF2", "\x66\xF3", "\xF3\x66", "\x2E",     "\x66\x67", "\x48",
+                                          "\x45",     "\x66\x4F", "\xF3\x49", "\xF2\x48", "\x64",     "\xF0\x66"};
+#define PREFIX_SETS (sizeof prefix_sets / sizeof prefix_sets[0])
+#define LEGACY_STRINGS (PREFIX_SETS * 4 * 65536)
+#define VEX_STRINGS (3u * 32 * 65536) /* map; pp L W, vvvv 1111b or any */
+
+static void fill_tail(struct string *s, unsigned from, uint64_t seed)
+{
+    for (unsigned n = from; n < sizeof s->bytes; n++)
+        s->bytes[n] = (uint8_t)mix(seed * 16 + n);
+}
+
+static void legacy_string(struct string *s, uint64_t index)
+{
+    static const char *const maps[] = {"", "\x0F", "\x0F\x38", "\x0F\x3A"};
+    const char *prefixes = prefix_sets[index >> 18], *map = maps[index >> 16 & 3];
+    unsigned at = (unsigned)strlen(prefixes);
+
+    fill_tail(s, 0, index + s->bits);
+    memcpy(s->bytes, prefixes, at);
+    memcpy(s->bytes + at, map, strlen(map));
+    at += (unsigned)strlen(map);
+    s->bytes[at] = (uint8_t)(index >> 8);
+    s->bytes[at + 1] = (uint8_t)index;
+}
+
+static void vex_string(struct string *s, uint64_t index)
+{
+    unsigned form = (unsigned)(index >> 16) & 31, map = 1 + (unsigned)(index >> 21);
+    uint64_t random = mix(index + s->bits);
+    unsigned vvvv = form & 16 ? random & 15 : 15;
+    unsigned last = (form & 8) << 4 | vvvv << 3 | (form & 7); /* W vvvv L pp */
+
+    fill_tail(s, 0, index + s->bits);
+    s->bytes[0] = 0xC4;
+    s->bytes[1] = (uint8_t)((s->bits == 64 ? (random >> 8 & 0xE0) : 0xE0) | map);
+    s->bytes[2] = (uint8_t)last;
+    s->bytes[3] = (uint8_t)(index >> 8);
+    s->bytes[4] = (uint8_t)index;
+    if (map == 1 && !(form & 8) && (random >> 20 & 1)) { /* the two-byte form of it */
+        s->bytes[0] = 0xC5;
+        s->bytes[1] = (uint8_t)((s->bytes[1] & 0x80) | (last & 0x7F));
+        memmove(s->bytes + 2, s->bytes + 3, sizeof s->bytes - 3);
+    }
+}
+
+static void random_string(struct string *s, uint64_t index)
+{
+    static const uint8_t prefixes[] = {0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x64, 0x36, 0x48, 0x41, 0x44, 0xF0};
+    uint64_t random = mix(index * 3 + s->bits);
+    unsigned at = 0, kind = random & 7;
+
+    fill_tail(s, 0, index * 5 + s->bits);
+    for (unsigned count = random >> 8 & 7; count > 3; count--)
+        s->bytes[at++] = prefixes[mix(random + count) % sizeof prefixes];
+    if (kind >= 4)
+        s->bytes[at++] = 0x0F;
+    if (kind >= 6)
+        s->bytes[at] = kind == 6 ? 0x38 : 0x3A;
+}
+
+/* ---- judges ------------------------------------------------------------------------------------------------------- */
+
+/* 0: no instruction. */
+static unsigned decoder_length(const struct string *s, struct decoded *out)
+{
+    static const uint8_t modes[] = {MODE_CODE16 | MODE_STACK32 | MODE_USER | MODE_LONG,
+                                    MODE_CODE32 | MODE_FLAT | MODE_STACK32 | MODE_USER | MODE_LONG,
+                                    MODE_CODE64 | MODE_FLAT | MODE_STACK32 | MODE_USER | MODE_LONG};
+    enum decode_status status = decode_insn(tables, modes[s->bits / 32], s->bytes, sizeof s->bytes, 0, 0, out);
+
+    return status == DECODE_OK ? out->insn.len : status == DECODE_TOO_LONG ? DECODE_BYTES_MAX : 0;
+}
+
+static unsigned capstone_length(csh handle, const struct string *s)
+{
+    cs_insn *insn;
+    size_t count = cs_disasm(handle, s->bytes, sizeof s->bytes, 0, 1, &insn);
+    unsigned length = count ? insn->size : 0;
+
+    if (count)
+        cs_free(insn, count);
+    return length;
+}
+
+/* What a process must not do to itself, or the outcome of which is no matter of decoding. */
+static bool forbidden(const struct string *s)
+{
+    uint8_t reg = s->modrm >> 3 & 7, op = s->opcode;
+    bool registers = s->modrm >= 0xC0;
+
+    if (s->vex || s->evex)
+        return false;
+    if (s->map == 0)
+        return op == 0xCD || op == 0x8E || op == 0x07 || op == 0x17 || op == 0x1F || op == 0xCE || op == 0xF1;
+    if (s->map != 1)
+        return false;
+    return op == 0x05 || op == 0x34 || op == 0xA1 || op == 0xA9 || (op == 0xAE && registers && reg < 4) ||
+           (op == 0x01 && (reg == 0 || (s->modrm & 0xFC) == 0xD4 || (s->modrm & 0xF8) == 0xD8) && registers);
+}
+
+static void judge_case(struct native_case *c, const struct string *s, unsigned available)
+{
+    for (unsigned n = 0; n < 16; n++) /* wherever an operand lies, nothing is mapped there */
+        c->in.gpr[n] = 0x6A000000 + n * 0x1000 + (s->bits == 64 ? 1ull << 62 : 0);
+    c->in.rflags = 0x202;
+    c->bits = s->bits;
+    c->length = available;
+    c->offset = NATIVE_CODE_BYTES - available;
+    c->in.rip = NATIVE_CODE + c->offset;
+    memcpy(c->code, s->bytes, available);
+}
+
+/* 0: #UD. */
+static unsigned host_length(struct native_case *c, const struct string *s)
+{
+    struct native_state out;
+
+    for (unsigned available = 1; available <= DECODE_BYTES_MAX; available++) {
+        judge_case(c, s, available);
+        native_run_host(c, &out);
+        bool fetch = out.vector == VECTOR_PF && (out.error & FETCH) && out.cr2 == CODE_END && out.rip == c->in.rip;
+        if (!fetch)
+            return out.vector == VECTOR_UD ? 0 : available;
+    }
+    return DECODE_BYTES_MAX;
+}
+
+/* What the decoder leaves to the instruction's function. */
+static bool interp_undefined(struct native_case *c, const struct string *s, unsigned length)
+{
+    struct native_state out;
+
+    judge_case(c, s, length);
+    native_run_interp(harness, c, &out);
+    return out.vector == VECTOR_UD;
+}
+
+/* ---- differences that are known ----------------------------------------------------------------------------------- */
+
+struct known {
+    const char *reason;
+    bool (*applies)(const struct string *s, unsigned ours, unsigned theirs);
+};
+
+/* Between the decoder and the CPU. */
+static const struct known known_host[] = {
+    {NULL, NULL},
+};
+
+/* Between the decoder and capstone, where the CPU can't be asked. */
+static const struct known known_capstone[] = {
+    {NULL, NULL},
+};
+
+static const char *explained(const struct known *list, const struct string *s, unsigned ours, unsigned theirs)
+{
+    for (; list->reason; list++)
+        if (list->applies(s, ours, theirs))
+            return list->reason;
+    return NULL;
+}
+
+/* ---- the comparison ----------------------------------------------------------------------------------------------- */
+
+struct totals {
+    unsigned strings, capstone_differs, judged, known, unexplained;
+};
+
+static void print_string(const struct string *s, unsigned ours, unsigned capstone, int host)
+{
+    fprintf(stderr, "  %u bits:", s->bits);
+    for (unsigned n = 0; n < sizeof s->bytes; n++)
+        fprintf(stderr, " %02x", s->bytes[n]);
+    fprintf(stderr, "  length: decoder %u, capstone %u, CPU %d\n", ours, capstone, host);
+}
+
+static void compare_string(csh handle, struct string *s, struct totals *totals)
+{
+    static struct native_case c;
+    struct decoded decoded;
+
+    take_apart(s);
+    unsigned ours = decoder_length(s, &decoded), theirs = capstone_length(handle, s);
+    bool differ = ours != theirs;
+    totals->strings++;
+    totals->capstone_differs += differ;
+    if (!differ && mix(totals->strings) % 16)
+        return;
+    if (forbidden(s) || (s->bits == 16 && !native_host_has16())) {
+        if (differ && !explained(known_capstone, s, ours, theirs) && totals->unexplained++ < 20)
+            print_string(s, ours, theirs, -1);
+        return;
+    }
+    unsigned host = host_length(&c, s);
+    totals->judged++;
+    if (ours == host || (ours && !host && interp_undefined(&c, s, ours)))
+        return;
+    if (explained(known_host, s, ours, host))
+        totals->known++;
+    else if (totals->unexplained++ < 20)
+        print_string(s, ours, theirs, (int)host);
+}
+
+static void each_string(csh handle, unsigned bits, void (*make)(struct string *s, uint64_t index), uint64_t count,
+                        uint64_t stride, struct totals *totals)
+{
+    for (uint64_t index = mix(bits) % stride; index < count; index += stride) {
+        struct string s = {.bits = bits};
+        make(&s, index);
+        compare_string(handle, &s, totals);
+    }
+}
+
+START_TEST(test_strings)
+{
+    static const struct {
+        unsigned bits;
+        cs_mode mode;
+    } modes[] = {{16, CS_MODE_16}, {32, CS_MODE_32}, {64, CS_MODE_64}};
+    const bool all = getenv("VMRR_INSN_EXHAUSTIVE") != NULL;
+    const unsigned bits = modes[_i].bits;
+    struct totals totals = {0};
+    csh handle;
+
+    ck_assert_int_eq(cs_open(CS_ARCH_X86, modes[_i].mode, &handle), CS_ERR_OK);
+    each_string(handle, bits, legacy_string, LEGACY_STRINGS, all ? 1 : 331, &totals);
+    each_string(handle, bits, vex_string, VEX_STRINGS, all ? 1 : 1201, &totals);
+    each_string(handle, bits, random_string, all ? 2000000 : 8000, 1, &totals);
+    cs_close(&handle);
+    fprintf(stderr, "%u bits: %u strings; capstone differs in %u; the CPU judged %u, %u known differences, %u new\n",
+            bits, totals.strings, totals.capstone_differs, totals.judged, totals.known, totals.unexplained);
+    ck_assert_uint_eq(totals.unexplained, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("decoder against capstone and the CPU");
+    TCase *tcase = tcase_create("strings");
+
+    tcase_set_timeout(tcase, 0);
+    tcase_add_loop_test(tcase, test_strings, 0, 3);
+    suite_add_tcase(suite, tcase);
+    harness = native_create();
+    tables = decode_tables_create(native_cpu_model(harness));
+    int status = run_suite(suite, CK_NOFORK);
+    decode_tables_destroy(tables);
+    native_destroy(harness);
+    return status;
+}
