@@ -1,4 +1,4 @@
-/* MMX, with the SSE and SSE2 instructions on MMX registers (Intel SDM vol. 1, chapter 9; vol. 3, 12.5). MMn is the
+/* MMX, with the SSE, SSE2 and SSSE3 instructions on MMX registers (Intel SDM vol. 1, chapter 9; vol. 3, 12.5). MMn is the
  * significand of physical register Rn. Every MMX instruction sets TOP to 0 and all tags to valid; a written register gets
  * sign and exponent of all ones. FIP, FDP and FOP stay. */
 #include "accel-interp/simd.h"
@@ -72,6 +72,7 @@ static inline void mmx_set(struct interp *cpu, unsigned n, __m128i v)
     MMX_FORMS(name);
 #define BINARY(name, fn) BINARY_(name, 8, fn)
 SIMD_LANEWISE(BINARY)
+SIMD_SHIFTS(BINARY)
 BINARY(packsswb, simd_packsswb_mmx)
 BINARY(packssdw, simd_packssdw_mmx)
 BINARY(packuswb, simd_packuswb_mmx)
@@ -82,6 +83,24 @@ BINARY(punpckhdq, simd_punpckhdq_mmx)
 BINARY_(punpcklbw, 4, _mm_unpacklo_epi8)
 BINARY_(punpcklwd, 4, _mm_unpacklo_epi16)
 BINARY_(punpckldq, 4, _mm_unpacklo_epi32)
+/* Of SSSE3. */
+BINARY(pshufb, simd_pshufb_mmx)
+BINARY(phaddw, simd_phaddw_mmx)
+BINARY(phaddd, simd_phaddd_mmx)
+BINARY(phaddsw, simd_phaddsw_mmx)
+BINARY(phsubw, simd_phsubw_mmx)
+BINARY(phsubd, simd_phsubd_mmx)
+BINARY(phsubsw, simd_phsubsw_mmx)
+
+#define UNARY(name, fn)                                                                                                \
+    MMX_REG(name, mmx_set(cpu, i->reg, fn(src)))                                                                       \
+    MMX_LOAD(name, 8, mmx_set(cpu, i->reg, fn(src)))                                                                   \
+    MMX_FORMS(name);
+SIMD_UNARY(UNARY)
+
+MMX_REG(palignr, mmx_set(cpu, i->reg, simd_palignr_mmx(mmx_get(cpu, i->reg), src, insn_imm8(i))))
+MMX_LOAD(palignr, 8, mmx_set(cpu, i->reg, simd_palignr_mmx(mmx_get(cpu, i->reg), src, insn_imm8(i))))
+MMX_FORMS(palignr);
 
 #define SHIFT(name, fn)                                                                                                \
     MMX_REG(name##_imm, mmx_set(cpu, i->rm, fn(src, _mm_cvtsi32_si128((int)i->imm))))                                  \

@@ -1,5 +1,5 @@
-/* SSE2 packed integers, shifts and shuffles, and the SSE logic and unpack forms that are the same bits (Intel SDM vol. 1,
- * 11.4.2). */
+/* SSE2, SSSE3 and SSE4 packed integers, shifts and shuffles, and the SSE logic and unpack forms that are the same bits (Intel
+ * SDM vol. 1, 11.4.2, 12.6, 12.10). What does not have the shape of the lists of simd.h is in exec_sse4.c. */
 #include "accel-interp/simd.h"
 #include "accel-interp/sse.h"
 
@@ -10,6 +10,7 @@
     SSE_FORMS(forms_##name##_sse, name);
 SIMD_LANEWISE(BINARY)
 SIMD_CROSSING(BINARY)
+SIMD_SHIFTS(BINARY)
 
 /* Shifts by an immediate: ModRM.rm is the destination. */
 #define SHIFT(name, fn)                                                                                                \
@@ -18,57 +19,34 @@ SIMD_CROSSING(BINARY)
 SIMD_SHIFTS(SHIFT)
 
 /* By bytes. */
-static inline __m128i shift_bytes(__m128i v, uint64_t count, bool left)
-{
-    unsigned __int128 value =
-        (unsigned __int128)(uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(v, v)) << 64 | (uint64_t)_mm_cvtsi128_si64(v);
-
-    if (count > 15)
-        return _mm_setzero_si128();
-    value = left ? value << (8 * count) : value >> (8 * count);
-    return _mm_set_epi64x((long long)(value >> 64), (long long)(uint64_t)value);
-}
-SSE_REG(psrldq, xmm_set(cpu, i->rm, shift_bytes(src, i->imm, false)))
-SSE_REG(pslldq, xmm_set(cpu, i->rm, shift_bytes(src, i->imm, true)))
+SSE_REG(psrldq, xmm_set(cpu, i->rm, simd_psrldq(src, insn_imm8(i))))
+SSE_REG(pslldq, xmm_set(cpu, i->rm, simd_pslldq(src, insn_imm8(i))))
 SSE_FORMS_REG(forms_psrldq, psrldq);
 SSE_FORMS_REG(forms_pslldq, pslldq);
 
-/* ---- shuffles by an immediate ----------------------------------------------------------------------------------- */
+#define UNARY(name, fn)                                                                                                \
+    SSE_REG(name, xmm_set(cpu, i->reg, fn(src)))                                                                       \
+    SSE_LOAD(name, V16, xmm_set(cpu, i->reg, fn(src)))                                                                 \
+    SSE_FORMS(forms_##name##_sse, name);
+SIMD_UNARY(UNARY)
 
-static inline uint64_t low_quad(__m128i v)
-{
-    return (uint64_t)_mm_cvtsi128_si64(v);
-}
-static inline uint64_t high_quad(__m128i v)
-{
-    return (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(v, v));
-}
-static inline __m128i quads(uint64_t low, uint64_t high)
-{
-    return _mm_set_epi64x((long long)high, (long long)low);
-}
+/* ---- by an immediate -------------------------------------------------------------------------------------------- */
 
-/* Doubleword n (0..3) of the pair. */
-static inline uint64_t dword_of(uint64_t low, uint64_t high, uint64_t n)
-{
-    uint64_t q = n & 2 ? high : low;
-    return n & 1 ? q >> 32 : (uint32_t)q;
-}
-static inline uint64_t dword_pair(__m128i v, uint64_t control)
-{
-    uint64_t low = low_quad(v), high = high_quad(v);
-    return dword_of(low, high, control & 3) | dword_of(low, high, control >> 2 & 3) << 32;
-}
-
-#define SHUFFLE(name, result)                                                                                          \
-    SSE_REG(name, const __m128i d = xmm_get(cpu, i->reg); (void)d; xmm_set(cpu, i->reg, result))                       \
-    SSE_LOAD(name, V16, const __m128i d = xmm_get(cpu, i->reg); (void)d; xmm_set(cpu, i->reg, result))                 \
+#define SHUFFLE(name, fn)                                                                                              \
+    SSE_REG(name, xmm_set(cpu, i->reg, fn(src, insn_imm8(i))))                                                         \
+    SSE_LOAD(name, V16, xmm_set(cpu, i->reg, fn(src, insn_imm8(i))))                                                   \
     SSE_FORMS(forms_##name, name);
-SHUFFLE(pshufd, quads(dword_pair(src, i->imm), dword_pair(src, i->imm >> 4)))
-SHUFFLE(pshuflw, quads(simd_shuffle_words(low_quad(src), i->imm), high_quad(src)))
-SHUFFLE(pshufhw, quads(low_quad(src), simd_shuffle_words(high_quad(src), i->imm)))
-SHUFFLE(shufps, quads(dword_pair(d, i->imm), dword_pair(src, i->imm >> 4)))
-SHUFFLE(shufpd, quads(i->imm & 1 ? high_quad(d) : low_quad(d), i->imm & 2 ? high_quad(src) : low_quad(src)))
+SIMD_SHUFFLES(SHUFFLE)
+
+#define IMMEDIATE(name, fn)                                                                                            \
+    SSE_REG(name, xmm_set(cpu, i->reg, fn(xmm_get(cpu, i->reg), src, insn_imm8(i))))                                   \
+    SSE_LOAD(name, V16, xmm_set(cpu, i->reg, fn(xmm_get(cpu, i->reg), src, insn_imm8(i))))                             \
+    SSE_FORMS(forms_##name##_sse, name);
+IMMEDIATE(shufps, simd_shufps)
+IMMEDIATE(shufpd, simd_shufpd)
+IMMEDIATE(palignr, simd_palignr)
+IMMEDIATE(pblendw, simd_pblendw)
+IMMEDIATE(mpsadbw, simd_mpsadbw)
 
 /* ---- one word in and out ---------------------------------------------------------------------------------------- */
 

@@ -80,6 +80,13 @@ static inline void flags_set(struct interp *cpu, uint64_t sext_result, bool cf, 
     cpu->lf_aux = ((uint64_t)cf << 63) | ((uint64_t)(cf != of) << 62) | ((uint64_t)af << 3);
 }
 
+/* ZF and CF given, the others 0: PTEST and its like. */
+static inline void flags_set_zf_cf(struct interp *cpu, bool zf, bool cf)
+{
+    cpu->lf_result = !zf;
+    cpu->lf_aux = ((uint64_t)cf << 63) | ((uint64_t)cf << 62) | ((uint64_t)zf << 8); /* 1 << 8: no even parity of 0 */
+}
+
 /* The 16 conditions of Jcc, SETcc and CMOVcc, in the order of the opcode's low 4 bits. */
 static inline bool flag_be(const struct interp *cpu)
 {
@@ -95,10 +102,11 @@ static inline bool flag_le(const struct interp *cpu)
 }
 #define FLAG_CONDITIONS(X)                                                                                             \
     X(o, 0x0, flag_of(cpu))                                                                                            \
-    X(no, 0x1, !flag_of(cpu)) X(b, 0x2, flag_cf(cpu)) X(ae, 0x3, !flag_cf(cpu)) X(e, 0x4, flag_zf(cpu))                \
-        X(ne, 0x5, !flag_zf(cpu)) X(be, 0x6, flag_be(cpu)) X(a, 0x7, !flag_be(cpu)) X(s, 0x8, flag_sf(cpu))            \
-            X(ns, 0x9, !flag_sf(cpu)) X(p, 0xA, flag_pf(cpu)) X(np, 0xB, !flag_pf(cpu)) X(l, 0xC, flag_l(cpu))         \
-                X(ge, 0xD, !flag_l(cpu)) X(le, 0xE, flag_le(cpu)) X(g, 0xF, !flag_le(cpu))
+    X(no, 0x1, !flag_of(cpu))                                                                                          \
+    X(b, 0x2, flag_cf(cpu)) X(ae, 0x3, !flag_cf(cpu)) X(e, 0x4, flag_zf(cpu)) X(ne, 0x5, !flag_zf(cpu))                \
+        X(be, 0x6, flag_be(cpu)) X(a, 0x7, !flag_be(cpu)) X(s, 0x8, flag_sf(cpu)) X(ns, 0x9, !flag_sf(cpu))            \
+            X(p, 0xA, flag_pf(cpu)) X(np, 0xB, !flag_pf(cpu)) X(l, 0xC, flag_l(cpu)) X(ge, 0xD, !flag_l(cpu))          \
+                X(le, 0xE, flag_le(cpu)) X(g, 0xF, !flag_le(cpu))
 
 /* One flag changed, the others kept. */
 static inline void flags_put_cf(struct interp *cpu, bool cf)

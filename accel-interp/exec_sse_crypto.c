@@ -1,0 +1,27 @@
+/* AES, PCLMULQDQ with their VEX.128 forms, and SHA (Intel SDM vol. 1, 12.13; vol. 2). */
+#include "accel-interp/avx.h"
+#include "accel-interp/simd_crypto.h"
+
+/* `result` is an expression over h, the first source, and src. */
+#define CRYPTO_SSE(name, ...)                                                                                          \
+    SSE_REG(name, const __m128i h = xmm_get(cpu, i->reg); (void)h; xmm_set(cpu, i->reg, __VA_ARGS__))                  \
+    SSE_LOAD(name, V16, const __m128i h = xmm_get(cpu, i->reg); (void)h; xmm_set(cpu, i->reg, __VA_ARGS__))            \
+    SSE_FORMS(forms_##name##_sse, name);
+#define CRYPTO_AVX(name, ...)                                                                                          \
+    AVX_BOTH(v##name, V16U, const __m128i h = xmm_get(cpu, insn_vvvv(i)); (void)h;                                     \
+             ymm_set_low(cpu, i->reg, __VA_ARGS__))                                                                    \
+    SSE_FORMS(forms_v##name##128, v##name);
+#define CRYPTO_BOTH(name, ...)                                                                                         \
+    CRYPTO_SSE(name, __VA_ARGS__)                                                                                      \
+    CRYPTO_AVX(name, __VA_ARGS__)
+
+#define ROUND(name, feature) CRYPTO_BOTH(name, simd_##name(cpu->host_features, h, src))
+SIMD_AES_ROUNDS(ROUND)
+CRYPTO_BOTH(aesimc, simd_aesimc(cpu->host_features, src))
+CRYPTO_BOTH(aeskeygenassist, simd_aeskeygenassist(cpu->host_features, src, insn_imm8(i)))
+CRYPTO_BOTH(pclmulqdq, simd_pclmulqdq(cpu->host_features, h, src, insn_imm8(i)))
+
+#define SHA(name, feature) CRYPTO_SSE(name, simd_##name(cpu->host_features, h, src))
+SIMD_SHA(SHA)
+CRYPTO_SSE(sha1rnds4, simd_sha1rnds4(cpu->host_features, h, src, insn_imm8(i)))
+CRYPTO_SSE(sha256rnds2, simd_sha256rnds2(cpu->host_features, h, src, xmm_get(cpu, 0)))
