@@ -65,16 +65,8 @@ COMPARE(cmpsd, V8)
 
 /* ---- comparison into flags -------------------------------------------------------------------------------------- */
 
-/* result: bit 0 ZF, bit 1 PF, bit 2 CF; SF OF AF are cleared. See flags.h for the encoding. */
-static inline void set_order(struct interp *cpu, __m128i result)
-{
-    uint32_t order = (uint32_t)_mm_cvtsi128_si32(result);
-
-    cpu->lf_result = !(order & 1);
-    cpu->lf_aux = ((order & 4) ? LF_CF | LF_PO : 0) | ((order & 3) == 1 ? 0x100u : 0);
-}
 #define ORDER(op, kind)                                                                                                \
-    SSE_ARITH(op, fp_##op, kind, FP_TINY_NONE, set_order(cpu, result))                                                 \
+    SSE_ARITH(op, fp_##op, kind, FP_TINY_NONE, sse_set_order(cpu, result))                                             \
     SSE_FORMS(forms_##op, op);
 ORDER(comiss, V4)
 ORDER(comisd, V8)

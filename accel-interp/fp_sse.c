@@ -33,7 +33,7 @@ void fp_trap_begin(struct interp *cpu)
     host_set_mxcsr(control);
 }
 
-uint32_t fp_trap_end_held(struct interp *cpu, const struct insn *i, bool tiny)
+void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny)
 {
     const uint32_t before_mask = FSW_IE | FSW_DE | FSW_ZE, unmasked = unmasked_flags(cpu);
     uint32_t flags = host_mxcsr() & MXCSR_FLAGS;
@@ -42,17 +42,10 @@ uint32_t fp_trap_end_held(struct interp *cpu, const struct insn *i, bool tiny)
         flags |= FSW_UE;
     if (flags & unmasked & before_mask)
         flags &= before_mask;
-    fp_load_mxcsr(cpu); /* with the flags from before */
-    if (flags & unmasked) {
-        cpu->s.mxcsr |= flags;
+    cpu->s.mxcsr |= flags;
+    fp_load_mxcsr(cpu);
+    if (flags & unmasked)
         RAISE((cpu->cr4 & CR4_OSXMMEXCPT) ? EXC_XM : EXC_UD);
-    }
-    return flags;
-}
-
-void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny)
-{
-    fp_trap_commit(cpu, fp_trap_end_held(cpu, i, tiny));
 }
 
 static bool tiny_f32(uint32_t bits)
@@ -188,7 +181,8 @@ static const uint8_t relations[16] = {2, 1, 3, 8, 13, 14, 12, 7, 10, 9, 11, 0, 5
         __m128i left = _mm_andnot_si128(unordered, d), right = _mm_andnot_si128(unordered, s), result;                 \
         if (SIGNALLING_PREDICATES >> predicate & 1)                                                                    \
             (void)fp_cmp##type##_1(d, s);                                                                              \
-        const __m128i less = fp_cmp##type##_1(left, right), equal = fp_cmp##type##_0(left, right);                     \
+        const __m128i less = fp_cmp##type##_1(left, right); /* those put aside are 0 = 0 */                            \
+        const __m128i equal = _mm_andnot_si128(unordered, fp_cmp##type##_0(left, right));                              \
         const __m128i greater = _mm_andnot_si128(_mm_or_si128(_mm_or_si128(less, equal), unordered), ones);            \
         result = _mm_and_si128(less, relation & 1 ? ones : _mm_setzero_si128());                                       \
         result = _mm_or_si128(result, _mm_and_si128(equal, relation & 2 ? ones : _mm_setzero_si128()));                \

@@ -4,6 +4,7 @@
 #ifndef VMRR_ACCEL_INTERP_FP_SSE_H
 #define VMRR_ACCEL_INTERP_FP_SSE_H
 
+#include "accel-interp/flags.h"
 #include "accel-interp/fp.h"
 
 /* ---- unmasked exceptions --------------------------------------------------------------------------------------- */
@@ -13,12 +14,6 @@
  * may leave between the two. */
 void fp_trap_begin(struct interp *cpu);
 void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny);
-/* As fp_trap_end, but flags that raise nothing are returned, for fp_trap_commit: a store may fault in between. */
-uint32_t fp_trap_end_held(struct interp *cpu, const struct insn *i, bool tiny);
-static inline void fp_trap_commit(struct interp *cpu, uint32_t flags)
-{
-    cpu->s.mxcsr |= flags;
-}
 bool fp_is_tiny(__m128i result, enum fp_tiny tiny);
 
 /* ---- SSE3, SSE4.1 ----------------------------------------------------------------------------------------------- */
@@ -91,6 +86,14 @@ __m128i fp_vcmppd(__m128i d, __m128i s, unsigned predicate);
 __m128i fp_vcmpss(__m128i d, __m128i s, unsigned predicate);
 __m128i fp_vcmpsd(__m128i d, __m128i s, unsigned predicate);
 
+/* result: bit 0 ZF, bit 1 PF, bit 2 CF; SF OF AF are cleared. See flags.h for the encoding. */
+static inline void sse_set_order(struct interp *cpu, __m128i result)
+{
+    uint32_t order = (uint32_t)_mm_cvtsi128_si32(result);
+
+    cpu->lf_result = !(order & 1);
+    cpu->lf_aux = ((order & 4) ? LF_CF | LF_PO : 0) | ((order & 3) == 1 ? 0x100u : 0);
+}
 /* ---- approximations: the same bits on every host (fp_approximate.c) --------------------------------------------- */
 
 __m128i fp_approximate_rcpps(__m128i d, __m128i s);
@@ -100,5 +103,12 @@ __m128i fp_approximate_rsqrtss(__m128i d, __m128i s);
 /* One element. */
 uint32_t fp_rcp_f32(uint32_t a);
 uint32_t fp_rsqrt_f32(uint32_t a);
+
+/* ---- F16C: portable when the host's features (host_features.h) have not HOST_F16C ------------------------------- */
+
+/* Four halves in the low quadword, from and to. */
+__m128i fp_cvtph2ps(uint32_t host_features, __m128i s);
+__m128i fp_cvtps2ph(uint32_t host_features, __m128i s, unsigned imm8);
+bool fp_is_tiny_ph(__m128i result);
 
 #endif

@@ -39,7 +39,7 @@ MUTABLE_ALLOWED = {"context_of_thread"}
 MUTABLE_SECTIONS = re.compile(r"^(\.data|\.bss|\.tdata|\.tbss|\.ldata|\.lbss)(?!\.rel\.ro)(\.|$)|^\*COM\*$")
 
 # Whose work the guest's floating point is, by the control words that the guest set.
-FLOAT_OWNERS = re.compile(r"^(fp_|exec_x87|exec_sse|exec_mmx)")
+FLOAT_OWNERS = re.compile(r"^(fp_|exec_x87|exec_sse|exec_mmx|exec_avx)")
 FLOAT_ARITHMETIC = re.compile(
     r"^v?(cvt\w+"
     r"|(add|sub|mul|div|sqrt|min|max|addsub|hadd|hsub|round|dp|rcp|rsqrt|cmp\w*)(ss|sd|ps|pd)"
