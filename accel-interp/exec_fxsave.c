@@ -109,14 +109,20 @@ EXEC_STATIC(fxrstor)
 FORMS_RM(forms_fxsave, 0, fxsave);
 FORMS_RM(forms_fxrstor, 0, fxrstor);
 
-EXEC_STATIC(ldmxcsr)
+void sse_load_mxcsr(struct interp *cpu, const struct insn *i)
 {
-    SSE_CHECK();
     uint32_t value = ld32(cpu, i, ea_general(cpu, i, 4, TLB_READ));
+
     if (value & ~MXCSR_MASK)
         RAISE_ERROR(EXC_GP, 0);
     cpu->s.mxcsr = value;
     fp_load_mxcsr(cpu);
+}
+
+EXEC_STATIC(ldmxcsr)
+{
+    SSE_CHECK();
+    sse_load_mxcsr(cpu, i);
     NEXT;
 }
 EXEC_STATIC(stmxcsr)

@@ -1,5 +1,6 @@
 /* SSE and SSE2 moves, and what all exec_sse*.c share of slow memory paths (Intel SDM vol. 1, 10.4.1.1 and 11.4.1). Non-temporal
  * hints are plain stores: the memory model here has no write combining. */
+#include "accel-interp/mmu.h"
 #include "accel-interp/sse.h"
 
 _Noreturn void sse_raise_unusable(struct interp *cpu, const struct insn *i)
@@ -116,31 +117,22 @@ SSE_FORMS_REG(forms_movmskps, movmskps);
 SSE_FORMS_REG(forms_movmskpd, movmskpd);
 SSE_FORMS_REG(forms_pmovmskb_sse, pmovmskb);
 
-/* MASKMOVQ, MASKMOVDQU: the bytes whose mask has its sign bit, to DS:rDI. A page that holds none of them is not looked at.
- * The first and the last are probed for writing before anything is read or written, so the two pages that sixteen bytes
- * may lie in are known to be there. */
+/* MASKMOVQ, MASKMOVDQU: the bytes whose mask has its sign bit, to DS:rDI. As on recent Intel processors, all of the operand
+ * must be writable, whatever the mask says; its upper eight bytes are looked at first. */
 __attribute__((noinline)) void sse_masked_store(struct interp *cpu, const struct insn *i, const uint8_t *data,
                                                 const uint8_t *mask, unsigned size_bytes)
 {
-    uint8_t merged[16];
-    unsigned chosen = 0;
-    struct rmw probe;
+    enum tlb_view view = (enum tlb_view)(cpu->tlb - cpu->views);
+    uint64_t linear[2]; /* of each eight bytes */
 
+    for (unsigned half = size_bytes / 8; half--;) {
+        uint64_t offset = ea_mask(cpu->r[CPU_RDI].q + 8 * half, insn_asize(i));
+        linear[half] = seg_linear(cpu, i, i->seg, offset, 8, TLB_WRITE);
+        mmu_probe(cpu, i, linear[half], 8, TLB_WRITE, view);
+    }
     for (unsigned n = 0; n < size_bytes; n++)
-        chosen |= (unsigned)(mask[n] >> 7) << n;
-    if (!chosen)
-        return;
-    unsigned first = (unsigned)__builtin_ctz(chosen), last = 31 - (unsigned)__builtin_clz(chosen);
-    unsigned span = last - first + 1;
-    uint64_t offset = ea_mask(cpu->r[CPU_RDI].q + first, insn_asize(i));
-    uint64_t linear = seg_linear(cpu, i, i->seg, offset, span, TLB_WRITE);
-    (void)rmw_ld8(cpu, i, linear, &probe);
-    (void)rmw_ld8(cpu, i, linear + span - 1, &probe);
-    mem_read_buffer(cpu, i, linear, merged, span);
-    for (unsigned n = 0; n < span; n++)
-        if (chosen >> (first + n) & 1)
-            merged[n] = data[first + n];
-    mem_write_buffer(cpu, i, linear, merged, span);
+        if (mask[n] >> 7)
+            st8(cpu, i, sse_wrap(cpu, linear[n / 8] + n % 8), data[n]);
 }
 
 __attribute__((noinline)) static void maskmovdqu_execute(struct interp *cpu, const struct insn *i)

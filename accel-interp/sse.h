@@ -77,6 +77,13 @@ void sse_store16_aligned(struct interp *cpu, const struct insn *i, uint64_t line
 /* Bytes of data whose mask byte is negative, to the operand's segment and rDI (exec_sse_move.c). */
 void sse_masked_store(struct interp *cpu, const struct insn *i, const uint8_t *data, const uint8_t *mask,
                       unsigned size_bytes);
+/* An address in the middle of an operand: 32-bit linear addresses wrap. */
+static inline uint64_t sse_wrap(const struct interp *cpu, uint64_t linear)
+{
+    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? linear : (uint32_t)linear;
+}
+/* LDMXCSR (exec_fxsave.c). */
+void sse_load_mxcsr(struct interp *cpu, const struct insn *i);
 static inline __m128i sse_load8(struct interp *cpu, const struct insn *i, uint64_t linear)
 {
     return _mm_cvtsi64_si128((long long)ld64(cpu, i, linear));

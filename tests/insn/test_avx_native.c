@@ -46,6 +46,8 @@ static void prepare_avx(struct native_case *c)
             value = native_value(c);
             memcpy((uint8_t *)c->in.high + 8 * n, &value, 8);
         }
+    if (named(c, "VMASKMOVDQU") && fp_pick(c, 4))
+        c->in.gpr[7] = NATIVE_DATA + fp_pick(c, NATIVE_DATA_BYTES);
     put_operand(c);
 }
 
