@@ -351,7 +351,7 @@ static void code_rewritten(struct interp *cpu, const struct insn *i, struct code
                            unsigned last)
 {
     if (i && !cpu->single && runs_in(i, page, first, last))
-        interp_redo_single(cpu, i);
+        interp_touch(cpu, i);
     drop_overlapped(cpu, page, first, last);
 }
 

@@ -124,6 +124,7 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
 #define EXEC_LOAD(name, bits, use)                                                                                     \
     EXEC_STATIC(name##_any)                                                                                            \
     {                                                                                                                  \
+        mem_goes_on(cpu, i);                                                                                           \
         uint##bits##_t src = ld##bits(cpu, i, ea_general(cpu, i, (bits) / 8, TLB_READ));                               \
         use;                                                                                                           \
         NEXT;                                                                                                          \
@@ -146,6 +147,7 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
 #define EXEC_STORE(name, bits, value)                                                                                  \
     EXEC_STATIC(name##_any)                                                                                            \
     {                                                                                                                  \
+        mem_goes_on(cpu, i);                                                                                           \
         uint64_t linear = ea_general(cpu, i, (bits) / 8, TLB_WRITE);                                                   \
         st##bits(cpu, i, linear, (uint##bits##_t)(value));                                                             \
         NEXT;                                                                                                          \
@@ -171,6 +173,7 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
 #define EXEC_MODIFY(name, bits, result, after)                                                                         \
     EXEC_STATIC(name##_any)                                                                                            \
     {                                                                                                                  \
+        mem_goes_on(cpu, i);                                                                                           \
         struct rmw m;                                                                                                  \
         uint64_t linear = ea_general(cpu, i, (bits) / 8, TLB_WRITE);                                                   \
         uint##bits##_t dst = rmw_ld##bits(cpu, i, linear, &m);                                                         \

@@ -1,7 +1,7 @@
 /* IN OUT INS OUTS: port I/O, with the checks of IOPL and the TSS's bitmap (Intel SDM vol. 1, chapter 19).
  *
- * All end their block, so that a device is touched by the last instruction of a chain. OUTS and INS whose memory
- * operand is not a TLB hit run alone, since that operand may be a device too; REP INS and OUTS are cut into slices like
+ * IN and OUT go on in their block when the device asks for nothing (invariant 3 of interp.h). INS and OUTS end theirs; those
+ * whose memory operand is not a TLB hit run alone, since that operand may be a device too; REP INS and OUTS are cut into slices like
  * the other string instructions. Not modelled: INS to memory-mapped I/O reads the device's register before it writes
  * it. */
 #include "accel-interp/block.h"
@@ -48,39 +48,39 @@ static void io_out(struct interp *cpu, const struct insn *i, unsigned port, uint
     bus_io_write(machine_bus(cpu->accel.machine), (uint16_t)port, value, size_bytes);
 }
 
-/* The end of IN and OUT: on in the chain when the device has left nothing for the run loop. What it may have done to code
- * and mappings shows in the jump cache's keys. */
-static const struct insn *io_end(struct interp *cpu, const struct insn *i)
+/* The end of IN and OUT: on in the block when the device has left nothing for the run loop, nor touched code or mappings.
+ * key: jump_key of before. */
+EXEC_STATIC(io_leave)
 {
-    uint64_t rip = interp_rip_next(cpu, i);
-
-    if (*cpu->attention || machine_stop_icount(cpu->accel.machine) != cpu->stop_icount)
-        return END_FALL();
+    return END_FALL();
+}
+static inline const struct insn *io_end(struct interp *cpu, const struct insn *i, uint32_t key)
+{
+    if (UNLIKELY(!interp_undisturbed(cpu, i, key)))
+        return io_leave(cpu, i);
     cpu->current = NULL;
-    return END_JUMP((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? rip : (uint32_t)rip);
+    NEXT;
 }
 
-#define IO_FUNCTIONS(bits, unused)                                                                                     \
-    EXEC_STATIC(in_i##bits)                                                                                            \
+#define IO_IN_(name, bits, port)                                                                                       \
+    EXEC_STATIC(name)                                                                                                  \
     {                                                                                                                  \
-        reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, (uint8_t)i->imm, (bits) / 8));                       \
-        return io_end(cpu, i);                                                                                         \
-    }                                                                                                                  \
-    EXEC_STATIC(in_d##bits)                                                                                            \
-    {                                                                                                                  \
-        reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, cpu->r[CPU_RDX].w, (bits) / 8));                     \
-        return io_end(cpu, i);                                                                                         \
-    }                                                                                                                  \
-    EXEC_STATIC(out_i##bits)                                                                                           \
-    {                                                                                                                  \
-        io_out(cpu, i, (uint8_t)i->imm, reg_get##bits(cpu, CPU_RAX), (bits) / 8);                                      \
-        return io_end(cpu, i);                                                                                         \
-    }                                                                                                                  \
-    EXEC_STATIC(out_d##bits)                                                                                           \
-    {                                                                                                                  \
-        io_out(cpu, i, cpu->r[CPU_RDX].w, reg_get##bits(cpu, CPU_RAX), (bits) / 8);                                    \
-        return io_end(cpu, i);                                                                                         \
+        uint32_t key = cpu->jump_key;                                                                                  \
+        reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, port, (bits) / 8));                                  \
+        return io_end(cpu, i, key);                                                                                    \
     }
+#define IO_OUT_(name, bits, port)                                                                                      \
+    EXEC_STATIC(name)                                                                                                  \
+    {                                                                                                                  \
+        uint32_t key = cpu->jump_key;                                                                                  \
+        io_out(cpu, i, port, reg_get##bits(cpu, CPU_RAX), (bits) / 8);                                                 \
+        return io_end(cpu, i, key);                                                                                    \
+    }
+#define IO_FUNCTIONS(bits, unused)                                                                                     \
+    IO_IN_(in_i##bits, bits, (uint8_t)i->imm)                                                                          \
+    IO_IN_(in_d##bits, bits, cpu->r[CPU_RDX].w)                                                                        \
+    IO_OUT_(out_i##bits, bits, (uint8_t)i->imm)                                                                        \
+    IO_OUT_(out_d##bits, bits, cpu->r[CPU_RDX].w)
 IO_FUNCTIONS(8, )
 IO_FUNCTIONS(16, )
 IO_FUNCTIONS(32, )

@@ -10,6 +10,7 @@
 #include "accel-interp/debug.h"
 #include "accel-interp/decode.h"
 #include "accel-interp/exceptions.h"
+#include "accel-interp/flags.h"
 #include "accel-interp/fp.h"
 #include "accel-interp/host_features.h"
 #include "accel-interp/mmu.h"
@@ -81,6 +82,53 @@ void interp_redo_single(struct interp *cpu, const struct insn *i)
 {
     cpu->current = i;
     longjmp(cpu->unwind, UNWIND_REDO);
+}
+
+/* ---- devices in the middle of a block ------------------------------------------------------------------------- */
+
+static void forget_touch(struct interp *cpu)
+{
+    if (cpu->touched_next)
+        cpu->touched_next->fn = cpu->touched_fn;
+    cpu->touched_next = NULL;
+    cpu->goes_on = NULL;
+}
+
+bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key)
+{
+    uint32_t attention = cpu->sysflags & FLAG_IF ? *cpu->attention : *cpu->attention & ~(uint32_t)ATTENTION_INTR;
+
+    return !attention && *cpu->next_timer_ns == cpu->planned_timer_ns && cpu->jump_key == key && block_of(i)->key;
+}
+
+/* Stands in for instruction i, before which another one has touched a device or written over the running block. */
+static const struct insn *after_touch(struct interp *cpu, const struct insn *i)
+{
+    bool go_on = interp_undisturbed(cpu, i, cpu->touched_key);
+
+    forget_touch(cpu);
+    cpu->current = NULL;
+    cpu->stop_chain = false;
+    if (go_on)
+        return i->fn(cpu, i);
+    cpu->budget += block_steps_after(i) + 1;
+    set_rip(cpu, interp_rip(cpu, i));
+    return NULL;
+}
+
+void interp_touch(struct interp *cpu, const struct insn *i)
+{
+    struct insn *next = (struct insn *)(uintptr_t)(i + 1);
+
+    if (!cpu->single && !cpu->touched_next) {
+        if (cpu->goes_on != i || (i->index == block_of(i)->steps - 1 && !(block_of(i)->flags & BLOCK_FALLS)))
+            interp_redo_single(cpu, i);
+        cpu->touched_next = next;
+        cpu->touched_fn = next->fn;
+        cpu->touched_key = cpu->jump_key;
+        next->fn = after_touch;
+    }
+    cpu->current = i;
 }
 
 void interp_unimplemented(struct interp *cpu, const struct insn *i)
@@ -197,8 +245,10 @@ static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
     uint64_t icount = cpu->icount_end - (uint64_t)cpu->budget;
 
     cpu->current = NULL;
+    forget_touch(cpu);
     cpu->single = cpu->stop_chain = false;
     cpu->stop_icount = machine_stop_icount(machine);
+    cpu->planned_timer_ns = *cpu->next_timer_ns;
     set_budget(cpu, icount, cpu->stop_icount);
     block_update_mode(cpu);
     if (cpu->s.shutdown)
@@ -217,6 +267,7 @@ static void recover(struct interp *cpu, int why)
 {
     const struct insn *i = cpu->current;
 
+    forget_touch(cpu);
     if (i) {
         set_rip(cpu, interp_rip(cpu, i));
         cpu->budget += block_steps_after(i) + (why == UNWIND_REDO);
@@ -448,6 +499,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->views = cpu->tlb = views;
     cpu->attention = machine_attention(machine);
     cpu->host_features = host_features();
+    cpu->next_timer_ns = machine_next_timer_ns(machine);
     cpu->tables = decode_tables_create(machine_cpu_model(machine));
     cpu->pse36 = cpu_model_has(machine_cpu_model(machine), "pse36");
     cpu->unimplemented_log = unimplemented_log_create();

@@ -10,9 +10,12 @@
  *     Partial progress is allowed only for repeated string instructions (registers say how far), and ENTER's pushes.
  *  2. Position: at block entry the whole block's steps are taken from cpu->budget; interp_raise, interp_leave and every
  *     path to a device give back those not executed, so icount is exact wherever anyone can look.
- *  3. A device is touched only by an instruction that runs as the last of its chain. mem_* sees to it for memory: in the
- *     middle of a block an MMIO access (and a store into decoded code of the running block) abandons the instruction and
- *     runs it again alone (interp_redo_single), which is why invariant 1 holds for all. Port I/O ends its block.
+ *  3. A device is touched only at an exact position, and no step follows in the chain before attention, deadline and the
+ *     block's own validity have been looked at. Port I/O does both itself. For memory mem_* sees to it, in interp_touch: in
+ *     the middle of a block the next instruction's function is replaced, once, by one that looks and then goes on or leaves
+ *     the chain. Only for instructions that said so (mem_goes_on) since they end in NEXT; all others, and the last of a
+ *     block, abandon the instruction and run it again alone (interp_redo_single), which is why invariant 1 holds for all.
+ *     A store into decoded code of the running block is done likewise. An instruction that has touched is not abandoned.
  *  4. What changes mode, IF, segments' flatness, paging, or needs the run loop ends its block (BLOCK_END) and leaves the
  *     chain: interrupts are looked at before each step at which one could have become deliverable.
  *  5. Nothing here may depend on how code was cut into blocks.
@@ -116,17 +119,18 @@ struct seg {
 
 /* A TLB entry of the software TLB: one compare, one add. */
 struct tlb_entry {
-    uint64_t tag;    /* linear page address, or TLB_EMPTY (never equals a page address) */
-    uint64_t addend; /* host address = linear + addend */
+    uint64_t tag;    /* linear page address, or TLB_EMPTY (never equals a page address), or that | TLB_DEVICE */
+    uint64_t addend; /* host address = linear + addend; with TLB_DEVICE: physical address */
 };
 #define TLB_BITS 10u
 #define TLB_ENTRIES (1u << TLB_BITS)
 #define TLB_EMPTY 1ull
+#define TLB_DEVICE 2ull /* accesses to the page go to the bus */
 enum tlb_access { TLB_READ, TLB_WRITE, TLB_FETCH };
 /* One set a privilege view: supervisor, user, supervisor with EFLAGS.AC (SMAP off). */
 enum tlb_view { TLB_SUPERVISOR, TLB_USER, TLB_SUPERVISOR_AC, TLB_VIEWS };
 struct tlb_set {
-    struct tlb_entry entry[2][TLB_ENTRIES]; /* by TLB_READ, TLB_WRITE; entries of MMIO, of code pages (write), of pages
+    struct tlb_entry entry[2][TLB_ENTRIES]; /* by TLB_READ, TLB_WRITE; entries of code pages (write), of pages
                                                with breakpoints are not installed, so that they take the slow path */
 };
 
@@ -181,6 +185,11 @@ struct interp {
     bool single;                /* the running chain is one instruction, alone: devices may be touched */
     bool stop_chain;            /* leave the chain at the end of this instruction (set by slow paths in single mode) */
     const struct insn *current; /* set by slow paths before anything that may raise or look at the position */
+    /* interp_touch: the instruction whose function leads to after_touch, that function, jump_key of then; null: none */
+    struct insn *touched_next;
+    insn_fn *touched_fn;
+    const struct insn *goes_on; /* mem_goes_on */
+    uint32_t touched_key;
 
     struct seg seg[8]; /* enum cpu_segment_index */
     uint64_t gdtr_base, idtr_base;
@@ -209,6 +218,8 @@ struct interp {
     uint64_t rip_limit;        /* not in 64-bit code: the last offset that CS and the code size allow */
     uint32_t jump_key; /* generation of translations and mode: blocks found under another one are looked up anew */
     const volatile uint32_t *attention; /* machine_attention */
+    const uint64_t *next_timer_ns;      /* machine_next_timer_ns */
+    uint64_t planned_timer_ns;          /* what stood there when stop_icount was asked for */
     bool in_delivery;                   /* the run loop called exception_deliver: a raise from there is no step */
 
     /* exception being raised (exceptions.c) */
@@ -315,6 +326,10 @@ _Noreturn void interp_raise_error(struct interp *cpu, const struct insn *i, uint
 
 /* Abandon the instruction and run it again as a chain of its own (invariant 3). */
 _Noreturn void interp_redo_single(struct interp *cpu, const struct insn *i);
+/* Before memory-mapped I/O or a store into the running block (invariant 3): returns when it may be done now. i not null. */
+void interp_touch(struct interp *cpu, const struct insn *i);
+/* May the chain go on after a device was touched? key: jump_key of before. */
+bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key);
 /* Before any device is touched or time is read: makes machine_position exact at instruction i. */
 void interp_sync_position(struct interp *cpu, const struct insn *i);
 /* Names an instruction that is not implemented in the run's summary, and raises #UD. */

@@ -17,6 +17,13 @@
 #define TLB_INDEX(linear) (((linear) >> MEMORY_PAGE_SHIFT) & (TLB_ENTRIES - 1))
 #define TLB_PAGE(linear) ((linear) & ~0xFFFull)
 
+/* In the slow function of an instruction that ends in NEXT whatever its accesses do, before the first of them: it need not be
+ * abandoned for a device (invariant 3 of interp.h). */
+static inline void mem_goes_on(struct interp *cpu, const struct insn *i)
+{
+    cpu->goes_on = i;
+}
+
 /* Slow paths, mmu.c. size_bytes 1..8 for the integers; any up to 64 for the buffers. */
 uint64_t mem_read_slow(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes);
 void mem_write_slow(struct interp *cpu, const struct insn *i, uint64_t linear, uint64_t value, unsigned size_bytes);
@@ -140,7 +147,7 @@ bool mmu_translate_debug(struct interp *cpu, uint64_t linear, uint64_t *gpa);
 void mmu_load_pdptes(struct interp *cpu, const struct insn *i, uint64_t cr3);
 
 /* block.c, for mmu.c: a write of size bytes at gpa, page has MEMORY_PAGE_CODE. In a chain that is not single and whose
- * running block overlaps, abandons the instruction first (i not null). Returns after dropping overlapped blocks. */
+ * running block overlaps, interp_touch comes first (i not null). Returns after dropping overlapped blocks. */
 void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, unsigned size_bytes);
 void block_jump_cache_flush(struct interp *cpu);
 void block_drop_all(struct interp *cpu);

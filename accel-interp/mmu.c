@@ -3,7 +3,7 @@
  * Two layers (see struct mmu_entry in interp.h): the architectural TLB decides what is mapped where, and the views cache
  * host addresses of a part of it. Invariants:
  *  1. An entry of a view, or of the jump cache, exists only while its page is in the architectural TLB (paging on).
- *  2. A write entry of a view is only on pages that are RAM, dirty (MEMORY_PAGE_DIRTY) and not decoded (MEMORY_PAGE_CODE).
+ *  2. A write entry of a view (but for TLB_DEVICE) is only on pages that are RAM, dirty (MEMORY_PAGE_DIRTY) and not decoded (MEMORY_PAGE_CODE).
  *  3. Nothing is written before every page of the access has been checked for writing.
  * Not modelled: caches of upper-level entries (hardware may have them; a walk here always starts at CR3). */
 #include "accel-interp/mmu.h"
@@ -54,7 +54,7 @@ static void drop_from_views(struct interp *cpu, uint64_t page)
     for (unsigned view = 0; view < TLB_VIEWS; view++) {
         for (unsigned access = 0; access < 2; access++) {
             struct tlb_entry *entry = &cpu->views[view].entry[access][TLB_INDEX(page)];
-            if (entry->tag == page)
+            if ((entry->tag & ~TLB_DEVICE) == page)
                 entry->tag = TLB_EMPTY;
         }
     }
@@ -145,16 +145,16 @@ static const struct mmu_entry *translate(struct interp *cpu, const struct insn *
     return entry;
 }
 
-static void install(struct interp *cpu, uint64_t linear, uint8_t *host, enum tlb_access access, enum tlb_view view,
-                    bool global)
+static void install(struct interp *cpu, uint64_t linear, uint64_t tag, uint64_t target, enum tlb_access access,
+                    enum tlb_view view, bool global)
 {
     struct tlb_entry *entry = &cpu->views[view].entry[access][TLB_INDEX(linear)];
 
     if ((cpu->alignment_check && view == TLB_USER) ||
         ((cpu->dr[7] & DR7_ENABLED) && debug_watches_page(cpu, TLB_PAGE(linear))))
         return;
-    entry->tag = TLB_PAGE(linear);
-    entry->addend = (uint64_t)(uintptr_t)host - TLB_PAGE(linear);
+    entry->tag = tag;
+    entry->addend = target - TLB_PAGE(linear);
     cpu->statistics.tlb_fills++;
     if (global || cpu->mmu.fills > MMU_FILLS_MAX)
         return;
@@ -194,20 +194,29 @@ static void resolve_page(struct interp *cpu, const struct insn *i, uint64_t line
     gpa = mmu_a20(cpu, gpa);
     page = lookup(cpu, gpa);
     *span = (struct span){.gpa = gpa, .size_bytes = size_bytes};
-    if (!page.host || (access == TLB_WRITE && !page.writable))
+    if (!page.host || (access == TLB_WRITE && !page.writable)) {
+        install(cpu, linear, TLB_PAGE(linear) | TLB_DEVICE, TLB_PAGE(gpa), access, view, global);
         return;
+    }
     span->host = page.host + (gpa & 0xFFF);
     if (access == TLB_WRITE) {
         *page.flags |= MEMORY_PAGE_DIRTY;
         span->code = *page.flags & MEMORY_PAGE_CODE;
     }
     if (!span->code)
-        install(cpu, linear, page.host, access, view, global);
+        install(cpu, linear, TLB_PAGE(linear), (uint64_t)(uintptr_t)page.host, access, view, global);
 }
 
 static bool all_memory(const struct access *a)
 {
     return a->span[0].host && (a->spans == 1 || a->span[1].host);
+}
+
+static void touch(struct interp *cpu, const struct insn *i)
+{
+    if (i)
+        interp_touch(cpu, i);
+    cpu->stop_chain = true;
 }
 
 /* Checks a whole access of up to a page, then does what must come before it: breakpoints, decoded code (writes), and for
@@ -224,13 +233,8 @@ static void resolve(struct interp *cpu, const struct insn *i, uint64_t linear, u
         resolve_page(cpu, i, wrap(cpu, linear + room), size_bytes - room, access, view, &a->span[1]);
     if (cpu->dr[7] & DR7_ENABLED)
         debug_check_data(cpu, i, linear, size_bytes, access == TLB_WRITE);
-    if (!all_memory(a)) {
-        if (i && !cpu->single)
-            interp_redo_single(cpu, i);
-        if (i)
-            interp_sync_position(cpu, i);
-        cpu->stop_chain = true;
-    }
+    if (!all_memory(a))
+        touch(cpu, i);
     for (unsigned n = 0; n < a->spans; n++) {
         if (a->span[n].code)
             block_code_written(cpu, i, a->span[n].gpa, a->span[n].size_bytes);
@@ -290,6 +294,13 @@ static void access_write(struct interp *cpu, const struct access *a, const uint8
         span_write(cpu, &a->span[1], in + a->span[0].size_bytes);
 }
 
+/* A whole access to a page that is known to be a device's. */
+static bool device_hit(const struct tlb_entry *entry, uint64_t linear, unsigned size_bytes)
+{
+    return entry->tag == (TLB_PAGE(linear) | TLB_DEVICE) && TLB_PAGE(linear + size_bytes - 1) == TLB_PAGE(linear) &&
+           !(size_bytes & (size_bytes - 1));
+}
+
 uint64_t mmu_read(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes, enum tlb_view view)
 {
     const struct tlb_entry *entry = &cpu->views[view].entry[TLB_READ][TLB_INDEX(linear)];
@@ -299,6 +310,10 @@ uint64_t mmu_read(struct interp *cpu, const struct insn *i, uint64_t linear, uns
     if (entry->tag == TLB_PAGE(linear + size_bytes - 1)) {
         memcpy(&value, (const uint8_t *)(uintptr_t)(linear + entry->addend), size_bytes);
         return value;
+    }
+    if (device_hit(entry, linear, size_bytes)) {
+        touch(cpu, i);
+        return bus_mmio_read(machine_bus(cpu->accel.machine), linear + entry->addend, size_bytes);
     }
     resolve(cpu, i, linear, size_bytes, TLB_READ, view, &a);
     access_read(cpu, &a, (uint8_t *)&value);
@@ -313,6 +328,11 @@ void mmu_write(struct interp *cpu, const struct insn *i, uint64_t linear, uint64
 
     if (entry->tag == TLB_PAGE(linear + size_bytes - 1)) {
         memcpy((uint8_t *)(uintptr_t)(linear + entry->addend), &value, size_bytes);
+        return;
+    }
+    if (device_hit(entry, linear, size_bytes)) {
+        touch(cpu, i);
+        bus_mmio_write(machine_bus(cpu->accel.machine), linear + entry->addend, value, size_bytes);
         return;
     }
     resolve(cpu, i, linear, size_bytes, TLB_WRITE, view, &a);

@@ -31,7 +31,7 @@ struct machine *machine_create(const struct machine_options *options, struct err
     uint64_t steps = options->checkpoint_steps ? options->checkpoint_steps : MACHINE_CHECKPOINT_STEPS_DEFAULT;
     machine->options.checkpoint_steps = (steps + MACHINE_SLICE_STEPS - 1) / MACHINE_SLICE_STEPS * MACHINE_SLICE_STEPS;
     machine->next_digest = MACHINE_SLICE_STEPS;
-    machine->next_checkpoint = machine->options.checkpoint_steps;
+    machine->next_checkpoint = 0; /* the machine as it was built */
     machine->last_device = &machine->first_device;
     machine->a20 = true;
     machine->memory = memory_create(machine);
@@ -170,6 +170,10 @@ uint64_t machine_tsc(const struct machine *machine)
 const volatile uint32_t *machine_attention(const struct machine *machine)
 {
     return &machine->attention;
+}
+const uint64_t *machine_next_timer_ns(const struct machine *machine)
+{
+    return vtime_queue_next(machine->vtime);
 }
 bool machine_intr_pending(const struct machine *machine)
 {

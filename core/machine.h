@@ -76,7 +76,10 @@ bool machine_intr_pending(const struct machine *machine);
 bool machine_nmi_take(struct machine *machine);              /* an NMI has arrived: takes it */
 bool machine_request_pending(const struct machine *machine); /* stop, reset or INIT requested: leave run */
 /* One flag word that is nonzero if any of intr, nmi, request is pending: what a fast path tests. */
+enum machine_attention_bit { ATTENTION_INTR = 1, ATTENTION_NMI = 2, ATTENTION_REQUEST = 4 };
 const volatile uint32_t *machine_attention(const struct machine *machine);
+/* Where the time of the next timer stands: while it is the same, so is machine_stop_icount within one call of run. */
+const uint64_t *machine_next_timer_ns(const struct machine *machine);
 /* For the accelerator: an interrupt was accepted (traces TRACE_IRQ). */
 void machine_trace_irq(struct machine *machine, uint32_t vector);
 
@@ -117,7 +120,7 @@ void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, 
 
 /* Digests: CPU and devices (field lists, creation order), and everything with memory. */
 /* Number of the definition of the digests: state.h's and what is gathered. Goes up when either changes. */
-#define MACHINE_DIGEST_VERSION 2u
+#define MACHINE_DIGEST_VERSION 3u
 uint64_t machine_digest_state(struct machine *machine);
 uint64_t machine_digest_all(struct machine *machine);
 void machine_dump_state(struct machine *machine, FILE *out);

@@ -9,8 +9,6 @@
 #define MACHINE_RECEIVERS_MAX 32
 #define MACHINE_LAST_EVENTS 16
 
-enum machine_attention_bit { ATTENTION_INTR = 1, ATTENTION_NMI = 2, ATTENTION_REQUEST = 4 };
-
 struct machine_receiver {
     enum input_id id;
     uint32_t target;

@@ -11,6 +11,7 @@ struct vtime_queue {
     struct vtimer **heap;
     int count, capacity;
     uint64_t next_order;
+    uint64_t next_ns; /* of heap[0], VTIME_NEVER when empty */
 };
 
 static bool before(const struct vtimer *a, const struct vtimer *b)
@@ -41,12 +42,14 @@ static void sift(struct vtime_queue *queue, int index)
         index = child;
     }
     place(queue, index, timer);
+    queue->next_ns = queue->heap[0]->deadline_ns;
 }
 
 struct vtime_queue *vtime_queue_create(void)
 {
     struct vtime_queue *queue = calloc(1, sizeof *queue);
     CHECK(queue);
+    queue->next_ns = VTIME_NEVER;
     return queue;
 }
 
@@ -59,7 +62,12 @@ void vtime_queue_destroy(struct vtime_queue *queue)
 
 uint64_t vtime_queue_next_ns(const struct vtime_queue *queue)
 {
-    return queue->count ? queue->heap[0]->deadline_ns : VTIME_NEVER;
+    return queue->next_ns;
+}
+
+const uint64_t *vtime_queue_next(const struct vtime_queue *queue)
+{
+    return &queue->next_ns;
 }
 
 void vtimer_init(struct vtimer *timer, struct machine *machine, void (*fire)(void *opaque), void *opaque)
@@ -78,8 +86,10 @@ void vtimer_disarm(struct vtimer *timer)
         return;
     timer->heap_index = -1;
     struct vtimer *last = queue->heap[--queue->count];
-    if (last == timer)
+    if (last == timer) {
+        queue->next_ns = queue->count ? queue->heap[0]->deadline_ns : VTIME_NEVER;
         return;
+    }
     place(queue, index, last);
     sift(queue, index);
 }

@@ -42,7 +42,8 @@ static inline bool vtimer_armed(const struct vtimer *timer)
 /* For machine.c. */
 struct vtime_queue *vtime_queue_create(void);
 void vtime_queue_destroy(struct vtime_queue *queue);
-uint64_t vtime_queue_next_ns(const struct vtime_queue *queue); /* VTIME_NEVER when empty */
+uint64_t vtime_queue_next_ns(const struct vtime_queue *queue);     /* VTIME_NEVER when empty */
+const uint64_t *vtime_queue_next(const struct vtime_queue *queue); /* where that stands */
 /* Fires all timers due at now_ns, including those armed by the ones fired. A device that re-arms at a time not after
  * now_ns without end is a broken invariant: CHECK after 1,000,000 in one call. */
 void vtime_queue_run(struct vtime_queue *queue, uint64_t now_ns);
