@@ -12,9 +12,9 @@
 #define STORE 0x80u
 static const uint8_t memory_operand[8][8] = {
     {4, 4, 4, 4, 4, 4, 4, 4}, {4, 0, 4 | STORE, 4 | STORE, 0, 0, 0, 0},
-    {4, 4, 4, 4, 4, 4, 4, 4}, {4, 0, 4 | STORE, 4 | STORE, 0, 10, 0, 10 | STORE},
-    {8, 8, 8, 8, 8, 8, 8, 8}, {8, 0, 8 | STORE, 8 | STORE, 0, 0, 0, 0},
-    {2, 2, 2, 2, 2, 2, 2, 2}, {2, 0, 2 | STORE, 2 | STORE, 10, 8, 10 | STORE, 8 | STORE},
+    {4, 4, 4, 4, 4, 4, 4, 4}, {4, 4 | STORE, 4 | STORE, 4 | STORE, 0, 10, 0, 10 | STORE},
+    {8, 8, 8, 8, 8, 8, 8, 8}, {8, 8 | STORE, 8 | STORE, 8 | STORE, 0, 0, 0, 0},
+    {2, 2, 2, 2, 2, 2, 2, 2}, {2, 2 | STORE, 2 | STORE, 2 | STORE, 10, 8, 10 | STORE, 8 | STORE},
 };
 
 bool x87_wait_pending(struct interp *cpu, const struct insn *i)
@@ -40,19 +40,23 @@ bool x87_wait(struct interp *cpu, const struct insn *i)
     return x87_wait_pending(cpu, i);
 }
 
-static void state_get(const struct interp *cpu, struct fp_x87 *x)
+void x87_state_get(const struct interp *cpu, struct fp_x87 *x)
 {
     x->fcw = cpu->s.fcw;
     x->fsw = fp_fsw(cpu);
     x->ftw = cpu->s.ftw;
+    x->rflags = 0;
     memcpy(x->fpr, cpu->s.fpr, sizeof x->fpr);
+    /* An exception that nobody took (FERR# without an interrupt) must not trap on the host. */
+    x->fsw &= (uint16_t) ~(FSW_ES | FSW_B);
+    x->fsw &= (uint16_t) ~(x->fsw & ~x->fcw & FSW_FLAGS);
 }
 
-static void state_put(struct interp *cpu, const struct insn *i, const struct fp_x87 *x, uint8_t opcode, uint64_t fdp)
+void x87_state_put(struct interp *cpu, const struct insn *i, const struct fp_x87 *x, uint8_t opcode, uint64_t fdp)
 {
     uint16_t raised = x->fsw & (uint16_t)~cpu->s.fcw & FSW_FLAGS;
 
-    fp_set_fsw(cpu, fp_summary(x->fsw, cpu->s.fcw));
+    fp_set_fsw(cpu, fp_summary((uint16_t)(x->fsw | (cpu->s.fsw & FSW_FLAGS)), cpu->s.fcw));
     cpu->s.ftw = x->ftw;
     memcpy(cpu->s.fpr, x->fpr, sizeof x->fpr);
     cpu->s.fip = interp_rip(cpu, i);
@@ -90,11 +94,9 @@ __attribute__((noinline)) static bool general_execute(struct interp *cpu, const 
 
     if (x87_wait(cpu, i))
         return false;
-    state_get(cpu, &x);
-    /* An exception that nobody took (FERR# without an interrupt) must not trap on the host. */
-    x.fsw &= (uint16_t) ~(FSW_ES | FSW_B);
-    x.fsw &= (uint16_t) ~(x.fsw & ~x.fcw & FSW_FLAGS);
-    x.rflags = reads_rflags(opcode, i->modrm) ? flags_arith(cpu) : 0;
+    x87_state_get(cpu, &x);
+    if (reads_rflags(opcode, i->modrm))
+        x.rflags = flags_arith(cpu);
     if (size_bytes)
         fdp = ea_mask(ea_offset(cpu, i), insn_asize(i));
     if (size_bytes && !(operand & STORE))
@@ -103,8 +105,7 @@ __attribute__((noinline)) static bool general_execute(struct interp *cpu, const 
     fp_load_fcw(cpu);
     if ((operand & STORE) && store_happened(&x))
         mem_write_buffer(cpu, i, ea_general(cpu, i, size_bytes, TLB_WRITE), buffer, size_bytes);
-    x.fsw |= cpu->s.fsw & FSW_FLAGS;
-    state_put(cpu, i, &x, opcode, fdp);
+    x87_state_put(cpu, i, &x, opcode, fdp);
     if (i->modrm >= 0xC0 && changes_rflags(opcode, i->modrm))
         flags_set_arith(cpu, x.rflags);
     return true;

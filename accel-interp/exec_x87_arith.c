@@ -80,9 +80,6 @@ X87_FORMS_REG(forms_ftst, ftst);
     X87_FORMS_REG(forms_##name, name);
 UNARY(fsqrt, 0)
 UNARY(frndint, 0)
-UNARY(fsin, FSW_C2)
-UNARY(fcos, FSW_C2)
-UNARY(f2xm1, 0)
 
 /* FSCALE, FPREM, FPREM1: ST0 with ST1. The two latter leave C0 and C3 alone with some special operands, so their fast
  * functions are for normal numbers only. */

@@ -85,6 +85,24 @@ STORE_(fistp_i16, i16, df, 2, x87_pop(cpu, top))
 STORE_(fistp_i32, i32, db, 4, x87_pop(cpu, top))
 STORE_(fistp_i64, i64, df, 8, x87_pop(cpu, top))
 
+/* FISTTP: whatever FCW says, the value is cut off. */
+#define FCW_CHOP (uint16_t)(cpu->s.fcw | FCW_RC_CHOP << FCW_RC_SHIFT)
+#define STORE_TRUNCATED(bits, op)                                                                                      \
+    static inline bool truncate_i##bits(const struct cpu_x87_register *a, uint16_t fcw, uint8_t *host, uint16_t *sw)   \
+    {                                                                                                                  \
+        uint64_t value;                                                                                                \
+        if (!fp80_to_integer(a, fcw, bits, &value, sw))                                                                \
+            return false;                                                                                              \
+        host_set##bits(host, (uint##bits##_t)value);                                                                   \
+        return true;                                                                                                   \
+    }                                                                                                                  \
+    X87_MEM(forms_fisttp_i##bits, fisttp_i##bits, op, bits / 8, TLB_WRITE, x87_filled(cpu, top, 0), uint16_t sw;       \
+            if (UNLIKELY(!truncate_i##bits(ST(0), FCW_CHOP, host, &sw))) return x87_general_##op(cpu, i);              \
+            x87_commit(cpu, i, sw, 0); x87_pop(cpu, top));
+STORE_TRUNCATED(16, df)
+STORE_TRUNCATED(32, db)
+STORE_TRUNCATED(64, dd)
+
 static inline void x87_swap(struct cpu_x87_register *a, struct cpu_x87_register *b)
 {
     struct cpu_x87_register t = *a;

@@ -119,20 +119,17 @@ static inline void fp_x87_execute(struct fp_x87 *x, uint8_t opcode, uint8_t modr
 /* Tag word with two bits a register, as FNSTENV shows it. */
 uint16_t fp_x87_full_tags(const struct cpu_state *s);
 
+/* The lists below are of FP80_..._ and FP_SSE_..._, which make a function each. */
+#if FP_SOFT
+#include "accel-interp/fp_soft.h"
+#else
+#include "accel-interp/fp_host.h"
+#endif
+
 /* ---- x87, single operations with all exceptions masked, on non-empty registers ---------------------------------- */
 
 /* Each returns the status word: exception flags (sticky ones included), C1 as the operation left it, and C0 C2 C3 where
  * the operation defines them. */
-#define FP80_BINARY_(name, insn)                                                                                       \
-    static inline uint16_t fp80_##name(struct cpu_x87_register *d, const struct cpu_x87_register *a,                   \
-                                       const struct cpu_x87_register *b)                                               \
-    {                                                                                                                  \
-        uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %3\n\tfldt %2\n\t" insn "\n\tfnstsw %1\n\tfstpt %0\n\tfstp %%st(0)"                     \
-                         : "=m"(*d), "=a"(sw)                                                                          \
-                         : "m"(*a), "m"(*b));                                                                          \
-        return sw;                                                                                                     \
-    }
 FP80_BINARY_(add, "fadd %%st(1),%%st")
 FP80_BINARY_(mul, "fmul %%st(1),%%st")
 FP80_BINARY_(sub, "fsub %%st(1),%%st")
@@ -143,18 +140,6 @@ FP80_BINARY_(scale, "fscale")
 FP80_BINARY_(prem, "fprem")
 FP80_BINARY_(prem1, "fprem1")
 
-/* The other operand in memory: insn reads %3. Memory operands are unaligned host addresses of guest memory: a local
- * variable used as an asm memory operand would cost the callers their tail call. */
-#define FP_MEMORY_(bytes) uint8_t(*)[bytes]
-#define FP80_MEMORY_(name, insn, bytes)                                                                                \
-    static inline uint16_t fp80_##name(struct cpu_x87_register *d, const struct cpu_x87_register *a, const void *b)    \
-    {                                                                                                                  \
-        uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %2\n\t" insn " %3\n\tfnstsw %1\n\tfstpt %0"                                             \
-                         : "=m"(*d), "=a"(sw)                                                                          \
-                         : "m"(*a), "m"(*(const FP_MEMORY_(bytes))b));                                                 \
-        return sw;                                                                                                     \
-    }
 #define FP80_MEMORY_SET_(op)                                                                                           \
     FP80_MEMORY_(op##_f32, "f" #op "s", 4)                                                                             \
     FP80_MEMORY_(op##_f64, "f" #op "l", 8)                                                                             \
@@ -167,27 +152,9 @@ FP80_MEMORY_SET_(subr)
 FP80_MEMORY_SET_(div)
 FP80_MEMORY_SET_(divr)
 
-#define FP80_COMPARE_(name, insn)                                                                                      \
-    static inline uint16_t fp80_##name(const struct cpu_x87_register *a, const struct cpu_x87_register *b)             \
-    {                                                                                                                  \
-        uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %2\n\tfldt %1\n\t" insn " %%st(1)\n\tfnstsw %0\n\tfstp %%st(0)\n\tfstp %%st(0)"         \
-                         : "=a"(sw)                                                                                    \
-                         : "m"(*a), "m"(*b));                                                                          \
-        return sw;                                                                                                     \
-    }
 FP80_COMPARE_(com, "fcom")
 FP80_COMPARE_(ucom, "fucom")
 
-#define FP80_COMPARE_MEMORY_(name, insn, bytes)                                                                        \
-    static inline uint16_t fp80_##name(const struct cpu_x87_register *a, const void *b)                                \
-    {                                                                                                                  \
-        uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %1\n\t" insn " %2\n\tfnstsw %0\n\tfstp %%st(0)"                                         \
-                         : "=a"(sw)                                                                                    \
-                         : "m"(*a), "m"(*(const FP_MEMORY_(bytes))b));                                                 \
-        return sw;                                                                                                     \
-    }
 FP80_COMPARE_MEMORY_(com_f32, "fcoms", 4)
 FP80_COMPARE_MEMORY_(com_f64, "fcoml", 8)
 FP80_COMPARE_MEMORY_(com_i16, "ficoms", 2)
@@ -197,66 +164,26 @@ struct fp_order {
     uint16_t sw;
     bool zf, pf, cf;
 };
-#define FP80_COMPARE_FLAGS_(name, insn)                                                                                \
-    static inline struct fp_order fp80_##name(const struct cpu_x87_register *a, const struct cpu_x87_register *b)      \
-    {                                                                                                                  \
-        struct fp_order o;                                                                                             \
-        __asm__ volatile("fldt %5\n\tfldt %4\n\t" insn " %%st(1),%%st\n\tfnstsw %0\n\tfstp %%st(0)\n\tfstp %%st(0)"    \
-                         : "=a"(o.sw), "=@ccz"(o.zf), "=@ccp"(o.pf), "=@ccc"(o.cf)                                     \
-                         : "m"(*a), "m"(*b));                                                                          \
-        return o;                                                                                                      \
-    }
 FP80_COMPARE_FLAGS_(comi, "fcomi")
 FP80_COMPARE_FLAGS_(ucomi, "fucomi")
 
-#define FP80_UNARY_(name, insn)                                                                                        \
-    static inline uint16_t fp80_##name(struct cpu_x87_register *d, const struct cpu_x87_register *a)                   \
-    {                                                                                                                  \
-        uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %2\n\t" insn "\n\tfnstsw %1\n\tfstpt %0" : "=m"(*d), "=a"(sw) : "m"(*a));               \
-        return sw;                                                                                                     \
-    }
 FP80_UNARY_(fsqrt, "fsqrt")
 FP80_UNARY_(frndint, "frndint")
 FP80_UNARY_(fsin, "fsin")
 FP80_UNARY_(fcos, "fcos")
 FP80_UNARY_(f2xm1, "f2xm1")
 
-static inline uint16_t fp80_tst(const struct cpu_x87_register *a)
-{
-    uint16_t sw;
-    __asm__ volatile("fldt %1\n\tftst\n\tfnstsw %0\n\tfstp %%st(0)" : "=a"(sw) : "m"(*a));
-    return sw;
-}
+FP80_TEST_(tst)
 
-#define FP80_CONSTANT_(name)                                                                                           \
-    static inline void fp80_##name(struct cpu_x87_register *d)                                                         \
-    {                                                                                                                  \
-        __asm__ volatile(#name "\n\tfstpt %0" : "=m"(*d));                                                             \
-    }
 FP80_CONSTANT_(fldpi)
 FP80_CONSTANT_(fldl2e)
 FP80_CONSTANT_(fldl2t)
 FP80_CONSTANT_(fldlg2)
 FP80_CONSTANT_(fldln2)
 
-#define FP80_FROM_(name, insn, bytes)                                                                                  \
-    static inline uint16_t fp80_from_##name(struct cpu_x87_register *d, const void *v)                                 \
-    {                                                                                                                  \
-        uint16_t sw;                                                                                                   \
-        __asm__ volatile(insn " %2\n\tfnstsw %1\n\tfstpt %0" : "=m"(*d), "=a"(sw) : "m"(*(const FP_MEMORY_(bytes))v)); \
-        return sw;                                                                                                     \
-    }
 FP80_FROM_(f32, "flds", 4)
 FP80_FROM_(f64, "fldl", 8)
 
-#define FP80_TO_(name, insn, bytes)                                                                                    \
-    static inline uint16_t fp80_to_##name(const struct cpu_x87_register *a, void *out)                                 \
-    {                                                                                                                  \
-        uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %2\n\t" insn " %0\n\tfnstsw %1" : "=m"(*(FP_MEMORY_(bytes))out), "=a"(sw) : "m"(*a));   \
-        return sw;                                                                                                     \
-    }
 FP80_TO_(f32, "fstps", 4)
 FP80_TO_(f64, "fstpl", 8)
 FP80_TO_(i16, "fistps", 2)
@@ -278,12 +205,6 @@ __m128i fp_sse_trapping(struct interp *cpu, const struct insn *i, fp_sse_fn *fn,
                         enum fp_tiny tiny);
 
 /* Arithmetic: sets flags in the host's MXCSR, hence volatile. */
-#define FP_SSE_ARITH_(insn)                                                                                            \
-    static inline __m128i fp_##insn(__m128i d, __m128i s)                                                              \
-    {                                                                                                                  \
-        __asm__ volatile(#insn " %1, %0" : "+x"(d) : "x"(s));                                                          \
-        return d;                                                                                                      \
-    }
 #define FP_SSE_ARITH_SET_(op) FP_SSE_ARITH_(op##ps) FP_SSE_ARITH_(op##pd) FP_SSE_ARITH_(op##ss) FP_SSE_ARITH_(op##sd)
 FP_SSE_ARITH_SET_(add)
 FP_SSE_ARITH_SET_(sub)
@@ -307,55 +228,28 @@ FP_SSE_ARITH_(cvtdq2pd)
 FP_SSE_ARITH_(cvtpd2dq)
 FP_SSE_ARITH_(cvttpd2dq)
 
-#define FP_SSE_COMPARE_(insn, n)                                                                                       \
-    static inline __m128i fp_##insn##_##n(__m128i d, __m128i s)                                                        \
-    {                                                                                                                  \
-        __asm__ volatile(#insn " $" #n ", %1, %0" : "+x"(d) : "x"(s));                                                 \
-        return d;                                                                                                      \
-    }
 #define FP_SSE_COMPARE_SET_(insn)                                                                                      \
     FP_SSE_COMPARE_(insn, 0)                                                                                           \
-    FP_SSE_COMPARE_(insn, 1) FP_SSE_COMPARE_(insn, 2) FP_SSE_COMPARE_(insn, 3) FP_SSE_COMPARE_(insn, 4)                \
-        FP_SSE_COMPARE_(insn, 5) FP_SSE_COMPARE_(insn, 6) FP_SSE_COMPARE_(insn, 7)
+    FP_SSE_COMPARE_(insn, 1)                                                                                           \
+    FP_SSE_COMPARE_(insn, 2) FP_SSE_COMPARE_(insn, 3) FP_SSE_COMPARE_(insn, 4) FP_SSE_COMPARE_(insn, 5)                \
+        FP_SSE_COMPARE_(insn, 6) FP_SSE_COMPARE_(insn, 7)
 FP_SSE_COMPARE_SET_(cmpps)
 FP_SSE_COMPARE_SET_(cmppd)
 FP_SSE_COMPARE_SET_(cmpss)
 FP_SSE_COMPARE_SET_(cmpsd)
 
 /* Comparison into ZF, PF, CF: bits 0, 1, 2 of the low quadword. */
-#define FP_SSE_ORDER_(insn)                                                                                            \
-    static inline __m128i fp_##insn(__m128i d, __m128i s)                                                              \
-    {                                                                                                                  \
-        bool zf, pf, cf;                                                                                               \
-        __asm__ volatile(#insn " %4, %3" : "=@ccz"(zf), "=@ccp"(pf), "=@ccc"(cf) : "x"(d), "x"(s));                    \
-        return _mm_cvtsi32_si128(zf | pf << 1 | cf << 2);                                                              \
-    }
 FP_SSE_ORDER_(ucomiss)
 FP_SSE_ORDER_(ucomisd)
 FP_SSE_ORDER_(comiss)
 FP_SSE_ORDER_(comisd)
 
 /* To and from integers: the integer in the low doubleword or quadword of s, or of the result. */
-#define FP_SSE_FROM_(name, insn, type, get)                                                                            \
-    static inline __m128i fp_##name(__m128i d, __m128i s)                                                              \
-    {                                                                                                                  \
-        type v = (type)get(s);                                                                                         \
-        __asm__ volatile(insn " %1, %0" : "+x"(d) : "r"(v));                                                           \
-        return d;                                                                                                      \
-    }
 FP_SSE_FROM_(cvtsi2ss_32, "cvtsi2ssl", uint32_t, _mm_cvtsi128_si32)
 FP_SSE_FROM_(cvtsi2ss_64, "cvtsi2ssq", uint64_t, _mm_cvtsi128_si64)
 FP_SSE_FROM_(cvtsi2sd_32, "cvtsi2sdl", uint32_t, _mm_cvtsi128_si32)
 FP_SSE_FROM_(cvtsi2sd_64, "cvtsi2sdq", uint64_t, _mm_cvtsi128_si64)
 
-#define FP_SSE_TO_(name, insn, type)                                                                                   \
-    static inline __m128i fp_##name(__m128i d, __m128i s)                                                              \
-    {                                                                                                                  \
-        type v;                                                                                                        \
-        (void)d;                                                                                                       \
-        __asm__ volatile(insn " %1, %0" : "=r"(v) : "x"(s));                                                           \
-        return _mm_cvtsi64_si128((long long)v);                                                                        \
-    }
 FP_SSE_TO_(cvtss2si_32, "cvtss2sil", uint32_t)
 FP_SSE_TO_(cvtss2si_64, "cvtss2siq", uint64_t)
 FP_SSE_TO_(cvtsd2si_32, "cvtsd2sil", uint32_t)

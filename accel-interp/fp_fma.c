@@ -3,16 +3,9 @@
 #include "accel-interp/fp_fma.h"
 #include "accel-interp/soft_float.h"
 
-static uint32_t get_mxcsr(void)
-{
-    uint32_t value;
-    __asm__ volatile("stmxcsr %0" : "=m"(value));
-    return value;
-}
 static void add_flags(uint32_t flags)
 {
-    uint32_t value = get_mxcsr() | flags;
-    __asm__ volatile("ldmxcsr %0" : : "m"(value));
+    fp_unit_set_mxcsr(fp_unit_mxcsr() | flags);
 }
 
 /* A vector as its elements. */
@@ -33,7 +26,7 @@ __m128i fp_fma_portable(__m128i d, __m128i h, __m128i s, unsigned what)
     const bool is_double = what & FMA_DOUBLE;
     const unsigned count = what & FMA_SCALAR ? 1 : is_double ? 2 : 4;
     const union elements one = {.v = d}, two = {.v = h}, three = {.v = s};
-    struct soft_float f = soft_from_mxcsr(get_mxcsr());
+    struct soft_float f = soft_from_mxcsr(fp_unit_mxcsr());
     union elements out = {.v = d};
 
     f.flags = 0;
@@ -63,7 +56,7 @@ __m128i fp_fma_portable(__m128i d, __m128i h, __m128i s, unsigned what)
 /* Denormal halves are ordinary numbers: neither DAZ nor the denormal exception know of them. */
 static __m128i portable_cvtph2ps(__m128i s)
 {
-    struct soft_float f = soft_from_mxcsr(get_mxcsr());
+    struct soft_float f = soft_from_mxcsr(fp_unit_mxcsr());
     const union elements in = {.v = s};
     union elements out;
 
@@ -78,7 +71,7 @@ static __m128i portable_cvtph2ps(__m128i s)
 /* Denormal results stay, whatever FTZ says. imm8: bits 1:0 the rounding unless bit 2 says MXCSR's. */
 static __m128i portable_cvtps2ph(__m128i s, unsigned imm8)
 {
-    struct soft_float f = soft_from_mxcsr(get_mxcsr());
+    struct soft_float f = soft_from_mxcsr(fp_unit_mxcsr());
     const union elements in = {.v = s};
     union elements out = {.d = {0, 0}};
 
@@ -92,7 +85,7 @@ static __m128i portable_cvtps2ph(__m128i s, unsigned imm8)
     return out.v;
 }
 
-#if SIMD_HOST_X86
+#if !FP_SOFT
 static __m128i host_cvtph2ps(__m128i s)
 {
     __asm__ volatile("vcvtph2ps %0, %0" : "+x"(s));

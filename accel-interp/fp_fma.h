@@ -46,7 +46,7 @@ __m128i fp_fma_portable(__m128i d, __m128i h, __m128i s, unsigned what);
 #define FMA_LIST(X) FMA_LIST_PS(X) FMA_LIST_PD(X) FMA_LIST_SS(X) FMA_LIST_SD(X)
 
 /* fp_host_vfmadd132ps and so on, and fp_vfmadd132ps, which asks for the host's features. */
-#if SIMD_HOST_X86
+#if !FP_SOFT
 #define FMA_KERNEL_(name, order, op, type)                                                                             \
     static inline __m128i fp_host_v##name(__m128i d, __m128i h, __m128i s)                                             \
     {                                                                                                                  \

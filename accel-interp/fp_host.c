@@ -4,41 +4,24 @@
 
 #define CR4_OSXMMEXCPT 0x400u
 
-static void host_set_mxcsr(uint32_t value)
-{
-    __asm__ volatile("ldmxcsr %0" : : "m"(value));
-}
-
-static uint32_t host_mxcsr(void)
-{
-    uint32_t value;
-    __asm__ volatile("stmxcsr %0" : "=m"(value));
-    return value;
-}
-
-static void host_set_fcw(uint16_t value)
-{
-    __asm__ volatile("fldcw %0" : : "m"(value));
-}
-
 void fp_clear_x87_flags(void)
 {
-    __asm__ volatile("fnclex");
+    fp_unit_clear_x87();
 }
 
 void fp_load_fcw(struct interp *cpu)
 {
-    host_set_fcw(cpu->s.fcw | FCW_MASKS);
+    fp_unit_set_fcw(cpu->s.fcw | FCW_MASKS);
 }
 
 void fp_load_mxcsr(struct interp *cpu)
 {
-    host_set_mxcsr((cpu->s.mxcsr & MXCSR_MASK) | MXCSR_MASKS);
+    fp_unit_set_mxcsr((cpu->s.mxcsr & MXCSR_MASK) | MXCSR_MASKS);
 }
 
 void fp_merge_mxcsr(struct interp *cpu)
 {
-    cpu->s.mxcsr |= host_mxcsr() & MXCSR_FLAGS;
+    cpu->s.mxcsr |= fp_unit_mxcsr() & MXCSR_FLAGS;
 }
 
 void fp_enter(struct interp *cpu)
@@ -56,16 +39,16 @@ void fp_get_state(const struct interp *cpu, struct cpu_state *state)
     if (!cpu->fp_inside)
         return;
     state->fsw = fp_fsw(cpu);
-    state->mxcsr |= host_mxcsr() & MXCSR_FLAGS;
+    state->mxcsr |= fp_unit_mxcsr() & MXCSR_FLAGS;
 }
 
 void fp_leave(struct interp *cpu)
 {
     fp_get_state(cpu, &cpu->s);
     cpu->fp_inside = false;
-    host_set_mxcsr(MXCSR_DEFAULT);
+    fp_unit_set_mxcsr(MXCSR_DEFAULT);
     fp_clear_x87_flags();
-    host_set_fcw(FCW_DEFAULT);
+    fp_unit_set_fcw(FCW_DEFAULT);
 }
 
 static bool tiny_f32(uint32_t bits)
@@ -108,9 +91,9 @@ __m128i fp_sse_trapping(struct interp *cpu, const struct insn *i, fp_sse_fn *fn,
     control = (cpu->s.mxcsr & MXCSR_MASK & ~MXCSR_FLAGS) | MXCSR_MASKS;
     if (unmasked & FSW_UE)
         control &= ~MXCSR_FTZ;
-    host_set_mxcsr(control);
+    fp_unit_set_mxcsr(control);
     result = fn(d, s);
-    flags = host_mxcsr() & MXCSR_FLAGS;
+    flags = fp_unit_mxcsr() & MXCSR_FLAGS;
     if ((unmasked & FSW_UE) && result_is_tiny(result, tiny))
         flags |= FSW_UE;
     if (flags & unmasked & before_mask)

@@ -6,17 +6,6 @@
 
 /* ---- unmasked exceptions --------------------------------------------------------------------------------------- */
 
-static void host_set_mxcsr(uint32_t value)
-{
-    __asm__ volatile("ldmxcsr %0" : : "m"(value));
-}
-static uint32_t host_mxcsr(void)
-{
-    uint32_t value;
-    __asm__ volatile("stmxcsr %0" : "=m"(value));
-    return value;
-}
-
 static uint32_t unmasked_flags(const struct interp *cpu)
 {
     return (~cpu->s.mxcsr & MXCSR_MASKS) >> MXCSR_MASKS_SHIFT;
@@ -30,13 +19,13 @@ void fp_trap_begin(struct interp *cpu)
     control = (cpu->s.mxcsr & MXCSR_MASK & ~MXCSR_FLAGS) | MXCSR_MASKS;
     if (unmasked_flags(cpu) & FSW_UE)
         control &= ~MXCSR_FTZ;
-    host_set_mxcsr(control);
+    fp_unit_set_mxcsr(control);
 }
 
 void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny)
 {
     const uint32_t before_mask = FSW_IE | FSW_DE | FSW_ZE, unmasked = unmasked_flags(cpu);
-    uint32_t flags = host_mxcsr() & MXCSR_FLAGS;
+    uint32_t flags = fp_unit_mxcsr() & MXCSR_FLAGS;
 
     if ((unmasked & FSW_UE) && tiny)
         flags |= FSW_UE;
@@ -77,6 +66,7 @@ bool fp_is_tiny(__m128i result, enum fp_tiny tiny)
 /* ---- ROUNDxx ---------------------------------------------------------------------------------------------------- */
 
 /* imm8: bits 1:0 the rounding unless bit 2 says MXCSR's, bit 3 keeps PE away; the others are not looked at. */
+#if !FP_SOFT /* else in fp_soft_sse.c */
 #define ROUND_CASE(insn, n)                                                                                            \
     case n:                                                                                                            \
         __asm__ volatile(#insn " $" #n ", %1, %0" : "+x"(d) : "x"(s));                                                 \
@@ -102,6 +92,7 @@ ROUND(roundps)
 ROUND(roundpd)
 ROUND(roundss)
 ROUND(roundsd)
+#endif
 
 /* ---- DPPS, DPPD -------------------------------------------------------------------------------------------------- */
 

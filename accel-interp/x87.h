@@ -16,6 +16,10 @@ bool x87_wait(struct interp *cpu, const struct insn *i);
 /* Only the second half, for MMX (whose #UD and #NM rules differ). */
 bool x87_wait_pending(struct interp *cpu, const struct insn *i);
 
+/* The state for fp_x87_execute, nothing pending; and what became of it, with FPU pointers and ES. */
+void x87_state_get(const struct interp *cpu, struct fp_x87 *x);
+void x87_state_put(struct interp *cpu, const struct insn *i, const struct fp_x87 *x, uint8_t opcode, uint64_t fdp);
+
 static inline unsigned x87_top(const struct interp *cpu)
 {
     return cpu->x87_top;
