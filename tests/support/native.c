@@ -427,6 +427,11 @@ bool native_has_feature(const struct native_harness *h, const char *feature)
     return !feature || cpu_model_has(machine_cpu_model(h->fake->machine), feature);
 }
 
+struct accel *native_accel(struct native_harness *h)
+{
+    return h->accel;
+}
+
 const struct cpu_model *native_cpu_model(const struct native_harness *h)
 {
     return machine_cpu_model(h->fake->machine);

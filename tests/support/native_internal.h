@@ -7,7 +7,7 @@
 
 /* A case being put together. */
 struct native_encoding {
-    uint8_t bytes[32];
+    uint8_t bytes[96]; /* an instruction, or what random_program.c puts around one */
     unsigned length;
 };
 struct native_choice {
@@ -37,5 +37,7 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
 uint64_t native_seed(const struct opcode_row *row, unsigned n);
 /* Does the machine's CPU model have a row's feature? Null: always. */
 bool native_has_feature(const struct native_harness *h, const char *feature);
+/* The interpreter of the harness. */
+struct accel *native_accel(struct native_harness *h);
 
 #endif
