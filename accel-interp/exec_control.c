@@ -111,11 +111,19 @@ static uint64_t read_cr8(struct interp *cpu, const struct insn *i)
     return link.ops ? link.ops->read_cr8(link.opaque) : 0;
 }
 
+/* A register that does not exist is #UD before the privilege is looked at. */
+static void require_cr(struct interp *cpu, const struct insn *i)
+{
+    if (i->reg > 8 || !(0x11Du >> i->reg & 1))
+        RAISE(EXC_UD);
+    require_cpl0(cpu, i);
+}
+
 EXEC_STATIC(exec_mov_to_cr)
 {
     uint64_t value = in_code64(cpu) ? cpu->r[i->rm].q : cpu->r[i->rm].d;
 
-    require_cpl0(cpu, i);
+    require_cr(cpu, i);
     switch (i->reg) {
     case 0: write_cr0(cpu, i, value); break;
     case 2: cpu->cr2 = value; break;
@@ -131,7 +139,7 @@ EXEC_STATIC(exec_mov_from_cr)
 {
     uint64_t value;
 
-    require_cpl0(cpu, i);
+    require_cr(cpu, i);
     switch (i->reg) {
     case 0: value = cpu->cr0; break;
     case 2: value = cpu->cr2; break;

@@ -33,11 +33,14 @@ EXEC_STATIC(exec_mov_from_seg)
     NEXT;
 }
 
+/* A push of 32 bits stores 16: what stands above them on the stack stays. */
 static void push_segment(struct interp *cpu, const struct insn *i, unsigned index)
 {
     struct stack stack = stack_current(cpu, i);
+    unsigned size = insn_osize_bytes(i), stored = size == 4 ? 2 : size;
 
-    stack_push(&stack, cpu->seg[index].selector, insn_osize_bytes(i));
+    stack.pointer = (stack.pointer - (size - stored)) & stack.mask;
+    stack_push(&stack, cpu->seg[index].selector, stored);
     stack_commit(cpu, &stack);
 }
 
@@ -315,19 +318,16 @@ EXEC_STATIC(exec_lsl)
 EXEC_STATIC(exec_arpl)
 {
     uint16_t rpl = cpu->r[i->reg].w & 3u, value;
-    struct rmw m = {0};
+    bool memory = !insn_has_register(i);
+    uint64_t linear = memory ? ea_general(cpu, i, 2, TLB_READ) : 0;
 
-    if (insn_has_register(i))
-        value = cpu->r[i->rm].w;
-    else
-        value = rmw_ld16(cpu, i, ea_general(cpu, i, 2, TLB_WRITE), &m);
+    value = memory ? ld16(cpu, i, linear) : cpu->r[i->rm].w;
     bool raise = (value & 3u) < rpl;
-    if (raise)
-        value = (uint16_t)((value & ~3u) | rpl);
-    if (insn_has_register(i))
+    value = (uint16_t)((value & ~3u) | rpl);
+    if (raise && memory) /* written only when it changes */
+        st16(cpu, i, ea_general(cpu, i, 2, TLB_WRITE), value);
+    else if (raise)
         cpu->r[i->rm].w = value;
-    else
-        rmw_st16(cpu, i, &m, value);
     flags_put_zf(cpu, raise);
     NEXT;
 }

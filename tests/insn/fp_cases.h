@@ -177,7 +177,6 @@ static inline void fp_put_operand(struct native_case *c, const void *bytes, unsi
  *   - a fault at low addresses, where the machine has supervisor pages and the process nothing: P of the error code
  *   - CR2 of an operand of many words: which word faults first is the silicon's choice
  *   - an MMX instruction that faults: this host has then set TOP and tags already
- *   - a masked store that faults: what is looked at when no byte is chosen, and CR2, is the silicon's choice
  *   - PE beside an unmasked overflow or underflow of SSE (fp.h says so) */
 static inline void fp_normalise(const struct native_case *c, struct native_state *host, struct native_state *interp)
 {
@@ -186,8 +185,6 @@ static inline void fp_normalise(const struct native_case *c, struct native_state
 
     if (host->vector == 14 && host->cr2 < 0x40000)
         host->error = interp->error = 0;
-    if (host->vector >= 0 && !strncmp(c->row->mnemonic, "MASKMOV", 7))
-        *interp = *host;
     if (host->vector == 14 && !strcmp(c->row->operands, "M"))
         host->cr2 = interp->cr2 = 0;
     if (mmx && ((host->vector >= 12 && host->vector <= 14) || host->vector == 19)) {
@@ -214,12 +211,14 @@ static inline void fp_avoid_half_store(struct native_case *c, unsigned size_byte
     }
 }
 
-/* A group in 64- and 32-bit code. Returns how many rows failed. */
+/* A group in 16-, 32- and 64-bit code. Returns how many rows failed. */
 static inline unsigned fp_check_group(enum native_group group, native_profile_fn *profile_of)
 {
     struct native_harness *h = native_create();
-    unsigned failed = native_check_group(h, group, 32, profile_of) + native_check_group(h, group, 64, profile_of);
+    unsigned failed = 0;
 
+    for (unsigned bits = 16; bits <= 64; bits *= 2)
+        failed += native_check_group(h, group, bits, profile_of);
     native_destroy(h);
     return failed;
 }

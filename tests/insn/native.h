@@ -30,6 +30,8 @@ struct cpu_model;  /* core/cpu_model.h */
 #define NATIVE_RODATA 0x10015000u
 #define NATIVE_RODATA_BYTES 0x1000u
 
+#define NATIVE_ENDLESS 255 /* a vector of the host side: it did not end */
+
 #define NATIVE_FX_BYTES 416u /* FXSAVE image up to XMM15 */
 #define NATIVE_FX_FCW 0u
 #define NATIVE_FX_FSW 2u

@@ -1,4 +1,4 @@
-/* The integer and branch rows against the host's CPU, in 64-bit and in 32-bit code. */
+/* The integer and branch rows against the host's CPU, in 64-, 32- and 16-bit code. */
 #include "accel-interp/opcodes.h"
 #include "tests/insn/native.h"
 
@@ -32,6 +32,13 @@ END_TEST
 START_TEST(integer_32)
 {
     ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, 32, integer_profile), 0);
+}
+END_TEST
+
+/* Segments' ends are another matter: 16-bit branches are tests/accel-interp's. */
+START_TEST(integer_16)
+{
+    ck_assert_uint_eq(native_check_group(harness, NATIVE_GROUP_INTEGER, 16, integer_profile), 0);
 }
 END_TEST
 
@@ -77,6 +84,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase_add_test(tcase, integer_64);
     tcase_add_test(tcase, integer_32);
+    tcase_add_test(tcase, integer_16);
     tcase_add_test(tcase, branch_64);
     tcase_add_test(tcase, branch_32);
     harness = native_create();

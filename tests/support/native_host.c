@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -26,7 +27,8 @@ static struct {
     ucontext_t home;                  /* where the process was when it entered */
     struct native_state home_vectors; /* fx and high of it */
     bool inside, has16;
-    uint8_t *code; /* NATIVE_CODE once more, writable */
+    unsigned ticks; /* of the CPU time used by one case */
+    uint8_t *code;  /* NATIVE_CODE once more, writable */
 } host;
 
 static const int gpr_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -97,6 +99,7 @@ static void enter(ucontext_t *uc)
                                                                          : USER_CS64);
     frame_put_vectors(uc, &c->in);
     host.inside = true;
+    host.ticks = 0;
 }
 
 static void leave(ucontext_t *uc)
@@ -122,7 +125,12 @@ static void leave(ucontext_t *uc)
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     (void)info;
-    if (host.inside) {
+    if (number == SIGVTALRM) {
+        if (host.inside && ++host.ticks > 1) { /* it does not end by itself: a branch to itself */
+            leave(context);
+            host.out->vector = NATIVE_ENDLESS;
+        }
+    } else if (host.inside) {
         leave(context);
     } else if (number == SIGUSR1) {
         enter(context);
@@ -164,14 +172,16 @@ static void host_map(void)
 
 static void host_install(void)
 {
-    static const int signals[] = {SIGUSR1, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    static const int signals[] = {SIGUSR1, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGVTALRM};
     static uint8_t alternate[65536];
     stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+    static const struct itimerval tick = {{0, 100000}, {0, 100000}};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     sigaltstack(&stack, NULL);
     for (unsigned n = 0; n < sizeof signals / sizeof signals[0]; n++)
         sigaction(signals[n], &action, NULL);
+    setitimer(ITIMER_VIRTUAL, &tick, NULL);
     /* 64-bit processes have null DS and ES, which compatibility mode can't use. */
     __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es" : : "r"(USER_DS));
 }
