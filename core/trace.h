@@ -20,7 +20,8 @@ enum trace_kind {
     TRACE_BLOCK_COMPLETION, /* drive, tag, op, sector, sectors, status; value: XXH3-64 of the data of a read, else 0 */
     TRACE_HOST_WRITE,       /* drive, tag: a write or flush that reached the image; sector, sectors */
     TRACE_DIGEST,           /* value: chained digest of CPU and devices, at each multiple of MACHINE_SLICE_STEPS */
-    TRACE_CHECKPOINT,       /* value: digest of memory (memory_digest); address: digest of CPU and devices */
+    TRACE_CHECKPOINT,       /* value: digest of memory (memory_digest); address: digest of CPU and devices; the first
+                               one at position 0: the machine as it was built */
     TRACE_RESET,            /* machine reset */
     TRACE_END,              /* the run ended; address: enum machine_stop; value: digest of everything */
     TRACE_KIND_COUNT

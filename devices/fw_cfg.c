@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define PORT_SELECTOR 0x510
 #define PORT_DMA 0x514
@@ -37,7 +38,8 @@ struct fw_cfg_item {
 #define FW_CFG_STATE(S, A, N, T)                                                                                       \
     S(T, uint16_t, selector)                                                                                           \
     S(T, uint32_t, offset)                                                                                             \
-    S(T, uint32_t, dma_address_high)
+    S(T, uint32_t, dma_address_high)                                                                                   \
+    S(T, uint64_t, items_hash) /* of all there is to read: a replay whose program offers other things is found out */
 
 struct fw_cfg {
     struct device device;
@@ -77,6 +79,7 @@ static void add_item(struct fw_cfg *fw_cfg, uint16_t key, const uint8_t *bytes, 
     CHECK(!find_item(fw_cfg, key));
     CHECK(size_bytes <= UINT32_MAX);
     fw_cfg->item[fw_cfg->item_count++] = (struct fw_cfg_item){key, bytes, (uint32_t)size_bytes, owned};
+    fw_cfg->items_hash = XXH3_64bits_withSeed(bytes, size_bytes, fw_cfg->items_hash + key);
 }
 
 static uint8_t *copy_bytes(const void *bytes, size_t size_bytes)
@@ -124,6 +127,7 @@ static void add_file(struct fw_cfg *fw_cfg, const char *name, const uint8_t *byt
     entry[4] = (uint8_t)(key >> 8);
     entry[5] = (uint8_t)key;
     memcpy(entry + 8, name, strlen(name));
+    fw_cfg->items_hash = XXH3_64bits_withSeed(name, strlen(name), fw_cfg->items_hash);
     store_be32(fw_cfg->directory, ++fw_cfg->file_count);
 }
 
@@ -263,7 +267,7 @@ static void fw_cfg_destroy(struct device *device)
 
 const struct device_class fw_cfg_class = {
     .name = "fw_cfg",
-    .version = 1,
+    .version = 2,
     .size = sizeof(struct fw_cfg),
     .fields = fw_cfg_fields,
     .reset = fw_cfg_reset,

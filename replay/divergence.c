@@ -84,6 +84,10 @@ void player_diverge(struct replay_player *player, struct position position, cons
     if (player->diverged || player->status)
         return;
     const struct journal_event *expected = player->have_head ? &player->head : NULL;
+    /* The checkpoint at position 0 differs when the recording program had another option ROM, DSDT, font... built in. */
+    bool as_built = position.icount == 0 && expected && actual && expected->trace.kind == TRACE_CHECKPOINT &&
+                    actual->trace.kind == TRACE_CHECKPOINT;
+    const char *creator = player->config.config.creator;
     player->diverged = true;
     divergence->position = position;
     divergence->have_expected = expected != NULL;
@@ -96,8 +100,10 @@ void player_diverge(struct replay_player *player, struct position position, cons
         divergence->actual = actual->trace;
         describe(actual, divergence->actual_text);
     }
-    snprintf(divergence->text, sizeof divergence->text, "divergence at instruction %llu: %s",
-             (unsigned long long)position.icount, what);
+    snprintf(divergence->text, sizeof divergence->text, "divergence at instruction %llu: %s%s%s%s",
+             (unsigned long long)position.icount, what, as_built ? ": " : "",
+             as_built ? "the machine was built otherwise by " : "",
+             as_built ? (creator ? creator : "the program that recorded") : "");
     uint64_t count = player->before_count < PLAYER_BEFORE ? player->before_count : PLAYER_BEFORE;
     for (uint64_t i = 0; i < count; i++) {
         const struct journal_event *event = &player->before[(player->before_count - count + i) % PLAYER_BEFORE];

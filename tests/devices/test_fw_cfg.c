@@ -157,6 +157,44 @@ static void after_load(struct rig *rig)
         rig_log(rig, next(rig));
 }
 
+static void build_other_content(struct rig *rig)
+{
+    struct fw_cfg *fw_cfg = fw_cfg_create(rig->fake->machine);
+    rig->device = machine_device_find(rig->fake->machine, "fw_cfg");
+    fw_cfg_add_u16(fw_cfg, FW_CFG_NB_CPUS, 0x1234);
+    fw_cfg_add_u64(fw_cfg, FW_CFG_RAM_SIZE, 0x1122334455667788);
+    fw_cfg_add_file(fw_cfg, "etc/first", "twelve bytez", 12);
+    fw_cfg_add_file_borrowed(fw_cfg, "etc/second", text, 3);
+    fw_cfg_add_bytes(fw_cfg, 0x8011, NULL, 0);
+}
+
+static void build_other_name(struct rig *rig)
+{
+    struct fw_cfg *fw_cfg = fw_cfg_create(rig->fake->machine);
+    rig->device = machine_device_find(rig->fake->machine, "fw_cfg");
+    fw_cfg_add_u16(fw_cfg, FW_CFG_NB_CPUS, 0x1234);
+    fw_cfg_add_u64(fw_cfg, FW_CFG_RAM_SIZE, 0x1122334455667788);
+    fw_cfg_add_file(fw_cfg, "etc/first", text, 12);
+    fw_cfg_add_file_borrowed(fw_cfg, "etc/secund", text, 3);
+    fw_cfg_add_bytes(fw_cfg, 0x8011, NULL, 0);
+}
+
+static uint64_t digest_of(void (*with)(struct rig *rig))
+{
+    struct rig *rig = rig_create(with);
+    uint64_t digest = machine_digest_state(rig->fake->machine);
+    rig_destroy(rig);
+    return digest;
+}
+
+START_TEST(what_is_offered_is_in_the_digest)
+{
+    ck_assert_uint_eq(digest_of(build), digest_of(build));
+    ck_assert_uint_ne(digest_of(build), digest_of(build_other_content));
+    ck_assert_uint_ne(digest_of(build), digest_of(build_other_name));
+}
+END_TEST
+
 START_TEST(state_is_whole)
 {
     rig_round_trip(build, before_save, after_load);
@@ -164,4 +202,5 @@ START_TEST(state_is_whole)
 END_TEST
 
 RIG_MAIN("fw_cfg", signature_and_features, integers_are_little_endian_and_rewind, directory_leads_to_the_files,
-         dma_reads_skips_and_fills_with_zeros, dma_zeros_from_an_empty_item, writes_are_refused, state_is_whole)
+         dma_reads_skips_and_fills_with_zeros, dma_zeros_from_an_empty_item, writes_are_refused,
+         what_is_offered_is_in_the_digest, state_is_whole)
