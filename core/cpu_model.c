@@ -58,7 +58,7 @@ static const struct feature {
     {"pclmulqdq", 1, ECX, 1, MAX, 0, "sse2"},
     {"monitor", 1, ECX, 3, UNFINISHED, 0, ""},
     {"ssse3", 1, ECX, 9, FROM_V2, 0, "sse3"},
-    {"fma", 1, ECX, 12, UNFINISHED, 0, "avx"},
+    {"fma", 1, ECX, 12, FROM_V3, 0, "avx"},
     {"cx16", 1, ECX, 13, FROM_V2 | QEMU64, 0, "cx8,lm"},
     {"pcid", 1, ECX, 17, MAX, 0, "lm"},
     {"sse4.1", 1, ECX, 19, FROM_V2, 0, "ssse3"},
@@ -69,7 +69,7 @@ static const struct feature {
     {"aes", 1, ECX, 25, MAX, 0, "sse2"},
     {"xsave", 1, ECX, 26, UNFINISHED, 0, "fxsr"},
     {"avx", 1, ECX, 28, UNFINISHED, 0, "xsave,sse4.2"},
-    {"f16c", 1, ECX, 29, UNFINISHED, 0, "avx"},
+    {"f16c", 1, ECX, 29, FROM_V3, 0, "avx"},
     {"rdrand", 1, ECX, 30, MAX, 0, ""},
     {"hypervisor", 1, ECX, 31, ALL, 0, ""},
     {"arat", 6, EAX, 2, ALL, 0, "apic"},
@@ -428,6 +428,7 @@ enum status cpu_model_init(struct cpu_model *model, const char *name, struct err
         return error_status(error, STATUS_INVALID, "cpu: unknown model \"%.*s\" (v1, v2, v3, qemu64, max)", (int)length,
                             name);
     set_model(model, name, models);
+    drop_dependents(model); /* features that are finished before what they need */
     status = apply_changes(model, name[length] ? name + length + 1 : "", error);
     if (!status)
         fill_xsave_leaves(model);
