@@ -9,6 +9,7 @@
  * not execute (system calls, segment loads that would take its thread pointer away) is judged by capstone alone. */
 #include "accel-interp/decode.h"
 #include "tests/insn/native.h"
+#include "tests/support/native_host.h"
 
 #include <capstone/capstone.h>
 #include <check.h>
@@ -225,13 +226,110 @@ struct known {
     bool (*applies)(const struct string *s, unsigned ours, unsigned theirs);
 };
 
+/* Is a feature still to come: are there no rows for it? Such entries fall away by themselves. */
+static bool to_come(const char *feature)
+{
+    for (unsigned n = 0; n < opcode_rows_count; n++)
+        if (opcode_rows[n].feature && !strcmp(opcode_rows[n].feature, feature))
+            return false;
+    return true;
+}
+
+static bool is_0f(const struct string *s, uint8_t opcode)
+{
+    return !s->vex && !s->evex && s->map == 1 && s->opcode == opcode;
+}
+
+static bool evex(const struct string *s, unsigned ours, unsigned theirs)
+{
+    (void)theirs;
+    return s->evex && !ours;
+}
+static bool mask_registers(const struct string *s, unsigned ours, unsigned theirs)
+{
+    bool first = s->map == 1 && ((s->opcode >= 0x41 && s->opcode <= 0x4B) || (s->opcode & 0xF4) == 0x90);
+
+    (void)theirs;
+    return s->vex && !ours && (first || (s->map == 3 && s->opcode >= 0x30 && s->opcode <= 0x33));
+}
+static bool tsx(const struct string *s, unsigned ours, unsigned theirs)
+{
+    (void)theirs;
+    return !ours && !s->vex && s->map == 0 && (s->opcode == 0xC6 || s->opcode == 0xC7) && s->modrm == 0xF8;
+}
+static bool sha(const struct string *s, unsigned ours, unsigned theirs)
+{
+    bool here = (s->map == 2 && s->opcode >= 0xC8 && s->opcode <= 0xCD) || (s->map == 3 && s->opcode == 0xCC);
+
+    return here && !s->vex && ours && !theirs && !native_host_has("sha-ni");
+}
+static bool rdpid(const struct string *s, unsigned ours, unsigned theirs)
+{
+    return is_0f(s, 0xC7) && s->modrm >= 0xF8 && ours && !theirs && !native_host_has("rdpid");
+}
+static bool vex_general(const struct string *s, unsigned ours, unsigned theirs)
+{
+    (void)theirs;
+    return s->vex && !ours && to_come("bmi2") && s->opcode >= 0xF0;
+}
+static bool vex_moves(const struct string *s, unsigned ours, unsigned theirs)
+{
+    (void)theirs;
+    return s->vex && !ours && to_come("bmi2");
+}
+static bool xsave(const struct string *s, unsigned ours, unsigned theirs)
+{
+    unsigned reg = s->modrm >> 3 & 7;
+
+    (void)theirs;
+    return !ours && to_come("xsavec") && s->modrm < 0xC0 &&
+           ((is_0f(s, 0xAE) && reg >= 4) || (is_0f(s, 0xC7) && reg >= 3 && reg <= 5));
+}
+static bool movbe(const struct string *s, unsigned ours, unsigned theirs)
+{
+    return !s->vex && s->map == 2 && (s->opcode & 0xFE) == 0xF0 && s->repeat && ours && !theirs;
+}
+
 /* Between the decoder and the CPU. */
 static const struct known known_host[] = {
+    {"AVX-512: not in any model", evex},
+    {"AVX-512: not in any model", mask_registers},
+    {"TSX: not in any model; processors without it take XABORT and XBEGIN all the same", tsx},
+    {"this CPU has no SHA", sha},
+    {"this CPU has no RDPID", rdpid},
+    {"MOVBE and CRC32 with F3: #UD, we ignore the prefix", movbe},
+    {"BMI: to come", vex_general},
+    {"VEX moves: to come", vex_moves},
+    {"XSAVE: to come", xsave},
     {NULL, NULL},
 };
 
+static bool lock(const struct string *s, unsigned ours, unsigned theirs)
+{
+    (void)theirs;
+    return s->lock && !ours;
+}
+static bool segment_number(const struct string *s, unsigned ours, unsigned theirs)
+{
+    return !s->vex && s->map == 0 && s->opcode == 0x8E && ours && !theirs;
+}
+static bool of_other_machines(const struct string *s, unsigned ours, unsigned theirs)
+{
+    (void)theirs;
+    return is_0f(s, 0x01) && s->modrm >= 0xC0 && !ours;
+}
+static bool fsgsbase(const struct string *s, unsigned ours, unsigned theirs)
+{
+    return is_0f(s, 0xAE) && s->modrm >= 0xC0 && ours && !theirs;
+}
+
 /* Between the decoder and capstone, where the CPU can't be asked. */
 static const struct known known_capstone[] = {
+    {"capstone lets LOCK pass on what takes none", lock},
+    {"MOV to CS, or to a segment register that does not exist: the function's #UD; capstone: REX.R is ignored",
+     segment_number},
+    {"VMX and SVM: not in any model", of_other_machines},
+    {"66 beside F3: capstone takes it for another mandatory prefix", fsgsbase},
     {NULL, NULL},
 };
 
@@ -306,9 +404,9 @@ START_TEST(test_strings)
     csh handle;
 
     ck_assert_int_eq(cs_open(CS_ARCH_X86, modes[_i].mode, &handle), CS_ERR_OK);
-    each_string(handle, bits, legacy_string, LEGACY_STRINGS, all ? 1 : 331, &totals);
-    each_string(handle, bits, vex_string, VEX_STRINGS, all ? 1 : 1201, &totals);
-    each_string(handle, bits, random_string, all ? 2000000 : 8000, 1, &totals);
+    each_string(handle, bits, legacy_string, LEGACY_STRINGS, all ? 1 : 61, &totals);
+    each_string(handle, bits, vex_string, VEX_STRINGS, all ? 1 : 211, &totals);
+    each_string(handle, bits, random_string, all ? 2000000 : 30000, 1, &totals);
     cs_close(&handle);
     fprintf(stderr, "%u bits: %u strings; capstone differs in %u; the CPU judged %u, %u known differences, %u new\n",
             bits, totals.strings, totals.capstone_differs, totals.judged, totals.known, totals.unexplained);
