@@ -75,11 +75,11 @@ static const struct feature {
     {"arat", 6, EAX, 2, ALL, 0, "apic"},
     {"fsgsbase", 7, EBX, 0, MAX, 0, "lm"},
     {"tsc-adjust", 7, EBX, 1, MAX, 0, "tsc,msr"},
-    {"bmi1", 7, EBX, 3, UNFINISHED, 0, ""},
+    {"bmi1", 7, EBX, 3, FROM_V3, 0, ""},
     {"avx2", 7, EBX, 5, UNFINISHED, 0, "avx"},
     {"fdp-excptn-only", 7, EBX, 6, ALL, 0, ""},
     {"smep", 7, EBX, 7, MAX, 0, ""},
-    {"bmi2", 7, EBX, 8, UNFINISHED, 0, ""},
+    {"bmi2", 7, EBX, 8, FROM_V3, 0, ""},
     {"erms", 7, EBX, 9, MAX, 0, ""},
     {"invpcid", 7, EBX, 10, MAX, 0, ""},
     {"zero-fcs-fds", 7, EBX, 13, ALL, 0, ""},
@@ -98,7 +98,7 @@ static const struct feature {
     {"xgetbv1", 0xD, EAX, 2, UNFINISHED, 1, "xsave"},
     {"xsaves", 0xD, EAX, 3, UNFINISHED, 1, "xsavec"},
     {"lahf-lm", 0x80000001, ECX, 0, FROM_V2 | QEMU64, 0, "lm"},
-    {"abm", 0x80000001, ECX, 5, UNFINISHED, 0, ""},
+    {"abm", 0x80000001, ECX, 5, FROM_V3, 0, ""},
     {"3dnowprefetch", 0x80000001, ECX, 8, MAX, 0, ""},
     {"syscall", 0x80000001, EDX, 11, ALL, 0, ""},
     {"nx", 0x80000001, EDX, 20, ALL, 0, "pae"},
@@ -416,6 +416,7 @@ static void set_model(struct cpu_model *model, const char *name, unsigned models
         if (features[n].models & models)
             set_feature(model, &features[n], true);
     }
+    drop_dependents(model); /* of what is unfinished */
 }
 
 enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error)
