@@ -39,7 +39,7 @@ struct fw_cfg_item {
     S(T, uint16_t, selector)                                                                                           \
     S(T, uint32_t, offset)                                                                                             \
     S(T, uint32_t, dma_address_high)                                                                                   \
-    S(T, uint64_t, items_hash) /* of all there is to read: a replay whose program offers other things is found out */
+    S(T, uint64_t, items_hash) /* of all there is to read: the digest tells what was offered */
 
 struct fw_cfg {
     struct device device;
