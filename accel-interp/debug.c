@@ -1,7 +1,7 @@
 /* Debug registers, single stepping and #DB (Intel SDM vol. 3, chapter 17). See debug.h for the hooks.
  *
  * Pages with enabled data breakpoints stay out of the TLB views, so that the accesses come by here.
- * Not modelled: LBR, BTF, RTM; TF during a repeated string instruction traps once a slice, not once an iteration. */
+ * Not modelled: LBR, BTF, RTM. */
 #include "accel-interp/debug.h"
 
 #include "accel-interp/mmu.h"
@@ -96,6 +96,15 @@ static uint64_t execution_hits(const struct interp *cpu)
     return hits;
 }
 
+/* An interrupt that VME or PVI has kept waiting is wanted now (SDM vol. 3, 20.3.2). */
+static bool virtual_interrupt(const struct interp *cpu)
+{
+    bool pending = (cpu->sysflags & (FLAG_VIF | FLAG_VIP)) == (FLAG_VIF | FLAG_VIP);
+
+    return pending && cpu->cpl == 3 && (cpu->sysflags & FLAG_IOPL) != FLAG_IOPL &&
+           (cpu->cr4 & (cpu->mode & MODE_VM86 ? CR4_VME : CR4_PVI));
+}
+
 void debug_before_step(struct interp *cpu)
 {
     bool resumed = cpu->sysflags & FLAG_RF;
@@ -105,6 +114,8 @@ void debug_before_step(struct interp *cpu)
         cpu->in_delivery = true;
         raise_debug(cpu, cpu->s.pending_debug);
     }
+    if (virtual_interrupt(cpu))
+        interp_raise_error(cpu, NULL, EXC_GP, 0);
     cpu->step_trap = cpu->sysflags & FLAG_TF;
     if (!resumed && (cpu->dr[7] & DR7_ENABLED) && !cpu->s.mov_ss_shadow) {
         uint64_t hits = execution_hits(cpu);

@@ -8,7 +8,7 @@
 /* Must instructions run one a chain, with the two hooks around each? */
 static inline bool debug_active(const struct interp *cpu)
 {
-    return ((cpu->sysflags & (FLAG_TF | FLAG_RF)) | (cpu->dr[7] & DR7_ENABLED) | cpu->s.pending_debug) != 0;
+    return ((cpu->sysflags & (FLAG_TF | FLAG_RF | FLAG_VIP)) | (cpu->dr[7] & DR7_ENABLED) | cpu->s.pending_debug) != 0;
 }
 
 /* Before an instruction at cpu->rip, no chain running: execution breakpoints (raises #DB as a fault), notes TF. A trap

@@ -565,14 +565,15 @@ static enum decode_status bytes_status(const struct reader *r, unsigned availabl
     return r->pos > available ? DECODE_MORE : DECODE_OK;
 }
 
-/* Operands that count from the instruction's end. False: a RIP-relative displacement that struct insn can't hold. */
-static bool finish_relative(struct insn *insn, enum immediate kind)
+/* Operands that count from the instruction's end. */
+static void finish_relative(struct insn *insn, enum immediate kind)
 {
     if (kind == IMM_JB || kind == IMM_JZ)
         insn->imm += (uint64_t)insn->off + insn->len;
-    if (insn->base != REG_RIP)
-        return true;
-    return !__builtin_add_overflow(insn->disp, (int32_t)insn->off + insn->len, &insn->disp);
+    if (insn->base != REG_RIP || !__builtin_add_overflow(insn->disp, (int32_t)insn->off + insn->len, &insn->disp))
+        return;
+    insn->scaled = REG_FAR;
+    insn->disp = (int32_t)((uint32_t)insn->disp - REG_FAR_VALUE);
 }
 
 /* Does a direct branch have a successor in another page? */
@@ -616,8 +617,7 @@ static enum decode_status decode_row(struct reader *r, const struct decode_row *
         return DECODE_UNDEFINED;
     if (r->prefix.lock && !((row->flags & OP_LOCKOK) && memory))
         return DECODE_UNDEFINED;
-    if (!finish_relative(insn, found->immediate))
-        return DECODE_UNDEFINED;
+    finish_relative(insn, found->immediate);
     if (memory)
         form = form_of(r, insn);
     out->leaves_page = leaves_page(insn, found->immediate, block_page_offset);

@@ -2,7 +2,7 @@
  * 6.10 to 6.15, 20.3, 6.14 for 64-bit mode; vol. 2 INT n).
  *
  * Nothing of the CPU changes before the last check has passed (but a task switch, which has a point of no return).
- * Not modelled: VME interrupt redirection (not in CPUID); machine checks. */
+ * Not modelled: machine checks. */
 #include "accel-interp/exceptions.h"
 
 #include "accel-interp/task.h"
@@ -324,9 +324,9 @@ void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source
         e.flags |= FLAG_RF;
     if (cpu->mode & MODE_REAL)
         e.has_error = false;
-    deliver(cpu, &e);
     if (source == EXCEPTION_EXTERNAL && vector == EXC_NMI)
         cpu->s.nmi_blocked = true;
+    deliver(cpu, &e);
     cpu->s.interrupt_shadow = cpu->s.mov_ss_shadow = false;
     cpu->step_trap = false;
     cpu->delivering = EVENT_NONE;
@@ -345,4 +345,43 @@ void exception_software(struct interp *cpu, const struct insn *i, uint8_t vector
     deliver(cpu, &e);
     cpu->event_external = 0;
     cpu->step_trap = false;
+}
+
+/* ---- VME ------------------------------------------------------------------------------------------------------------ */
+
+static bool redirected(struct interp *cpu, const struct insn *i, uint8_t vector)
+{
+    const struct seg *tss = &cpu->seg[CPU_TR];
+    uint32_t map;
+
+    if (!(tss->attributes & 8) || tss->limit < 0x67)
+        RAISE_ERROR(EXC_GP, 0);
+    map = (uint32_t)sys_read(cpu, i, tss->base + 0x66, 2) - 32u + vector / 8u; /* 32 bytes below the I/O bitmap */
+    if (map > tss->limit)
+        RAISE_ERROR(EXC_GP, 0);
+    return !((sys_read(cpu, i, tss->base + map, 1) >> (vector & 7)) & 1);
+}
+
+bool exception_redirect(struct interp *cpu, const struct insn *i, uint8_t vector)
+{
+    uint32_t flags = (uint32_t)cpu_read_rflags(cpu), image = flags, entry;
+    bool iopl3 = (flags & FLAG_IOPL) == FLAG_IOPL;
+    struct stack stack;
+
+    if (!redirected(cpu, i, vector))
+        return false;
+    if (!iopl3)
+        image = (flags & ~FLAG_IF) | FLAG_IOPL | (flags & FLAG_VIF ? FLAG_IF : 0);
+    stack = stack_current(cpu, i);
+    entry = (uint32_t)mmu_read(cpu, i, vector * 4u, 4, TLB_USER);
+    stack_push(&stack, image, 2);
+    stack_push(&stack, cpu->seg[CPU_CS].selector, 2);
+    stack_push(&stack, interp_rip_next(cpu, i), 2);
+    stack_commit(cpu, &stack);
+    seg_set_vm86(cpu, CPU_CS, (uint16_t)(entry >> 16));
+    cpu->rip = entry & 0xFFFFu;
+    flags_write_masked(cpu, 0, FLAG_TF | FLAG_RF | (iopl3 ? FLAG_IF : FLAG_VIF));
+    cpu_update_mode(cpu);
+    cpu->step_trap = false;
+    return true;
 }

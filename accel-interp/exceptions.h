@@ -22,6 +22,9 @@ void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source
 /* INT n, INT3, INTO, INT1 at insn i, whose successor's offset is next_rip. icebp: INT1, no privilege check, EXT set. */
 void exception_software(struct interp *cpu, const struct insn *i, uint8_t vector, uint64_t next_rip, bool icebp);
 
+/* INT n in virtual-8086 mode with CR4.VME: true when the TSS's redirection bitmap sent it to the task's own handler. */
+bool exception_redirect(struct interp *cpu, const struct insn *i, uint8_t vector);
+
 /* RFLAGS as pushed and popped: cpu_write_rflags with only the bits in mask taken from value. */
 void flags_write_masked(struct interp *cpu, uint64_t value, uint64_t mask);
 

@@ -19,7 +19,7 @@ static void check_flat(struct interp *cpu, const struct insn *i, uint64_t rip)
 
 static void check_stack(struct interp *cpu, const struct insn *i, uint64_t pointer)
 {
-    if ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 && !mmu_canonical(pointer))
+    if ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 && !(mmu_canonical(pointer) && mmu_canonical(pointer + 7)))
         RAISE_ERROR(EXC_SS, 0);
 }
 

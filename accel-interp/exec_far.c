@@ -420,14 +420,23 @@ static void iret_unprotected(struct interp *cpu, const struct insn *i)
     uint64_t rip, flags;
     uint16_t selector;
 
-    if ((cpu->mode & MODE_VM86) && (cpu->sysflags & FLAG_IOPL) != FLAG_IOPL)
+    bool virtual_if = (cpu->mode & MODE_VM86) && (cpu->sysflags & FLAG_IOPL) != FLAG_IOPL;
+    uint32_t mask = iret_mask(cpu, size);
+
+    if (virtual_if && (!(cpu->cr4 & CR4_VME) || size != 2))
         RAISE_ERROR(EXC_GP, 0);
     rip = stack_pop(&stack, size);
     selector = (uint16_t)stack_pop(&stack, size);
     flags = stack_pop(&stack, size);
     check_offset_unprotected(cpu, i, rip);
+    if (virtual_if) { /* IF means VIF */
+        if ((flags & FLAG_TF) || ((flags & FLAG_IF) && (cpu->sysflags & FLAG_VIP)))
+            RAISE_ERROR(EXC_GP, 0);
+        mask = (mask & ~FLAG_IF) | FLAG_VIF;
+        flags |= flags & FLAG_IF ? FLAG_VIF : 0;
+    }
     stack_commit(cpu, &stack);
-    flags_write_masked(cpu, flags, iret_mask(cpu, size));
+    flags_write_masked(cpu, flags, mask);
     load_code_unprotected(cpu, selector, rip);
 }
 
@@ -509,6 +518,7 @@ static void iret_protected(struct interp *cpu, const struct insn *i)
 
 EXEC_STATIC(exec_iret)
 {
+    cpu->s.nmi_blocked = false; /* even if it faults (SDM vol. 3, 6.7.1) */
     if (unprotected(cpu)) {
         iret_unprotected(cpu, i);
     } else if (cpu->sysflags & FLAG_NT) {
@@ -518,7 +528,6 @@ EXEC_STATIC(exec_iret)
     } else {
         iret_protected(cpu, i);
     }
-    cpu->s.nmi_blocked = false;
     return END_LEAVE();
 }
 
@@ -568,6 +577,8 @@ EXEC_STATIC(exec_int3)
 
 EXEC_STATIC(exec_int)
 {
+    if ((cpu->mode & MODE_VM86) && (cpu->cr4 & CR4_VME) && exception_redirect(cpu, i, (uint8_t)i->imm))
+        return END_LEAVE();
     if ((cpu->mode & MODE_VM86) && (cpu->sysflags & FLAG_IOPL) != FLAG_IOPL)
         RAISE_ERROR(EXC_GP, 0);
     exception_software(cpu, i, (uint8_t)i->imm, next_rip(cpu, i), false);

@@ -193,26 +193,43 @@ STACK_ALL(32)
 const struct insn_forms forms_pusha = {.fn = {{0}, {pusha16}, {pusha32}, {0}}};
 const struct insn_forms forms_popa = {.fn = {{0}, {popa16}, {popa32}, {0}}};
 
-/* PUSHF, POPF. In virtual-8086 mode both need IOPL 3 (VME is not modelled). */
-static void require_vm86_iopl(struct interp *cpu, const struct insn *i)
+/* PUSHF, POPF. In virtual-8086 mode with an IOPL below 3 they are allowed with VME and 16 bits, and mean VIF by IF. */
+static bool virtual_if(struct interp *cpu, const struct insn *i)
 {
-    if ((cpu->sysflags & FLAG_VM) && (cpu->sysflags & FLAG_IOPL) != FLAG_IOPL)
+    if (!(cpu->sysflags & FLAG_VM) || (cpu->sysflags & FLAG_IOPL) == FLAG_IOPL)
+        return false;
+    if (!(cpu->cr4 & CR4_VME) || insn_osize(i) != 1)
         RAISE_ERROR(EXC_GP, 0);
+    return true;
+}
+
+static uint64_t pushf_image(struct interp *cpu, const struct insn *i)
+{
+    uint64_t flags = cpu_read_rflags(cpu) & ~(uint64_t)(FLAG_VM | FLAG_RF);
+
+    if (virtual_if(cpu, i))
+        flags = (flags & ~(uint64_t)FLAG_IF) | FLAG_IOPL | (flags & FLAG_VIF ? FLAG_IF : 0);
+    return flags;
 }
 
 #define PUSHF_FUNCTION(bits, unused)                                                                                   \
     EXEC_STATIC(pushf##bits)                                                                                           \
     {                                                                                                                  \
-        require_vm86_iopl(cpu, i);                                                                                     \
-        stack_push##bits(cpu, i, (uint##bits##_t)(cpu_read_rflags(cpu) & ~(uint64_t)(FLAG_VM | FLAG_RF)));             \
+        stack_push##bits(cpu, i, (uint##bits##_t)pushf_image(cpu, i));                                                 \
         NEXT;                                                                                                          \
     }
 EXEC_SIZES_NOT8(PUSHF_FUNCTION, )
 const struct insn_forms forms_pushf = {.fn = {{0}, {pushf16}, {pushf32}, {pushf64}}};
 
-static void popf_write(struct interp *cpu, uint64_t value, bool upper_half)
+static void popf_write(struct interp *cpu, const struct insn *i, uint64_t value, bool upper_half)
 {
     uint64_t old = cpu_read_rflags(cpu), may = FLAG_ARITH | FLAG_TF | FLAG_DF | FLAG_NT;
+
+    if (virtual_if(cpu, i)) {
+        if ((value & FLAG_TF) || ((value & FLAG_IF) && (old & FLAG_VIP)))
+            RAISE_ERROR(EXC_GP, 0);
+        old = (old & ~(uint64_t)FLAG_VIF) | (value & FLAG_IF ? FLAG_VIF : 0);
+    }
 
     if (cpu->cpl == 0)
         may |= FLAG_IOPL;
@@ -220,16 +237,17 @@ static void popf_write(struct interp *cpu, uint64_t value, bool upper_half)
         may |= FLAG_IF;
     if (upper_half) {
         may |= FLAG_AC | FLAG_ID;
-        old &= ~(uint64_t)FLAG_RF;
+        old &= ~(uint64_t)(FLAG_RF | (cpu->sysflags & FLAG_VM ? 0 : FLAG_VIF | FLAG_VIP));
     }
     cpu_write_rflags(cpu, (old & ~may) | (value & may));
 }
 #define POPF_FUNCTION(bits, unused)                                                                                    \
     EXEC_STATIC(popf##bits)                                                                                            \
     {                                                                                                                  \
-        require_vm86_iopl(cpu, i);                                                                                     \
-        uint##bits##_t value = stack_pop##bits(cpu, i);                                                                \
-        popf_write(cpu, value, (bits) > 16);                                                                           \
+        (void)virtual_if(cpu, i);                                                                                      \
+        uint##bits##_t value = stack_read##bits(cpu, i, 0);                                                            \
+        popf_write(cpu, i, value, (bits) > 16);                                                                        \
+        stack_set(cpu, stack_offset(cpu, (bits) / 8));                                                                 \
         return END_FALL();                                                                                             \
     }
 EXEC_SIZES_NOT8(POPF_FUNCTION, )

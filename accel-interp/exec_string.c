@@ -85,10 +85,10 @@ static inline bool string_while_equal(const struct insn *i)
     return i->bits & INSN_REP;
 }
 
-/* Iterations of this slice, count not 0. */
-static inline uint64_t string_slice(uint64_t count)
+/* Iterations of this slice, count not 0. Single-stepping traps after each. */
+static inline uint64_t string_slice(const struct interp *cpu, uint64_t count)
 {
-    return ((count - 1) & (REP_SLICE_ITERATIONS - 1)) + 1;
+    return UNLIKELY(cpu->sysflags & FLAG_TF) ? 1 : ((count - 1) & (REP_SLICE_ITERATIONS - 1)) + 1;
 }
 _Static_assert((REP_SLICE_ITERATIONS & (REP_SLICE_ITERATIONS - 1)) == 0, "a power of two");
 
@@ -96,6 +96,8 @@ static const struct insn *string_end(struct interp *cpu, const struct insn *i, b
 {
     uint64_t rip = again ? interp_rip(cpu, i) : interp_rip_next(cpu, i);
 
+    /* between two iterations RF is set (SDM vol. 3, 17.3.1.1) */
+    cpu->sysflags = again ? cpu->sysflags | FLAG_RF : cpu->sysflags & ~FLAG_RF;
     if ((cpu->mode & MODE_CODE_MASK) != MODE_CODE64)
         rip = (uint32_t)rip;
     return END_JUMP(rip);
@@ -112,7 +114,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
     EXEC_STATIC(rep_##name)                                                                                            \
     {                                                                                                                  \
         uint64_t count = cpu->r[CPU_RCX].q & string_mask(i);                                                           \
-        uint64_t left = count ? string_slice(count) : 0;                                                               \
+        uint64_t left = count ? string_slice(cpu, count) : 0;                                                          \
         bool again = count != left;                                                                                    \
         string_truncate(cpu, i, used);                                                                                 \
         while (left) {                                                                                                 \
@@ -123,6 +125,10 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
             }                                                                                                          \
             string_move(cpu, i, CPU_RCX, 0 - done);                                                                    \
             left -= done;                                                                                              \
+            if (UNLIKELY(cpu->s.pending_debug) && left) { /* a data breakpoint traps after its iteration */            \
+                again = true;                                                                                          \
+                break;                                                                                                 \
+            }                                                                                                          \
         }                                                                                                              \
         return string_end(cpu, i, again);                                                                              \
     }
@@ -132,7 +138,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
     EXEC_STATIC(rep_##name)                                                                                            \
     {                                                                                                                  \
         uint64_t count = cpu->r[CPU_RCX].q & string_mask(i);                                                           \
-        uint64_t left = count ? string_slice(count) : 0;                                                               \
+        uint64_t left = count ? string_slice(cpu, count) : 0;                                                          \
         bool again = count != left, while_equal = string_while_equal(i);                                               \
         uint##bits##_t pair[2];                                                                                        \
         string_truncate(cpu, i, 1u << CPU_RCX);                                                                        \
@@ -146,6 +152,10 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
             }                                                                                                          \
             string_move(cpu, i, CPU_RCX, 0 - done);                                                                    \
             left -= done;                                                                                              \
+            if (UNLIKELY(cpu->s.pending_debug) && left) { /* a data breakpoint traps after its iteration */            \
+                again = true;                                                                                          \
+                break;                                                                                                 \
+            }                                                                                                          \
         } while (left && (pair[0] == pair[1]) == while_equal);                                                         \
         again = again && (pair[0] == pair[1]) == while_equal;                                                          \
         if (!again)                                                                                                    \

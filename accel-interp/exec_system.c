@@ -5,25 +5,33 @@
 
 /* ---- interrupt flag, halt ------------------------------------------------------------------------------------------- */
 
-static void require_iopl(struct interp *cpu, const struct insn *i)
+/* Which flag CLI and STI mean: IF, or with VME or PVI and too little privilege VIF (SDM vol. 3, 20.3, 20.4). */
+static uint32_t interrupt_flag(struct interp *cpu, const struct insn *i)
 {
     unsigned iopl = (cpu->sysflags & FLAG_IOPL) >> 12;
 
-    if (!(cpu->mode & MODE_REAL) && cpu->cpl > iopl)
+    if ((cpu->mode & MODE_REAL) || cpu->cpl <= iopl)
+        return FLAG_IF;
+    if (cpu->cpl != 3 || !(cpu->cr4 & (cpu->mode & MODE_VM86 ? CR4_VME : CR4_PVI)))
         RAISE_ERROR(EXC_GP, 0);
+    return FLAG_VIF;
 }
 
 EXEC_STATIC(exec_cli)
 {
-    require_iopl(cpu, i);
-    cpu->sysflags &= ~FLAG_IF;
+    cpu->sysflags &= ~interrupt_flag(cpu, i);
     NEXT;
 }
 
 EXEC_STATIC(exec_sti)
 {
-    require_iopl(cpu, i);
-    if (!(cpu->sysflags & FLAG_IF)) {
+    uint32_t flag = interrupt_flag(cpu, i);
+
+    if (flag == FLAG_VIF) {
+        if (cpu->sysflags & FLAG_VIP)
+            RAISE_ERROR(EXC_GP, 0);
+        cpu->sysflags |= FLAG_VIF;
+    } else if (!(cpu->sysflags & FLAG_IF)) {
         cpu->sysflags |= FLAG_IF;
         cpu->s.interrupt_shadow = true;
     }

@@ -501,6 +501,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->host_features = host_features();
     cpu->next_timer_ns = machine_next_timer_ns(machine);
     cpu->tables = decode_tables_create(machine_cpu_model(machine));
+    cpu->r[REG_FAR].q = REG_FAR_VALUE;
     cpu->pse36 = cpu_model_has(machine_cpu_model(machine), "pse36");
     cpu->unimplemented_log = unimplemented_log_create();
     block_cache_create(cpu, options->cache_bytes, options->block_steps);

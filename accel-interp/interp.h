@@ -95,7 +95,9 @@ static inline uint8_t insn_imm8(const struct insn *i)
 
 #define REG_ZERO 16u /* always 0: absent base or index */
 #define REG_RIP 17u  /* RIP of the block's first byte, while the block runs */
-#define REG_COUNT 18u
+#define REG_FAR 18u  /* always REG_FAR_VALUE: a RIP-relative displacement that is too long with off + len added */
+#define REG_FAR_VALUE 0x2000
+#define REG_COUNT 19u
 
 union reg {
     uint64_t q;

@@ -359,6 +359,16 @@ static void check_alignment(struct interp *cpu, const struct insn *i, uint64_t l
         interp_raise_error(cpu, i, EXC_AC, 0);
 }
 
+/* Operands that are no power of two: measured on Intel processors, which want nothing of vectors. */
+static void check_buffer_alignment(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
+{
+    unsigned alignment = size_bytes == 10 ? 8 : size_bytes == 28 || size_bytes == 108 ? 4 : 1;
+
+    if (size_bytes == 14 || size_bytes == 94)
+        alignment = 2;
+    check_alignment(cpu, i, linear, alignment);
+}
+
 uint64_t mem_read_slow(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
 {
     check_alignment(cpu, i, linear, size_bytes);
@@ -388,6 +398,7 @@ void mem_read_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t lin
 {
     struct access a;
 
+    check_buffer_alignment(cpu, i, linear, size_bytes);
     resolve(cpu, i, linear, size_bytes, TLB_READ, current_view(cpu), &a);
     access_read(cpu, &a, out);
 }
@@ -397,6 +408,7 @@ void mem_write_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t li
 {
     struct access a;
 
+    check_buffer_alignment(cpu, i, linear, size_bytes);
     resolve(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu), &a);
     access_write(cpu, &a, in);
 }

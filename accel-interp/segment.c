@@ -304,9 +304,12 @@ struct stack stack_long(struct interp *cpu, const struct insn *i, uint64_t point
 
 struct stack stack_current(struct interp *cpu, const struct insn *i)
 {
-    if ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64)
-        return stack_long(cpu, i, cpu->r[CPU_RSP].q, cpu->cpl);
-    return stack_of(cpu, i, &cpu->seg[CPU_SS], cpu->r[CPU_RSP].q, cpu->cpl);
+    struct stack stack = (cpu->mode & MODE_CODE_MASK) == MODE_CODE64
+                             ? stack_long(cpu, i, cpu->r[CPU_RSP].q, cpu->cpl)
+                             : stack_of(cpu, i, &cpu->seg[CPU_SS], cpu->r[CPU_RSP].q, cpu->cpl);
+
+    stack.aligned = cpu->alignment_check;
+    return stack;
 }
 
 static uint64_t stack_linear(const struct stack *stack, unsigned size_bytes)
@@ -316,6 +319,8 @@ static uint64_t stack_linear(const struct stack *stack, unsigned size_bytes)
 
     if (!inside)
         raise_selector(stack->cpu, stack->i, EXC_SS, stack->error);
+    if (stack->aligned && (stack->pointer & (size_bytes - 1)))
+        interp_raise_error(stack->cpu, stack->i, EXC_AC, 0);
     return stack->seg ? (uint32_t)(stack->seg->base + stack->pointer) : stack->pointer;
 }
 

@@ -133,6 +133,7 @@ struct stack {
     uint64_t pointer, mask;
     enum tlb_view view;
     uint16_t error; /* selector part of #SS */
+    bool aligned;   /* the present stack with alignment checking on */
 };
 struct stack stack_current(struct interp *cpu, const struct insn *i);
 struct stack stack_of(struct interp *cpu, const struct insn *i, const struct seg *seg, uint64_t pointer, unsigned cpl);

@@ -33,7 +33,7 @@ static const struct feature {
     const char *needs;
 } features[] = {
     {"fpu", 1, EDX, 0, ALL, 0, ""},
-    {"vme", 1, EDX, 1, UNFINISHED, 0, ""},
+    {"vme", 1, EDX, 1, ALL, 0, ""},
     {"de", 1, EDX, 2, ALL, 0, ""},
     {"pse", 1, EDX, 3, ALL, 0, ""},
     {"tsc", 1, EDX, 4, ALL, 0, ""},

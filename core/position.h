@@ -5,7 +5,8 @@
  *   - an instruction that ends in a fault or trap delivered to the guest (it counts once, before the handler's first
  *     instruction, so that a guest that does nothing but fault still makes progress), or
  *   - one slice of a repeated string instruction: at most REP_SLICE_ITERATIONS iterations. RIP stays at the
- *     instruction until its last slice. Where a slice ends depends on the count register alone, never on the host.
+ *     instruction until its last slice. Where a slice ends depends on the count register alone, never on the host; with
+ *     RFLAGS.TF set a slice is one iteration, and one that hits a data breakpoint ends there.
  * Delivery of an external interrupt is not a step.
  *
  * A position is the instant *before* the step with that number: at position 0 nothing has run. What a step does at the
