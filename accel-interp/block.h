@@ -83,8 +83,8 @@ const struct insn *block_leave_to(struct interp *cpu, const struct insn *i, uint
 /* END_CHAIN and its kin: return from an instruction function, at the end of its block. */
 
 /* Flat code, target in the block's page. */
-static inline const struct insn *block_chain_page(struct interp *cpu, const struct insn *i, uint64_t delta,
-                                                  unsigned slot)
+static inline __attribute__((always_inline)) const struct insn *
+block_chain_page(struct interp *cpu, const struct insn *i, uint64_t delta, unsigned slot)
 {
     struct block *target = block_links_of(i)->to[slot];
     int64_t budget = cpu->budget - target->steps;

@@ -542,6 +542,9 @@ static insn_fn *pick_function(const struct reader *r, const struct opcode_row *r
         forms = prefer(forms, forms->flat32, insn, form);
     if (other_page)
         forms = prefer(forms, forms->other_page, insn, form);
+    insn_fn *base = forms->fn[insn_osize(insn)][FORM_BASE64];
+    if (form == FORM_MEM64 && insn->scaled == REG_ZERO && base)
+        return base;
     return forms->fn[insn_osize(insn)][form];
 }
 

@@ -1,7 +1,7 @@
 /* What the exec_*.c files of the integer set share: register access by width, and the memory shapes.
  *
  * A memory instruction is four functions. `name_any` takes any address (ea_general) and the slow path of mem.h;
- * `name_m64`, `name_m32` and `name_seg` do only the TLB hit in their kind of address and hand everything else to
+ * `name_b64`, `name_m64`, `name_m32` and `name_seg` do only the TLB hit in their kind of address and hand everything else to
  * name_any as a tail call, so that they need no stack frame. */
 #ifndef VMRR_ACCEL_INTERP_EXEC_H
 #define VMRR_ACCEL_INTERP_EXEC_H
@@ -70,7 +70,12 @@ HOST_ACCESSORS_(16)
 HOST_ACCESSORS_(32)
 HOST_ACCESSORS_(64)
 
-/* Host address of a memory operand that hits the TLB, else null: the three kinds of address. */
+/* Host address of a memory operand that hits the TLB, else null: the kinds of address. */
+static inline uint8_t *exec_hit_base64(struct interp *cpu, const struct insn *i, unsigned size_bytes,
+                                       enum tlb_access access)
+{
+    return mem_hit(cpu, ea_base64(cpu, i), size_bytes, access);
+}
 static inline uint8_t *exec_hit_64(struct interp *cpu, const struct insn *i, unsigned size_bytes,
                                    enum tlb_access access)
 {
@@ -129,6 +134,7 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
         use;                                                                                                           \
         NEXT;                                                                                                          \
     }                                                                                                                  \
+    EXEC_LOAD_FAST_(name, bits, use, b64, exec_hit_base64)                                                             \
     EXEC_LOAD_FAST_(name, bits, use, m64, exec_hit_64)                                                                 \
     EXEC_LOAD_FAST_(name, bits, use, m32, exec_hit_32)                                                                 \
     EXEC_LOAD_FAST_(name, bits, use, seg, exec_hit_seg)
@@ -152,6 +158,7 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
         st##bits(cpu, i, linear, (uint##bits##_t)(value));                                                             \
         NEXT;                                                                                                          \
     }                                                                                                                  \
+    EXEC_STORE_FAST_(name, bits, value, b64, exec_hit_base64)                                                          \
     EXEC_STORE_FAST_(name, bits, value, m64, exec_hit_64)                                                              \
     EXEC_STORE_FAST_(name, bits, value, m32, exec_hit_32)                                                              \
     EXEC_STORE_FAST_(name, bits, value, seg, exec_hit_seg)
@@ -188,6 +195,7 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
         after;                                                                                                         \
         NEXT;                                                                                                          \
     }                                                                                                                  \
+    EXEC_MODIFY_FAST_(name, bits, result, after, b64, exec_hit_base64)                                                 \
     EXEC_MODIFY_FAST_(name, bits, result, after, m64, exec_hit_64)                                                     \
     EXEC_MODIFY_FAST_(name, bits, result, after, m32, exec_hit_32)                                                     \
     EXEC_MODIFY_FAST_(name, bits, result, after, seg, exec_hit_seg)
@@ -213,11 +221,11 @@ static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsi
 /* Tables (forms.h) over the names made above: name8.. name64. */
 #define FORMS_ENTRY_(name)                                                                                             \
     {                                                                                                                  \
-        name##_reg, name##_m64, name##_m32, name##_seg                                                                 \
+        name##_reg, name##_m64, name##_m32, name##_seg, name##_b64                                                     \
     }
 #define FORMS_ENTRY_MEM_(name)                                                                                         \
     {                                                                                                                  \
-        0, name##_m64, name##_m32, name##_seg                                                                          \
+        0, name##_m64, name##_m32, name##_seg, name##_b64                                                              \
     }
 #define FORMS_SIZES(table, name)                                                                                       \
     const struct insn_forms table = {                                                                                  \

@@ -58,6 +58,11 @@ const struct insn_forms forms_movsxd = {
 
 /* LEA */
 #define LEA_FUNCTIONS(bits, unused)                                                                                    \
+    EXEC_STATIC(lea##bits##_b64)                                                                                       \
+    {                                                                                                                  \
+        reg_set##bits(cpu, i->reg, (uint##bits##_t)ea_base64(cpu, i));                                                 \
+        NEXT;                                                                                                          \
+    }                                                                                                                  \
     EXEC_STATIC(lea##bits##_m64)                                                                                       \
     {                                                                                                                  \
         reg_set##bits(cpu, i->reg, (uint##bits##_t)ea64(cpu, i));                                                      \

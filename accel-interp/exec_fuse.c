@@ -126,8 +126,8 @@ enum { CC_b = 2, CC_nb, CC_z, CC_nz, CC_be, CC_nbe, CC_s, CC_ns, CC_l = 12, CC_n
 #define SIZES_(SET, conditions, kind, op, shape, form, forms, rule)                                                    \
     SET(conditions, kind, op, shape, 8, 0, form, forms, rule)                                                          \
     SET(conditions, kind, op, shape, 16, 1, form, forms, rule)                                                         \
-        SET(conditions, kind, op, shape, 32, 2, form, forms, rule)                                                     \
-            SET(conditions, kind, op, shape, 64, 3, form, forms, rule)
+    SET(conditions, kind, op, shape, 32, 2, form, forms, rule)                                                         \
+    SET(conditions, kind, op, shape, 64, 3, form, forms, rule)
 #define WIDE_(SET, conditions, kind, op, shape, form, forms, rule)                                                     \
     SET(conditions, kind, op, shape, 32, 2, form, forms, rule)                                                         \
     SET(conditions, kind, op, shape, 64, 3, form, forms, rule)
@@ -198,7 +198,8 @@ insn_fn *fuse_pair(const struct decoded *first, const struct decoded *branch, bo
     for (unsigned n = 0; n < sizeof fused_sets / sizeof fused_sets[0]; n++) {
         const struct fused_set *set = &fused_sets[n];
         if (set->forms == first->row->forms && set->size == insn_osize(&first->insn) && set->flat == flat &&
-            set->forms->fn[set->size][set->form] == first->insn.fn)
+            (set->forms->fn[set->size][set->form] == first->insn.fn ||
+             (set->form == FORM_MEM64 && set->forms->fn[set->size][FORM_BASE64] == first->insn.fn)))
             return set->by_condition[branch->row->opcode & 15];
     }
     return NULL;

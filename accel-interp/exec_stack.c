@@ -156,8 +156,8 @@ STACK_FORMS(leave);
 static const struct insn_forms forms_push_e_code64 = {.fn = {{0}, {0}, {0}, {push_er64_flat}}};
 static const struct insn_forms forms_push_e_flat32 = {.fn = {{0}, {0}, {push_er32_flat}, {0}}};
 const struct insn_forms forms_push_e = {.fn = {{0},
-                                               {push_er16_reg, push_e16_m64, push_e16_m32, push_e16_seg},
-                                               {push_er32_reg, push_e32_m64, push_e32_m32, push_e32_seg},
+                                               {push_er16_reg, push_e16_m64, push_e16_m32, push_e16_seg, push_e16_b64},
+                                               {push_er32_reg, push_e32_m64, push_e32_m32, push_e32_seg, push_e32_b64},
                                                FORMS_ENTRY_MEM_(push_e64)},
                                         .code64 = &forms_push_e_code64,
                                         .flat32 = &forms_push_e_flat32};

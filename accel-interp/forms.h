@@ -5,6 +5,7 @@
  *
  *   form REG    ModRM operand is a register, or there is none
  *   form MEM64  memory operand, 64-bit code, 64-bit address size, segment base 0    -> ea64
+ *   form BASE64 the same without an index (null: MEM64's function)                  -> ea_base64
  *   form MEM32  memory operand, 32-bit address size, flat segment (or 64-bit code)  -> ea32
  *   form MEMSEG memory operand, anything else                                       -> ea_general
  *
@@ -16,7 +17,7 @@
 
 #include "accel-interp/interp.h"
 
-enum insn_form { FORM_REG, FORM_MEM64, FORM_MEM32, FORM_MEMSEG, FORM_COUNT };
+enum insn_form { FORM_REG, FORM_MEM64, FORM_MEM32, FORM_MEMSEG, FORM_BASE64, FORM_COUNT };
 
 struct insn_forms {
     insn_fn *fn[4][FORM_COUNT]; /* [operand size 0: 8 .. 3: 64][form] */

@@ -117,6 +117,10 @@ static inline uint64_t ea64(const struct interp *cpu, const struct insn *i)
 {
     return ea_offset(cpu, i);
 }
+static inline uint64_t ea_base64(const struct interp *cpu, const struct insn *i) /* as ea64, where there is no index */
+{
+    return cpu->r[i->base].q + (uint64_t)(int64_t)i->disp;
+}
 static inline uint64_t ea32(const struct interp *cpu, const struct insn *i)
 {
     return (uint32_t)ea_offset(cpu, i);
