@@ -30,7 +30,9 @@ ALLOWED = {
     "msr_write": "struct cpu_link",
     "io_string": "the operation for one element",
     "fp_sse_trapping": "an SSE operation",
-    "fp_x87_execute": "host code",
+    "fp_x87_execute_host": "host code",
+    "dot_step": "fp_sse.c: a kernel",
+    "unary": "fp_x87_soft.c: an operation of soft_float.h",
 }
 ALLOWED_PATTERN = re.compile(r"cmp[ps][sd]_(reg|m64|m32|seg|any)$")  # CMPPS and kin: a comparison by predicate
 
