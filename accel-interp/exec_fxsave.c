@@ -1,10 +1,9 @@
 /* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR (Intel SDM vol. 1, 10.5; vol. 2 for the images). The image's FCS and FDS are always 0
  * (see exec_x87.c). FXSAVE writes what it defines and zeroes in the reserved bytes among that; bytes 288..511 (416..511 in
  * 64-bit mode) stay. XMM registers and MXCSR take part whatever CR4.OSFXSR says. */
+#include "accel-interp/fx_image.h"
 #include "accel-interp/sse.h"
 #include "accel-interp/x87.h"
-
-enum { FX_ST = 32, FX_XMM = 160, FX_XMM_END_32 = FX_XMM + 8 * 16, FX_XMM_END_64 = FX_XMM + 16 * 16, FX_BYTES = 512 };
 
 static void put(uint8_t *p, uint64_t value, unsigned size_bytes)
 {
@@ -17,13 +16,80 @@ static uint64_t get(const uint8_t *p, unsigned size_bytes)
     return value;
 }
 
-static bool code64(const struct interp *cpu)
-{
-    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64;
-}
 static unsigned xmm_end(const struct interp *cpu)
 {
-    return code64(cpu) ? FX_XMM_END_64 : FX_XMM_END_32;
+    return FX_XMM + 16 * fx_xmm_count(cpu);
+}
+
+void fx_put_x87(struct interp *cpu, const struct insn *i, uint8_t *image)
+{
+    const struct cpu_state *s = &cpu->s;
+    unsigned top = x87_top(cpu), pointer_bytes = insn_osize(i) == 3 ? 8 : 4;
+
+    memset(image, 0, FX_MXCSR);
+    memset(image + FX_ST, 0, FX_XMM - FX_ST);
+    put(image, s->fcw, 2);
+    put(image + 2, fp_fsw(cpu), 2);
+    put(image + 4, s->ftw, 1);
+    put(image + 6, s->fop, 2);
+    put(image + 8, s->fip, pointer_bytes);
+    put(image + 16, s->fdp, pointer_bytes);
+    for (unsigned n = 0; n < 8; n++) {
+        const struct cpu_x87_register *r = x87_st(cpu, top, n);
+        put(image + FX_ST + 16 * n, r->significand, 8);
+        put(image + FX_ST + 16 * n + 8, r->sign_exponent, 2);
+    }
+}
+
+void fx_put_mxcsr(struct interp *cpu, uint8_t *image)
+{
+    fp_merge_mxcsr(cpu);
+    put(image + FX_MXCSR, cpu->s.mxcsr, 4);
+    put(image + FX_MXCSR + 4, MXCSR_MASK, 4);
+}
+
+void fx_put_xmm(const struct interp *cpu, uint8_t *image)
+{
+    for (unsigned n = 0; n < fx_xmm_count(cpu); n++)
+        memcpy(image + FX_XMM + 16 * n, cpu->s.vector[n].q, 16);
+}
+
+void fx_get_x87(struct interp *cpu, const struct insn *i, const uint8_t *image)
+{
+    struct cpu_state *s = &cpu->s;
+    unsigned top;
+
+    s->fcw = (uint16_t)((get(image, 2) & FCW_WRITABLE) | FCW_FIXED);
+    fp_set_fsw(cpu, (uint16_t)get(image + 2, 2));
+    s->ftw = image[4];
+    s->fop = get(image + 6, 2) & 0x7FF;
+    /* as a 48-bit linear address */
+    s->fip = insn_osize(i) == 3 ? (uint64_t)((int64_t)(get(image + 8, 8) << 16) >> 16) : get(image + 8, 4);
+    s->fdp = get(image + 16, insn_osize(i) == 3 ? 8 : 4);
+    top = x87_top(cpu);
+    for (unsigned n = 0; n < 8; n++) {
+        struct cpu_x87_register *r = x87_st(cpu, top, n);
+        r->significand = get(image + FX_ST + 16 * n, 8);
+        r->sign_exponent = (uint16_t)get(image + FX_ST + 16 * n + 8, 2);
+    }
+    fp_update_summary(cpu);
+    fp_clear_x87_flags();
+    fp_load_fcw(cpu);
+}
+
+void fx_get_xmm(struct interp *cpu, const uint8_t *image)
+{
+    for (unsigned n = 0; n < fx_xmm_count(cpu); n++)
+        memcpy(cpu->s.vector[n].q, image + FX_XMM + 16 * n, 16);
+}
+
+uint32_t fx_check_mxcsr(struct interp *cpu, const struct insn *i, const uint8_t *image)
+{
+    uint32_t value = (uint32_t)get(image + FX_MXCSR, 4);
+
+    if (value & ~MXCSR_MASK)
+        RAISE_ERROR(EXC_GP, 0);
+    return value;
 }
 
 static uint64_t image_address(struct interp *cpu, const struct insn *i, enum tlb_access access)
@@ -41,58 +107,23 @@ static uint64_t image_address(struct interp *cpu, const struct insn *i, enum tlb
 __attribute__((noinline)) static void fxsave_execute(struct interp *cpu, const struct insn *i)
 {
     uint64_t linear = image_address(cpu, i, TLB_WRITE);
-    const struct cpu_state *s = &cpu->s;
-    uint8_t image[FX_BYTES] = {0};
-    unsigned top = x87_top(cpu);
+    uint8_t image[FX_BYTES];
 
-    fp_merge_mxcsr(cpu);
-    put(image, s->fcw, 2);
-    put(image + 2, fp_fsw(cpu), 2);
-    put(image + 4, s->ftw, 1);
-    put(image + 6, s->fop, 2);
-    put(image + 8, s->fip, insn_osize(i) == 3 ? 8 : 4);
-    put(image + 16, s->fdp, insn_osize(i) == 3 ? 8 : 4);
-    put(image + 24, s->mxcsr, 4);
-    put(image + 28, MXCSR_MASK, 4);
-    for (unsigned n = 0; n < 8; n++) {
-        const struct cpu_x87_register *r = x87_st(cpu, top, n);
-        put(image + FX_ST + 16 * n, r->significand, 8);
-        put(image + FX_ST + 16 * n + 8, r->sign_exponent, 2);
-    }
-    for (unsigned n = 0; FX_XMM + 16 * n < xmm_end(cpu); n++)
-        memcpy(image + FX_XMM + 16 * n, s->vector[n].q, 16);
+    fx_put_x87(cpu, i, image);
+    fx_put_mxcsr(cpu, image);
+    fx_put_xmm(cpu, image);
     mem_write_buffer(cpu, i, linear, image, xmm_end(cpu));
 }
 
 __attribute__((noinline)) static void fxrstor_execute(struct interp *cpu, const struct insn *i)
 {
     uint64_t linear = image_address(cpu, i, TLB_READ);
-    struct cpu_state *s = &cpu->s;
     uint8_t image[FX_BYTES];
-    unsigned top;
 
     mem_read_buffer(cpu, i, linear, image, FX_BYTES);
-    if (get(image + 24, 4) & ~(uint64_t)MXCSR_MASK)
-        RAISE_ERROR(EXC_GP, 0);
-    s->fcw = (uint16_t)((get(image, 2) & FCW_WRITABLE) | FCW_FIXED);
-    fp_set_fsw(cpu, (uint16_t)get(image + 2, 2));
-    s->ftw = image[4];
-    s->fop = get(image + 6, 2) & 0x7FF;
-    /* as a 48-bit linear address */
-    s->fip = insn_osize(i) == 3 ? (uint64_t)((int64_t)(get(image + 8, 8) << 16) >> 16) : get(image + 8, 4);
-    s->fdp = get(image + 16, insn_osize(i) == 3 ? 8 : 4);
-    s->mxcsr = (uint32_t)get(image + 24, 4);
-    top = x87_top(cpu);
-    for (unsigned n = 0; n < 8; n++) {
-        struct cpu_x87_register *r = x87_st(cpu, top, n);
-        r->significand = get(image + FX_ST + 16 * n, 8);
-        r->sign_exponent = (uint16_t)get(image + FX_ST + 16 * n + 8, 2);
-    }
-    for (unsigned n = 0; FX_XMM + 16 * n < xmm_end(cpu); n++)
-        memcpy(s->vector[n].q, image + FX_XMM + 16 * n, 16);
-    fp_update_summary(cpu);
-    fp_clear_x87_flags();
-    fp_load_fcw(cpu);
+    cpu->s.mxcsr = fx_check_mxcsr(cpu, i, image);
+    fx_get_x87(cpu, i, image);
+    fx_get_xmm(cpu, image);
     fp_load_mxcsr(cpu);
 }
 

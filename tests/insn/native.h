@@ -81,6 +81,7 @@ struct native_profile {
     unsigned memory_bytes;  /* a memory operand's size, for placing it; 0: from the operands */
     bool faults;            /* every case may fault: privileged, or broken on purpose */
     bool aligned;           /* memory operands at multiples of 16 most of the time */
+    bool aligned64;         /* of 64 */
     /* Changes the state of a generated case: floating-point operands, ranges. May be null. */
     void (*prepare)(struct native_case *c);
     /* Called before comparison: takes out of both states what can't be compared. May be null. */

@@ -107,7 +107,6 @@ static void prepare_xsave(struct native_case *c)
         fp_f80(c, area + n);
     memcpy(area + NATIVE_FX_MXCSR, &mxcsr, 4);
     memcpy(area + 512, header, 64);
-    c->target = (c->target + 63) & ~63ull;
     fp_put_operand(c, area, sizeof area);
 }
 
@@ -125,8 +124,12 @@ static const struct native_profile *xsave_profile(const struct opcode_row *row, 
                       !strcmp(row->mnemonic, "XRSTORS") || !strcmp(row->mnemonic, "XSAVES64") ||
                       !strcmp(row->mnemonic, "XRSTORS64");
 
-    profile = (struct native_profile){
-        .bits = bits, .iterations = 200, .prepare = prepare_xsave, .normalise = normalise_xsave, .faults = privileged};
+    profile = (struct native_profile){.bits = bits,
+                                      .iterations = 200,
+                                      .prepare = prepare_xsave,
+                                      .normalise = normalise_xsave,
+                                      .faults = privileged,
+                                      .aligned64 = true};
     return &profile;
 }
 

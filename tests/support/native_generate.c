@@ -258,8 +258,8 @@ static uint64_t choose_target(struct native_case *c, const struct native_profile
         break;
     default: break;
     }
-    if (profile->aligned && !native_chance(c, 5))
-        at &= ~15ull;
+    if ((profile->aligned || profile->aligned64) && !native_chance(c, 5))
+        at &= profile->aligned64 ? ~63ull : ~15ull;
     return at;
 }
 
