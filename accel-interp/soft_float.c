@@ -209,7 +209,7 @@ uint64_t soft_div(struct soft_float *f, const struct soft_format *t, uint64_t a,
         r = soft_number_div(n[0], n[1]);
     if (no_result)
         return invalid(f, t);
-    if (!(f->flags & SOFT_ZE))
+    if (n[0].kind != SOFT_FINITE || n[1].kind != SOFT_ZERO) /* a division by zero hides the denormal */
         denormals(f, n, 2);
     return soft_stopped(f) ? 0 : soft_pack(f, t, r);
 }

@@ -217,7 +217,7 @@ struct cpu_x87_register soft80_number_div(struct soft_float *f, struct soft_numb
         r = soft_number_div(x, y);
     if (no_result)
         return invalid(f);
-    if (!(f->flags & SOFT_ZE))
+    if (x.kind != SOFT_FINITE || y.kind != SOFT_ZERO) /* a division by zero hides the denormal */
         denormals(f, x, y);
     return soft_stopped(f) ? make(false, 0, 0) : soft80_pack(f, r, f->precision);
 }

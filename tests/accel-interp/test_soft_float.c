@@ -141,12 +141,13 @@ ORDER(ucomisd, F64, false)
 __attribute__((target("avx"))) static uint64_t native_predicate(struct operands o)
 {
     PREDICATE_SSE(0)
-    PREDICATE_SSE(1) PREDICATE_SSE(2) PREDICATE_SSE(3) PREDICATE_SSE(4) PREDICATE_SSE(5) PREDICATE_SSE(6)
-        PREDICATE_SSE(7) PREDICATE_SSE(8) PREDICATE_SSE(9) PREDICATE_SSE(10) PREDICATE_SSE(11) PREDICATE_SSE(12)
-            PREDICATE_SSE(13) PREDICATE_SSE(14) PREDICATE_SSE(15) PREDICATE_SSE(16) PREDICATE_SSE(17) PREDICATE_SSE(18)
-                PREDICATE_SSE(19) PREDICATE_SSE(20) PREDICATE_SSE(21) PREDICATE_SSE(22) PREDICATE_SSE(23)
-                    PREDICATE_SSE(24) PREDICATE_SSE(25) PREDICATE_SSE(26) PREDICATE_SSE(27) PREDICATE_SSE(28)
-                        PREDICATE_SSE(29) PREDICATE_SSE(30) PREDICATE_SSE(31) return 0;
+    PREDICATE_SSE(1)
+    PREDICATE_SSE(2) PREDICATE_SSE(3) PREDICATE_SSE(4) PREDICATE_SSE(5) PREDICATE_SSE(6) PREDICATE_SSE(7)
+        PREDICATE_SSE(8) PREDICATE_SSE(9) PREDICATE_SSE(10) PREDICATE_SSE(11) PREDICATE_SSE(12) PREDICATE_SSE(13)
+            PREDICATE_SSE(14) PREDICATE_SSE(15) PREDICATE_SSE(16) PREDICATE_SSE(17) PREDICATE_SSE(18) PREDICATE_SSE(19)
+                PREDICATE_SSE(20) PREDICATE_SSE(21) PREDICATE_SSE(22) PREDICATE_SSE(23) PREDICATE_SSE(24)
+                    PREDICATE_SSE(25) PREDICATE_SSE(26) PREDICATE_SSE(27) PREDICATE_SSE(28) PREDICATE_SSE(29)
+                        PREDICATE_SSE(30) PREDICATE_SSE(31) return 0;
 }
 static uint64_t try_predicate(struct soft_float *f, const struct soft_format *t, struct operands o)
 {
@@ -193,10 +194,11 @@ static uint64_t native_ph2ps(struct operands o)
 }
 static uint64_t try_ph2ps(struct soft_float *f, const struct soft_format *t, struct operands o)
 {
+    struct soft_float own = *f;
     uint64_t r;
-    f->daz = false;
-    r = soft_convert(f, t, &soft_f32, o.a);
-    f->flags &= (uint8_t)~SOFT_DE;
+    own.daz = false;
+    r = soft_convert(&own, t, &soft_f32, o.a);
+    f->flags |= own.flags & (f->flags | (uint8_t)~SOFT_DE);
     return r;
 }
 static uint64_t native_ps2ph(struct operands o)
@@ -235,8 +237,11 @@ static unsigned check(const char *name, native_fn *native, soft_fn *soft, const 
         struct operands o = {soft_operand(&r, t), soft_operand(&r, t), soft_operand(&r, t)};
         uint32_t mxcsr =
             0x1F80u | soft_pick(&r, 4) << 13 | (soft_pick(&r, 4) ? 0 : 0x40u) | (soft_pick(&r, 4) ? 0 : 0x8000u);
-        struct soft_float f = soft_from_mxcsr(mxcsr);
-        struct outcome n_out = run_native(native, o, mxcsr), s_out;
+        /* flags that are there already must not matter */
+        const uint32_t sticky = soft_pick(&r, 2) ? soft_pick(&r, 0x40) : 0;
+        struct soft_float f = soft_from_mxcsr(mxcsr | sticky);
+        struct outcome n_out = run_native(native, o, mxcsr | sticky), s_out;
+        f.flags = (uint8_t)sticky;
         s_out.bits = soft(&f, t, o);
         s_out.flags = f.flags;
         if (n_out.bits == s_out.bits && n_out.flags == s_out.flags)
