@@ -353,7 +353,7 @@ static bool row_matches(const struct reader *r, const struct decode_row *candida
     if (!prefix_matches(row->prefix, &r->prefix) ||
         !modrm_matches(row->modrm, candidate->rm_register ? r->modrm | 0xC0u : r->modrm))
         return false;
-    if (row->flags & (code64(r) ? OP_I64 : OP_O64))
+    if (row->flags & (code64(r) ? OP_I64 : OP_O64) || (row->flags & OP_NO_REP && r->prefix.repeat))
         return false;
     if ((row->flags & OP_W0 && r->prefix.wide) || (row->flags & OP_W1 && !r->prefix.wide))
         return false;

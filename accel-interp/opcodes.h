@@ -38,6 +38,7 @@
  *                    general-register instructions)
  *            L0 L1   VEX.L must be 0, 1 (neither: ignored)
  *            W0 W1   VEX.W, of legacy rows REX.W, must be 0, 1 (neither: ignored)
+ *            NO_REP  F2 and F3 are #UD (MOVBE)
  *            SUPPRESS_REP  F2/F3 are meaningless and ignored (default: passed on in bits)
  *
  * A row with a mandatory prefix wins over a PFX_ANY row of the same opcode; MODRM_BYTE over MODRM_D over MODRM_ANY. What no
@@ -76,6 +77,7 @@ enum { PFX_ANY, PFX_NONE, PFX_66, PFX_F3, PFX_F2 };
 #define OP_L1 0x1000u
 #define OP_W0 0x2000u
 #define OP_W1 0x4000u
+#define OP_NO_REP 0x8000u
 
 struct opcode_row {
     uint8_t map;
