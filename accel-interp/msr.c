@@ -98,6 +98,7 @@ static uint64_t *storage(struct interp *cpu, uint32_t index)
     case MSR_FS_BASE: return &cpu->seg[CPU_FS].base;
     case MSR_GS_BASE: return &cpu->seg[CPU_GS].base;
     case MSR_KERNEL_GS_BASE: return &s->kernel_gs_base;
+    case MSR_XSS: return has(cpu, "xsaves") ? &s->xss : NULL;
     case MSR_TSC_AUX: return has(cpu, "rdtscp") ? &s->tsc_aux : NULL;
     default: break;
     }
@@ -169,6 +170,7 @@ static bool storable(uint32_t index, uint64_t value)
     case MSR_MTRR_DEF_TYPE: return !(value & ~0xCFFull) && memory_types_valid(value & 0xFF, false);
     case MSR_TSC_AUX:
     case MSR_SFMASK: return !(value >> 32);
+    case MSR_XSS: /* no supervisor components */
     case MSR_MCG_STATUS: return value == 0;
     default: break;
     }

@@ -29,6 +29,7 @@
 #define MSR_PAT 0x277u
 #define MSR_MTRR_DEF_TYPE 0x2FFu
 #define MSR_TSC_DEADLINE 0x6E0u
+#define MSR_XSS 0xDA0u
 #define MSR_X2APIC_FIRST 0x800u
 #define MSR_X2APIC_LAST 0x8FFu
 #define MSR_AMD_FIRST 0xC0010000u /* another vendor's block */

@@ -290,52 +290,6 @@ START_TEST(lgdt_16_bit_operand_takes_24_bits)
 }
 END_TEST
 
-/* ---- model -------------------------------------------------------------------------------------------------------- */
-
-START_TEST(model_names)
-{
-    struct cpu_model model;
-    struct error error = {0};
-    ck_assert_int_eq(cpu_model_init(&model, "vmrr", &error), STATUS_OK);
-    ck_assert(cpu_model_has(&model, "cx16") && cpu_model_has(&model, "lahf_lm") && cpu_model_has(&model, "lahf-lm"));
-    ck_assert(!cpu_model_has(&model, "avx"));
-    ck_assert_int_eq(cpu_model_init(&model, "vmrr,-cx16", &error), STATUS_OK);
-    ck_assert(!cpu_model_has(&model, "cx16") && cpu_model_has(&model, "rdrand"));
-    ck_assert_int_eq(cpu_model_init(&model, "v1,+rdrand", &error), STATUS_OK);
-    ck_assert(!cpu_model_has(&model, "cx16") && cpu_model_has(&model, "rdrand") && cpu_model_has(&model, "lm"));
-    static const char *const bad[] = {"486", "vmrr,cx16", "vmrr,+nothing", "vmrr,+", "v1x"};
-    for (unsigned n = 0; n < 5; n++) {
-        error_clear(&error);
-        ck_assert_int_eq(cpu_model_init(&model, bad[n], &error), STATUS_INVALID);
-        ck_assert(error.text[0]);
-    }
-}
-END_TEST
-
-START_TEST(model_leaves)
-{
-    struct cpu_model model;
-    struct error error = {0};
-    uint32_t out[4], top[4];
-    ck_assert_int_eq(cpu_model_init(&model, "vmrr", &error), STATUS_OK);
-    cpu_model_query(&model, 0, 0, out);
-    ck_assert(!memcmp(&out[1], "Genu", 4) && !memcmp(&out[3], "ineI", 4) && !memcmp(&out[2], "ntel", 4));
-    cpu_model_query(&model, out[0], 0, top);
-    cpu_model_query(&model, 0x12345, 0, out); /* out of range: the highest basic leaf */
-    ck_assert(!memcmp(out, top, sizeof out));
-    cpu_model_query(&model, 0x80001234, 0, out);
-    ck_assert(!memcmp(out, top, sizeof out));
-    cpu_model_query(&model, 0x15, 0, out); /* TSC = crystal * ebx / eax = 1 GHz */
-    ck_assert_uint_eq((uint64_t)out[2] * out[1] / out[0], 1000000000);
-    cpu_model_query(&model, 0x80000002, 0, out);
-    ck_assert(!memcmp(out, "vmrr virtual CPU", 16));
-    cpu_model_query(&model, 0x80000008, 0, out);
-    ck_assert_uint_eq(out[0], 40 | 48 << 8);
-    cpu_model_query(&model, 4, 9, out); /* no such cache */
-    ck_assert_uint_eq(out[0], 0);
-}
-END_TEST
-
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 static void add_tests(TCase *tcase)
 {
@@ -353,7 +307,5 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, swapgs);
     tcase_add_test(tcase, table_registers);
     tcase_add_test(tcase, lgdt_16_bit_operand_takes_24_bits);
-    tcase_add_test(tcase, model_names);
-    tcase_add_test(tcase, model_leaves);
 }
 T_MAIN("system", add_tests)
