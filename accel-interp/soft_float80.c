@@ -260,6 +260,15 @@ struct cpu_x87_register soft80_round(struct soft_float *f, struct cpu_x87_regist
     return result;
 }
 
+/* The operand as the result: exact, so that it is no underflow, unmasked or not. */
+static struct cpu_x87_register unchanged(struct soft_float *f, struct soft_number x)
+{
+    struct soft_float masked = {.rounding = f->rounding};
+
+    f->rounded_up = false;
+    return soft80_pack(&masked, x, 64);
+}
+
 /* Scale counts beyond this are all the same. */
 #define SCALE_MAX 0x10000
 
@@ -283,6 +292,8 @@ struct cpu_x87_register soft80_scale(struct soft_float *f, struct cpu_x87_regist
     denormals(f, x, y);
     if (soft_stopped(f))
         return a;
+    if (y.kind == SOFT_ZERO)
+        return unchanged(f, x);
     if (x.kind == SOFT_FINITE) {
         count = soft_number_to_integer(SOFT_CHOP, y);
         if (!count.fits || count.magnitude > SCALE_MAX)
@@ -393,6 +404,10 @@ struct soft80_remainder soft80_remainder(struct soft_float *f, struct cpu_x87_re
     if (soft_stopped(f))
         return r;
     r.defined = true;
+    if (y.kind == SOFT_INFINITE) {
+        r.value = unchanged(f, x);
+        return r;
+    }
     if (x.kind == SOFT_FINITE && y.kind == SOFT_FINITE) {
         r.partial = distance >= 64;
         if (r.partial) {
