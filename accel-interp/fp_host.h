@@ -27,7 +27,7 @@ static inline void fp_unit_clear_x87(void)
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
         __asm__ volatile("fldt %3\n\tfldt %2\n\t" insn "\n\tfnstsw %1\n\tfstpt %0\n\tfstp %%st(0)"                     \
-                         : "=m"(*d), "=a"(sw)                                                                          \
+                         : "=m"(*d), "=&a"(sw)                                                                         \
                          : "m"(*a), "m"(*b));                                                                          \
         return sw;                                                                                                     \
     }
@@ -41,7 +41,7 @@ static inline void fp_unit_clear_x87(void)
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
         __asm__ volatile("fldt %2\n\t" insn " %3\n\tfnstsw %1\n\tfstpt %0"                                             \
-                         : "=m"(*d), "=a"(sw)                                                                          \
+                         : "=m"(*d), "=&a"(sw)                                                                         \
                          : "m"(*a), "m"(*(const FP_MEMORY_(bytes))b));                                                 \
         return sw;                                                                                                     \
     }
@@ -51,7 +51,7 @@ static inline void fp_unit_clear_x87(void)
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
         __asm__ volatile("fldt %2\n\tfldt %1\n\t" insn " %%st(1)\n\tfnstsw %0\n\tfstp %%st(0)\n\tfstp %%st(0)"         \
-                         : "=a"(sw)                                                                                    \
+                         : "=&a"(sw)                                                                                   \
                          : "m"(*a), "m"(*b));                                                                          \
         return sw;                                                                                                     \
     }
@@ -61,7 +61,7 @@ static inline void fp_unit_clear_x87(void)
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
         __asm__ volatile("fldt %1\n\t" insn " %2\n\tfnstsw %0\n\tfstp %%st(0)"                                         \
-                         : "=a"(sw)                                                                                    \
+                         : "=&a"(sw)                                                                                   \
                          : "m"(*a), "m"(*(const FP_MEMORY_(bytes))b));                                                 \
         return sw;                                                                                                     \
     }
@@ -71,7 +71,7 @@ static inline void fp_unit_clear_x87(void)
     {                                                                                                                  \
         struct fp_order o;                                                                                             \
         __asm__ volatile("fldt %5\n\tfldt %4\n\t" insn " %%st(1),%%st\n\tfnstsw %0\n\tfstp %%st(0)\n\tfstp %%st(0)"    \
-                         : "=a"(o.sw), "=@ccz"(o.zf), "=@ccp"(o.pf), "=@ccc"(o.cf)                                     \
+                         : "=&a"(o.sw), "=@ccz"(o.zf), "=@ccp"(o.pf), "=@ccc"(o.cf)                                    \
                          : "m"(*a), "m"(*b));                                                                          \
         return o;                                                                                                      \
     }
@@ -80,7 +80,7 @@ static inline void fp_unit_clear_x87(void)
     static inline uint16_t fp80_##name(struct cpu_x87_register *d, const struct cpu_x87_register *a)                   \
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %2\n\t" insn "\n\tfnstsw %1\n\tfstpt %0" : "=m"(*d), "=a"(sw) : "m"(*a));               \
+        __asm__ volatile("fldt %2\n\t" insn "\n\tfnstsw %1\n\tfstpt %0" : "=m"(*d), "=&a"(sw) : "m"(*a));              \
         return sw;                                                                                                     \
     }
 
@@ -94,7 +94,9 @@ static inline void fp_unit_clear_x87(void)
     static inline uint16_t fp80_from_##name(struct cpu_x87_register *d, const void *v)                                 \
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
-        __asm__ volatile(insn " %2\n\tfnstsw %1\n\tfstpt %0" : "=m"(*d), "=a"(sw) : "m"(*(const FP_MEMORY_(bytes))v)); \
+        __asm__ volatile(insn " %2\n\tfnstsw %1\n\tfstpt %0"                                                           \
+                         : "=m"(*d), "=&a"(sw)                                                                         \
+                         : "m"(*(const FP_MEMORY_(bytes))v));                                                          \
         return sw;                                                                                                     \
     }
 
@@ -102,7 +104,7 @@ static inline void fp_unit_clear_x87(void)
     static inline uint16_t fp80_to_##name(const struct cpu_x87_register *a, void *out)                                 \
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %2\n\t" insn " %0\n\tfnstsw %1" : "=m"(*(FP_MEMORY_(bytes))out), "=a"(sw) : "m"(*a));   \
+        __asm__ volatile("fldt %2\n\t" insn " %0\n\tfnstsw %1" : "=m"(*(FP_MEMORY_(bytes))out), "=&a"(sw) : "m"(*a));  \
         return sw;                                                                                                     \
     }
 
@@ -149,7 +151,7 @@ static inline void fp_unit_clear_x87(void)
     static inline uint16_t fp80_##name(const struct cpu_x87_register *a)                                               \
     {                                                                                                                  \
         uint16_t sw;                                                                                                   \
-        __asm__ volatile("fldt %1\n\tftst\n\tfnstsw %0\n\tfstp %%st(0)" : "=a"(sw) : "m"(*a));                         \
+        __asm__ volatile("fldt %1\n\tftst\n\tfnstsw %0\n\tfstp %%st(0)" : "=&a"(sw) : "m"(*a));                        \
         return sw;                                                                                                     \
     }
 
