@@ -554,7 +554,7 @@ static uint8_t insn_bits(const struct reader *r, const struct opcode_row *row)
 
     if (r->prefix.lock)
         bits |= INSN_LOCK;
-    if (r->prefix.rex)
+    if (r->prefix.rex && !r->vex.present)
         bits |= INSN_REX;
     if (r->prefix.repeat && !(row->flags & (OP_SUPPRESS_REP | OP_VEX)))
         bits |= r->prefix.repeat == 0xF3 ? INSN_REP : INSN_REPNE;

@@ -63,7 +63,7 @@ struct insn {
 #define INSN_REP 0x10u   /* F3 */
 #define INSN_REPNE 0x20u /* F2 */
 #define INSN_LOCK 0x40u
-#define INSN_REX 0x80u /* any REX prefix */
+#define INSN_REX 0x80u /* any REX prefix; not of VEX */
 
 static inline unsigned insn_osize(const struct insn *i)
 {
