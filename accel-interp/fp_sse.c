@@ -1,11 +1,13 @@
 /* Kernels of fp_sse.h that are more than one host instruction, and the report of unmasked exceptions (Intel SDM vol. 1, 11.5;
  * vol. 2, CMPPD, VCMPPD, DPPS, ROUNDPD). */
 #include "accel-interp/fp_sse.h"
-
-#define CR4_OSXMMEXCPT 0x400u
+#include "accel-interp/system_bits.h"
 
 /* ---- unmasked exceptions --------------------------------------------------------------------------------------- */
 
+/* The host computes masked; what an unmasked exception would have reported is worked out from flags and result. Masked
+ * underflow is flagged only when inexact, unmasked for every tiny result; flush-to-zero holds only while it is masked;
+ * and an unmasked exception found before the computation (invalid, denormal, divide by zero) hides those found after. */
 static uint32_t unmasked_flags(const struct interp *cpu)
 {
     return (~cpu->s.mxcsr & MXCSR_MASKS) >> MXCSR_MASKS_SHIFT;
@@ -61,6 +63,17 @@ bool fp_is_tiny(__m128i result, enum fp_tiny tiny)
     case FP_TINY_PD: return tiny_f64(q[0]) || tiny_f64(q[1]);
     }
     return false;
+}
+
+__m128i fp_sse_trapping(struct interp *cpu, const struct insn *i, fp_sse_fn *fn, __m128i d, __m128i s,
+                        enum fp_tiny tiny)
+{
+    __m128i result;
+
+    fp_trap_begin(cpu);
+    result = fn(d, s);
+    fp_trap_end(cpu, i, fp_is_tiny(result, tiny));
+    return result;
 }
 
 /* ---- ROUNDxx ---------------------------------------------------------------------------------------------------- */
