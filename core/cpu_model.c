@@ -429,26 +429,10 @@ enum status cpu_model_init(struct cpu_model *model, const char *name, struct err
         return error_status(error, STATUS_INVALID, "cpu: unknown model \"%.*s\" (v1, v2, v3, qemu64, max)", (int)length,
                             name);
     set_model(model, name, models);
-    drop_dependents(model); /* features that are finished before what they need */
     status = apply_changes(model, name[length] ? name + length + 1 : "", error);
     if (!status)
         fill_xsave_leaves(model);
     return status;
-}
-
-enum status cpu_model_init_unfinished(struct cpu_model *model, const char *unfinished, struct error *error)
-{
-    set_model(model, "max", MAX);
-    for (const char *at = unfinished; *at;) {
-        size_t length = strcspn(at, ",");
-        const struct feature *feature = find_feature(at, length);
-        if (!feature)
-            return error_status(error, STATUS_INVALID, "cpu: unknown feature \"%.*s\"", (int)length, at);
-        set_feature(model, feature, true);
-        at += length + (at[length] == ',');
-    }
-    fill_xsave_leaves(model);
-    return STATUS_OK;
 }
 
 void cpu_model_query(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4])

@@ -27,8 +27,6 @@ struct cpu_model {
  * each with ",+feat,-feat", applied in order. A feature that is not implemented, or that needs one that is missing, is
  * refused; -feat also takes away what needs it. */
 enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error) MUST_CHECK;
-/* "max" and the named features ("avx,fma"), finished or not, needed ones not added: for tests of what is being built. */
-enum status cpu_model_init_unfinished(struct cpu_model *model, const char *unfinished, struct error *error) MUST_CHECK;
 /* As the CPUID instruction: out-of-range leaves answer as the highest basic leaf (Intel). The dynamic bits (OSXSAVE, APIC
  * enable, OSPKE, the sizes in leaf 0DH's EBX) are the accelerator's to merge. */
 void cpu_model_query(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
