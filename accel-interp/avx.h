@@ -18,7 +18,7 @@ struct ymm {
 /* CR4.OSXSAVE, SSE and AVX state in XCR0, CR0.TS clear. */
 static inline bool avx_usable(const struct interp *cpu)
 {
-    return (cpu->cr4 >> 18) & (cpu->xcr0 >> 1) & (cpu->xcr0 >> 2) & ~(cpu->cr0 >> 3) & 1;
+    return cpu->usable & USABLE_AVX;
 }
 /* #UD when the operating system has not enabled AVX, else #NM. */
 _Noreturn void avx_raise_unusable(struct interp *cpu, const struct insn *i);
@@ -30,7 +30,7 @@ _Noreturn void avx_raise_unusable(struct interp *cpu, const struct insn *i);
 /* For fast functions of arithmetic: usable and all exceptions masked. */
 static inline bool avx_ready(const struct interp *cpu)
 {
-    return avx_usable(cpu) && sse_all_masked(cpu);
+    return cpu->usable & READY_AVX;
 }
 
 /* ---- registers ------------------------------------------------------------------------------------------------ */

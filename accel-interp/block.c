@@ -10,6 +10,7 @@
 #include "accel-interp/fuse.h"
 #include "accel-interp/mem.h"
 #include "accel-interp/mmu.h"
+#include "accel-interp/monitor.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -370,6 +371,7 @@ void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, 
     struct memory *memory = machine_memory(cpu->accel.machine);
     uint64_t end = gpa + size_bytes;
 
+    monitor_written(cpu, gpa, size_bytes);
     while (gpa < end) {
         struct memory_page page = memory_lookup(memory, gpa);
         unsigned first = gpa & (MEMORY_PAGE_BYTES - 1);

@@ -1,7 +1,8 @@
 /* Debug registers, single stepping and #DB (Intel SDM vol. 3, chapter 17). See debug.h for the hooks.
  *
  * Pages with enabled data breakpoints stay out of the TLB views, so that the accesses come by here.
- * Not modelled: LBR, BTF, RTM. */
+ * Not modelled: LBR, BTS, RTM; with BTF a branch to the
+ * instruction that follows it does not trap. */
 #include "accel-interp/debug.h"
 
 #include "accel-interp/mmu.h"
@@ -124,9 +125,19 @@ void debug_before_step(struct interp *cpu)
     }
 }
 
-void debug_after_step(struct interp *cpu)
+/* With IA32_DEBUGCTL.BTF only branches trap. A repeated string instruction that goes on is none. */
+static bool step_traps(const struct interp *cpu, uint64_t start_rip, uint64_t next_rip)
 {
-    uint64_t bits = cpu->s.pending_debug | (cpu->step_trap ? DR6_BS : 0);
+    bool repeats = cpu->rip == start_rip && (cpu->sysflags & FLAG_RF);
+
+    if (!cpu->step_trap || !(cpu->s.debug_control & DEBUG_CONTROL_BTF))
+        return cpu->step_trap;
+    return cpu->rip != next_rip && !repeats;
+}
+
+void debug_after_step(struct interp *cpu, uint64_t start_rip, uint64_t next_rip)
+{
+    uint64_t bits = cpu->s.pending_debug | (step_traps(cpu, start_rip, next_rip) ? DR6_BS : 0);
 
     if (cpu->s.mov_ss_shadow) {
         cpu->s.pending_debug = bits & ~(uint64_t)DR6_BS; /* MOV SS: a step trap is lost, a data breakpoint waits */

@@ -15,8 +15,8 @@ static inline bool debug_active(const struct interp *cpu)
  * that MOV SS held back is delivered by the after-hook of the instruction that follows it. */
 void debug_before_step(struct interp *cpu);
 /* After one instruction has retired: raises #DB as a trap (cpu->rip is the next instruction) when a data or I/O breakpoint
- * was hit or TF was set; clears RF. */
-void debug_after_step(struct interp *cpu);
+ * was hit or TF was set. start_rip: its own; next_rip: where it goes on without a branch. */
+void debug_after_step(struct interp *cpu, uint64_t start_rip, uint64_t next_rip);
 
 /* Slow paths of memory and port access: notes breakpoints hit in s.pending_debug; abandons the instruction when it is not
  * alone in its chain. */

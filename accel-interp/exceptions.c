@@ -5,6 +5,7 @@
  * Not modelled: machine checks. */
 #include "accel-interp/exceptions.h"
 
+#include "accel-interp/monitor.h"
 #include "accel-interp/task.h"
 
 /* An event on its way: what the gates ask about it. */
@@ -252,6 +253,7 @@ static void deliver_long(struct interp *cpu, const struct event *e)
 
 static void deliver(struct interp *cpu, const struct event *e)
 {
+    monitor_disarm(cpu);
     if (cpu->mode & MODE_REAL)
         deliver_real(cpu, e);
     else if (cpu->mode & MODE_LONG)
@@ -318,10 +320,14 @@ void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source
     }
     cpu->delivering = class;
     cpu->event_external = !e.software;
-    cpu->s.halted = false;
+    cpu->s.halted = cpu->s.mwaiting = false;
     e.flags = (uint32_t)cpu_read_rflags(cpu);
-    if (source == EXCEPTION_FAULT && e.vector != EXC_DB)
+    if (source == EXCEPTION_FAULT && e.vector != EXC_DB) {
         e.flags |= FLAG_RF;
+        cpu->s.pending_debug = 0; /* breakpoints that the faulting instruction hit: it runs again */
+    }
+    if (vector == EXC_DB)
+        cpu->s.debug_control &= ~(uint64_t)DEBUG_CONTROL_BTF;
     if (cpu->mode & MODE_REAL)
         e.has_error = false;
     if (source == EXCEPTION_EXTERNAL && vector == EXC_NMI)
@@ -342,6 +348,8 @@ void exception_software(struct interp *cpu, const struct insn *i, uint8_t vector
                       .flags = (uint32_t)cpu_read_rflags(cpu) & ~FLAG_RF};
 
     cpu->event_external = icebp;
+    if (icebp)
+        cpu->s.debug_control &= ~(uint64_t)DEBUG_CONTROL_BTF;
     deliver(cpu, &e);
     cpu->event_external = 0;
     cpu->step_trap = false;

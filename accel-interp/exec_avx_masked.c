@@ -25,9 +25,18 @@ static void set_element(struct interp *cpu, unsigned vector, unsigned number, un
 
     *q = bits == 64 ? value : (*q & ~(0xFFFFFFFFull << shift)) | value << shift;
 }
+static enum tlb_view current_view(const struct interp *cpu)
+{
+    return (enum tlb_view)(cpu->tlb - cpu->views);
+}
+/* Elements need no alignment, whatever EFLAGS.AC says: mmu_read, not ld32. */
 static uint64_t load_element(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned bits)
 {
-    return bits == 64 ? ld64(cpu, i, linear) : ld32(cpu, i, linear);
+    const uint8_t *host = mem_hit(cpu, linear, bits / 8, TLB_READ);
+
+    if (host)
+        return bits == 64 ? host_get64(host) : host_get32(host);
+    return mmu_read(cpu, i, linear, bits / 8, current_view(cpu));
 }
 
 /* ---- masked moves --------------------------------------------------------------------------------------------- */
@@ -58,7 +67,7 @@ static __attribute__((noinline)) void masked_load(struct interp *cpu, const stru
  * its last byte (as on recent Intel processors). */
 static void probe_store(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
 {
-    enum tlb_view view = (enum tlb_view)(cpu->tlb - cpu->views);
+    enum tlb_view view = current_view(cpu);
 
     mmu_probe(cpu, i, linear, 1, TLB_WRITE, view);
     if (TLB_PAGE(linear) != TLB_PAGE(linear + size_bytes - 1))
@@ -80,13 +89,9 @@ static __attribute__((noinline)) void masked_store(struct interp *cpu, const str
     uint64_t linear = element_linear(cpu, i, first * bits / 8, span, TLB_WRITE);
     probe_store(cpu, i, linear, span);
     for (unsigned n = first; n < end; n++) {
-        uint64_t at = sse_wrap(cpu, linear + (n - first) * bits / 8), value = get_element(cpu, i->reg, n, bits);
-        if (!chosen(cpu, mask, n, bits))
-            continue;
-        if (bits == 64)
-            st64(cpu, i, at, value);
-        else
-            st32(cpu, i, at, (uint32_t)value);
+        uint64_t at = sse_wrap(cpu, linear + (n - first) * bits / 8);
+        if (chosen(cpu, mask, n, bits))
+            mmu_write(cpu, i, at, get_element(cpu, i->reg, n, bits), bits / 8, current_view(cpu));
     }
 }
 

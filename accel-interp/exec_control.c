@@ -58,29 +58,11 @@ static void write_cr3(struct interp *cpu, const struct insn *i, uint64_t value)
     mmu_flush_non_global(cpu);
 }
 
-/* Bits of CR4 that this CPU has. */
-static uint64_t cr4_known(const struct interp *cpu)
-{
-    static const struct {
-        const char *feature;
-        uint32_t bits;
-    } rows[] = {{"vme", CR4_VME | CR4_PVI}, {"tsc", CR4_TSD},           {"de", CR4_DE},      {"pse", CR4_PSE},
-                {"pae", CR4_PAE},           {"mce", CR4_MCE},           {"pge", CR4_PGE},    {"fxsr", CR4_OSFXSR},
-                {"sse", CR4_OSXMMEXCPT},    {"smep", CR4_SMEP},         {"smap", CR4_SMAP},  {"xsave", CR4_OSXSAVE},
-                {"umip", CR4_UMIP},         {"fsgsbase", CR4_FSGSBASE}, {"pcid", CR4_PCIDE}, {"pku", CR4_PKE}};
-    const struct cpu_model *model = machine_cpu_model(cpu->accel.machine);
-    uint64_t known = CR4_PCE;
-
-    for (unsigned n = 0; n < sizeof rows / sizeof rows[0]; n++)
-        known |= cpu_model_has(model, rows[n].feature) ? rows[n].bits : 0;
-    return known;
-}
-
 static void write_cr4(struct interp *cpu, const struct insn *i, uint64_t value)
 {
     uint64_t changed = value ^ cpu->cr4;
 
-    if ((changed && (value & ~cr4_known(cpu))) || ((cpu->mode & MODE_LONG) && !(value & CR4_PAE)))
+    if ((changed && (value & ~cpu->features.cr4)) || ((cpu->mode & MODE_LONG) && !(value & CR4_PAE)))
         RAISE_ERROR(EXC_GP, 0);
     if ((changed & value & CR4_PCIDE) && (!(cpu->mode & MODE_LONG) || (cpu->cr3 & CR3_PCID)))
         RAISE_ERROR(EXC_GP, 0);
@@ -163,6 +145,7 @@ static unsigned debug_register(struct interp *cpu, const struct insn *i)
     if (cpu->dr[7] & DR7_GD) {
         cpu->dr[7] &= ~(uint64_t)DR7_GD;
         cpu->dr[6] |= DR6_BD;
+        cpu->sysflags |= FLAG_RF; /* a fault that no instruction breakpoint made: pushed as 1 */
         RAISE(EXC_DB);
     }
     return number / 2 == 2 ? number + 2 : number;
@@ -191,6 +174,7 @@ EXEC_STATIC(exec_clts)
 {
     require_cpl0(cpu, i);
     cpu->cr0 &= ~(uint64_t)CR0_TS;
+    cpu_update_usable(cpu);
     return END_FALL();
 }
 

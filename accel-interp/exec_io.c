@@ -2,8 +2,8 @@
  *
  * IN and OUT go on in their block when the device asks for nothing (invariant 3 of interp.h). INS and OUTS end theirs; those
  * whose memory operand is not a TLB hit run alone, since that operand may be a device too; REP INS and OUTS are cut into slices like
- * the other string instructions. Not modelled: INS to memory-mapped I/O reads the device's register before it writes
- * it. */
+ * the other string instructions. An instruction that faults has touched no port: permission comes first, then
+ * the memory operand, then a breakpoint on the port, then the port. */
 #include "accel-interp/block.h"
 #include "accel-interp/debug.h"
 #include "accel-interp/exec.h"
@@ -30,22 +30,34 @@ static void io_check(struct interp *cpu, const struct insn *i, unsigned port, un
 
     if (!open && !io_bitmap_allows(cpu, i, port, size_bytes))
         RAISE_ERROR(EXC_GP, 0);
+}
+
+static uint64_t port_read(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
+{
     if (UNLIKELY(cpu->dr[7] & DR7_ENABLED))
         debug_check_io(cpu, i, (uint16_t)port, size_bytes);
+    interp_sync_position(cpu, i);
+    return bus_io_read(machine_bus(cpu->accel.machine), (uint16_t)port, size_bytes);
+}
+
+static void port_write(struct interp *cpu, const struct insn *i, unsigned port, uint64_t value, unsigned size_bytes)
+{
+    if (UNLIKELY(cpu->dr[7] & DR7_ENABLED))
+        debug_check_io(cpu, i, (uint16_t)port, size_bytes);
+    interp_sync_position(cpu, i);
+    bus_io_write(machine_bus(cpu->accel.machine), (uint16_t)port, value, size_bytes);
 }
 
 static uint64_t io_in(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
 {
     io_check(cpu, i, port, size_bytes);
-    interp_sync_position(cpu, i);
-    return bus_io_read(machine_bus(cpu->accel.machine), (uint16_t)port, size_bytes);
+    return port_read(cpu, i, port, size_bytes);
 }
 
 static void io_out(struct interp *cpu, const struct insn *i, unsigned port, uint64_t value, unsigned size_bytes)
 {
     io_check(cpu, i, port, size_bytes);
-    interp_sync_position(cpu, i);
-    bus_io_write(machine_bus(cpu->accel.machine), (uint16_t)port, value, size_bytes);
+    port_write(cpu, i, port, value, size_bytes);
 }
 
 /* The end of IN and OUT: on in the block when the device has left nothing for the run loop, nor touched code or mappings.
@@ -119,7 +131,7 @@ static uint8_t *io_destination(struct interp *cpu, const struct insn *i, uint64_
         return host;
     if (!cpu->single)
         interp_redo_single(cpu, i);
-    (void)rmw_read_slow(cpu, i, linear, size_bytes);
+    mem_probe_write(cpu, i, linear, size_bytes);
     return NULL;
 }
 
@@ -127,12 +139,11 @@ static void io_ins_one(struct interp *cpu, const struct insn *i, unsigned size_b
 {
     unsigned port = cpu->r[CPU_RDX].w;
     uint64_t offset = cpu->r[CPU_RDI].q & io_string_mask(i);
-    uint64_t linear = seg_linear(cpu, i, CPU_ES, offset, size_bytes, TLB_WRITE);
 
     io_check(cpu, i, port, size_bytes);
+    uint64_t linear = seg_linear(cpu, i, CPU_ES, offset, size_bytes, TLB_WRITE);
     uint8_t *host = io_destination(cpu, i, linear, size_bytes);
-    interp_sync_position(cpu, i);
-    uint64_t value = bus_io_read(machine_bus(cpu->accel.machine), (uint16_t)port, size_bytes);
+    uint64_t value = port_read(cpu, i, port, size_bytes);
     /* The device may have changed the memory map: look the address up again rather than trust host. */
     if (host && mem_hit(cpu, linear, size_bytes, TLB_WRITE) == host)
         memcpy(host, &value, size_bytes);
@@ -144,16 +155,15 @@ static void io_outs_one(struct interp *cpu, const struct insn *i, unsigned size_
 {
     unsigned port = cpu->r[CPU_RDX].w;
     uint64_t offset = cpu->r[CPU_RSI].q & io_string_mask(i), value = 0;
-    uint64_t linear = seg_linear(cpu, i, i->seg, offset, size_bytes, TLB_READ);
 
     io_check(cpu, i, port, size_bytes);
+    uint64_t linear = seg_linear(cpu, i, i->seg, offset, size_bytes, TLB_READ);
     const uint8_t *host = mem_hit(cpu, linear, size_bytes, TLB_READ);
     if (host)
         memcpy(&value, host, size_bytes);
     else
         value = mem_read_slow(cpu, i, linear, size_bytes);
-    interp_sync_position(cpu, i);
-    bus_io_write(machine_bus(cpu->accel.machine), (uint16_t)port, value, size_bytes);
+    port_write(cpu, i, port, value, size_bytes);
 }
 
 static const struct insn *io_string(struct interp *cpu, const struct insn *i,

@@ -5,7 +5,7 @@
 #include "accel-interp/sse.h"
 #include "accel-interp/x87.h"
 
-/* True: an interrupt for FERR# comes first (x87_wait_pending). */
+/* True: FERR#'s interrupt comes first (x87_wait_pending). */
 static inline bool mmx_wait(struct interp *cpu, const struct insn *i)
 {
     if (UNLIKELY(cpu->cr0 & (CR0_EM | CR0_TS)))

@@ -128,12 +128,17 @@ static void load_table(struct interp *cpu, const struct insn *i, uint64_t *base,
 static void store_table(struct interp *cpu, const struct insn *i, uint64_t base, uint16_t limit)
 {
     unsigned bytes = in_code64(cpu) ? 10 : 6;
+    uint64_t linear;
     uint8_t image[10];
 
     require_umip(cpu, i);
     memcpy(image, &limit, 2);
     memcpy(image + 2, &base, 8);
-    mem_write_buffer(cpu, i, ea_general(cpu, i, bytes, TLB_WRITE), image, bytes);
+    linear = ea_general(cpu, i, bytes, TLB_WRITE);
+    /* a word, then the base, each aligned by itself (SDM vol. 3, 3.5.1) */
+    if (cpu->alignment_check && ((linear & 1) || ((linear + 2) & (bytes - 3))))
+        RAISE_ERROR(EXC_AC, 0);
+    mem_write_unaligned(cpu, i, linear, image, bytes);
 }
 
 EXEC_STATIC(exec_lgdt)

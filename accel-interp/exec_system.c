@@ -177,6 +177,8 @@ static __attribute__((noinline)) void identify(struct interp *cpu)
 
         if (cpu->cr4 & CR4_OSXSAVE)
             out[2] |= 1u << 27;
+        if (!(cpu->s.misc_enable & MISC_ENABLE_MONITOR))
+            out[2] &= ~(1u << 3);
         if (!link.ops || !link.ops->read_msr(link.opaque, MSR_APIC_BASE, &apic_base) || !(apic_base & 0x800))
             out[3] &= ~(1u << 9);
     }

@@ -2,8 +2,9 @@
  * chapter 8; vol. 3, 2.5 for CR0.EM, MP, TS, NE).
  *
  * FIP is kept by every non-control instruction; FDP and FOP are written only by one that raises an unmasked exception, and
- * FCS and FDS are always 0, as on processors whose CPUID.7.EBX has bits 6 and 13. IGNNE# is not modelled as a wire: while
- * FERR# stands and no interrupt comes of it, the instruction goes on. */
+ * FCS and FDS are always 0, as on processors whose CPUID.7.EBX has bits 6 and 13. With CR0.NE clear a pending
+ * exception asserts FERR# at the next waiting instruction, and the CPU stops before it until an interrupt is delivered, unless
+ * IGNNE# is asserted (SDM vol. 1, 8.7.2). */
 #include "accel-interp/x87.h"
 
 #include "core/irq.h"
@@ -23,12 +24,13 @@ bool x87_wait_pending(struct interp *cpu, const struct insn *i)
         return false;
     if (cpu->cr0 & CR0_NE)
         RAISE(EXC_MF);
+    if (machine_ignne(cpu->accel.machine))
+        return false;
     if (!cpu->single)
         interp_redo_single(cpu, i);
     interp_sync_position(cpu, i);
     machine_set_ferr(cpu->accel.machine, true);
-    if (!(cpu->sysflags & FLAG_IF) || !machine_intr_pending(cpu->accel.machine))
-        return false;
+    cpu->s.halted = true; /* an interrupt that is there already is taken at once */
     cpu->rip = interp_rip(cpu, i);
     return true;
 }

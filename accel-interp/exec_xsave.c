@@ -21,11 +21,6 @@ enum {
 #define XCOMP_COMPACTED (1ull << 63)
 #define XSAVE_FXSR (XCR0_X87 | XCR0_SSE)
 
-static bool has(const struct interp *cpu, const char *feature)
-{
-    return cpu_model_has(machine_cpu_model(cpu->accel.machine), feature);
-}
-
 static void require_osxsave(struct interp *cpu, const struct insn *i)
 {
     if (!(cpu->cr4 & CR4_OSXSAVE))
@@ -62,7 +57,7 @@ static uint64_t read_xcr(struct interp *cpu, const struct insn *i, uint32_t inde
 {
     if (index == 0)
         return cpu->xcr0;
-    if (index == 1 && has(cpu, "xgetbv1"))
+    if (index == 1 && cpu->features.xgetbv1)
         return cpu->xcr0 & components_in_use(cpu);
     RAISE_ERROR(EXC_GP, 0);
 }
@@ -79,14 +74,14 @@ EXEC_STATIC(exec_xgetbv)
 EXEC_STATIC(exec_xsetbv)
 {
     uint64_t value = (cpu->r[CPU_RDX].q << 32) | cpu->r[CPU_RAX].d;
-    uint64_t known = cpu_model_xsave_components(machine_cpu_model(cpu->accel.machine));
 
     require_osxsave(cpu, i);
     require_cpl0(cpu, i);
-    if (cpu->r[CPU_RCX].d != 0 || !(value & XCR0_X87) || (value & ~known) ||
+    if (cpu->r[CPU_RCX].d != 0 || !(value & XCR0_X87) || (value & ~cpu->features.xsave_components) ||
         ((value & XCR0_AVX) && !(value & XCR0_SSE)))
         RAISE_ERROR(EXC_GP, 0);
     cpu->xcr0 = value;
+    cpu_update_usable(cpu);
     return END_FALL();
 }
 
@@ -250,7 +245,7 @@ static bool layout_valid(const struct header *h, uint64_t allowed)
 static bool header_valid(const struct interp *cpu, const struct header *h, uint64_t allowed, bool supervisor)
 {
     if (h->compacted & XCOMP_COMPACTED)
-        return (supervisor || has(cpu, "xsavec")) && !(h->present & ~h->compacted) && !(h->present >> 63) &&
+        return (supervisor || cpu->features.xsavec) && !(h->present & ~h->compacted) && !(h->present >> 63) &&
                !any(h->reserved, 6);
     return !supervisor && !(h->present & ~allowed) && !h->compacted && !h->reserved[0];
 }

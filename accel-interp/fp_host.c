@@ -14,6 +14,7 @@ void fp_load_fcw(struct interp *cpu)
 void fp_load_mxcsr(struct interp *cpu)
 {
     fp_unit_set_mxcsr((cpu->s.mxcsr & MXCSR_MASK) | MXCSR_MASKS);
+    cpu_update_usable(cpu);
 }
 
 void fp_merge_mxcsr(struct interp *cpu)

@@ -3,7 +3,7 @@
  * The run loop looks at what may happen between two steps (stop, requests, NMI, INTR, debug), finds the block at RIP and
  * runs a chain of blocks from there. A chain ends at an instruction that says so, where the next block is not known, when
  * the budget of steps is used up, or by longjmp: an exception, or an instruction that must run alone.
- * Not modelled: SMM; INIT and SIPI (the machine resets the CPU); MWAIT's monitor (it is HLT). */
+ * Not modelled: SMM; INIT and SIPI (the machine resets the CPU). */
 #include "accel-interp/accel_interp.h"
 
 #include "accel-interp/block.h"
@@ -14,6 +14,8 @@
 #include "accel-interp/fp.h"
 #include "accel-interp/host_features.h"
 #include "accel-interp/mmu.h"
+#include "accel-interp/monitor.h"
+#include "accel-interp/msr.h"
 #include "accel-interp/segment.h"
 #include "accel-interp/unimplemented.h"
 
@@ -172,16 +174,19 @@ static void run_alone(struct interp *cpu, struct block *block)
 static void step(struct interp *cpu)
 {
     struct block *block;
+    uint64_t start, next;
 
     if (debug_active(cpu))
         debug_before_step(cpu);
     block = block_lookup(cpu);
+    start = cpu->rip;
+    next = start + block->insn[0].len;
     cpu->s.interrupt_shadow = cpu->s.mov_ss_shadow = false;
     run_alone(cpu, block->steps > 1 ? block_truncate(cpu, block, 1) : block);
     cpu->current = NULL;
     if (debug_active(cpu) || cpu->step_trap) {
         cpu->in_delivery = true; /* a trap is no step of its own */
-        debug_after_step(cpu);
+        debug_after_step(cpu, start, next);
         cpu->in_delivery = false;
     }
 }
@@ -295,7 +300,7 @@ static enum accel_exit run_guest(struct interp *cpu)
     while (may_go_on(cpu, &exit)) {
         if ((cpu->s.nmi_pending || *cpu->attention) && accept_events(cpu))
             continue;
-        if (cpu->s.halted)
+        if (cpu->s.halted && !(cpu->s.mwaiting && monitor_wait_ended(cpu)))
             return ACCEL_EXIT_HALT;
         if (debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention))
             step(cpu);
@@ -376,6 +381,7 @@ static void interp_set_state(struct accel *accel, const struct cpu_state *state)
 {
     struct interp *cpu = interp_of(accel);
 
+    monitor_unwatch(cpu);
     cpu->s = *state;
     set_registers(cpu, state);
     cpu->step_trap = false;
@@ -383,6 +389,7 @@ static void interp_set_state(struct accel *accel, const struct cpu_state *state)
     seg_update_all(cpu);
     cpu_write_rflags(cpu, state->rflags);
     mmu_flush_all(cpu);
+    monitor_watch(cpu);
     cpu_update_mode(cpu);
     block_update_mode(cpu);
 }
@@ -400,6 +407,8 @@ static void interp_reset(struct accel *accel)
     struct cpu_state state;
 
     cpu_state_reset(&state);
+    if (interp_of(accel)->features.monitor)
+        state.misc_enable |= MISC_ENABLE_MONITOR;
     interp_set_state(accel, &state);
 }
 
@@ -412,6 +421,8 @@ static void interp_memory_map_changed(struct accel *accel)
     mmu_drop_views(cpu);
     block_drop_all(cpu);
     block_jump_cache_flush(cpu);
+    monitor_unwatch(cpu);
+    monitor_watch(cpu);
 }
 
 static void interp_memory_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
@@ -502,7 +513,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->next_timer_ns = machine_next_timer_ns(machine);
     cpu->tables = decode_tables_create(machine_cpu_model(machine));
     cpu->r[REG_FAR].q = REG_FAR_VALUE;
-    cpu->pse36 = cpu_model_has(machine_cpu_model(machine), "pse36");
+    cpu->features = interp_features_of(machine_cpu_model(machine));
     cpu->unimplemented_log = unimplemented_log_create();
     block_cache_create(cpu, options->cache_bytes, options->block_steps);
     mmu_drop_views(cpu);

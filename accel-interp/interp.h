@@ -24,6 +24,8 @@
 #define VMRR_ACCEL_INTERP_INTERP_H
 
 #include "core/accel.h"
+#include "accel-interp/features.h"
+
 #include "core/machine.h"
 
 #include <setjmp.h>
@@ -172,6 +174,12 @@ struct mmu_cache {
     bool keyed;                             /* the views may hold pages with a protection key other than 0 */
 };
 
+/* What CR0, CR4, XCR0 and MXCSR allow. */
+#define USABLE_SSE 0x01u   /* CR0.EM and TS clear, CR4.OSFXSR */
+#define USABLE_AVX 0x02u   /* CR0.TS clear, CR4.OSXSAVE, SSE and AVX state in XCR0 */
+#define READY_SSE 0x04u    /* usable, and MXCSR masks all exceptions */
+#define READY_AVX 0x08u
+
 struct interp {
     struct accel accel; /* first */
 
@@ -184,6 +192,7 @@ struct interp {
     uint32_t sysflags;   /* RFLAGS but CF PF AF ZF SF OF; DF here too */
     uint8_t mode;        /* MODE_*; cpu_update_mode after any change of CS, SS, CR0, EFER, VM, flatness */
     uint8_t cpl;
+    uint8_t usable;             /* USABLE_*: cpu_update_usable */
     bool single;                /* the running chain is one instruction, alone: devices may be touched */
     bool stop_chain;            /* leave the chain at the end of this instruction (set by slow paths in single mode) */
     const struct insn *current; /* set by slow paths before anything that may raise or look at the position */
@@ -239,7 +248,8 @@ struct interp {
     struct block_cache *cache;                   /* block.c */
     struct decode_tables *tables;                /* decode.c: built from opcodes.def once per instance */
     struct unimplemented_log *unimplemented_log; /* interp.c */
-    bool pse36;                                  /* the CPU model has it */
+    struct interp_features features;             /* of the CPU model */
+    uint8_t *monitor_flags;                      /* of the page that monitor.c watches; null: none */
     struct accel_statistics statistics;
     uint64_t rep_iterations; /* statistics only */
 
@@ -339,6 +349,8 @@ _Noreturn void interp_unimplemented(struct interp *cpu, const struct insn *i);
 
 /* Recomputes mode, cpl, tlb view. Call after changing what they derive from; then END_FALL or END_LEAVE. */
 void cpu_update_mode(struct interp *cpu);
+/* Recomputes usable, after a change of CR0, CR4, XCR0 or MXCSR's masks: cpu_update_mode and fp_load_mxcsr do. */
+void cpu_update_usable(struct interp *cpu);
 
 /* RFLAGS whole (flags.h has the lazy form). */
 uint64_t cpu_read_rflags(const struct interp *cpu);

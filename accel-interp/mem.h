@@ -72,6 +72,12 @@ MEM_ACCESSORS_(64, uint64_t)
 void mem_read_buffer(struct interp *cpu, const struct insn *i, uint64_t linear, void *out, unsigned size_bytes);
 void mem_write_buffer(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in, unsigned size_bytes);
 
+/* The same whatever EFLAGS.AC says. */
+void mem_write_unaligned(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in,
+                         unsigned size_bytes);
+/* Raises what a write of 1, 2, 4 or 8 bytes would raise, and touches nothing. */
+void mem_probe_write(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes);
+
 struct rmw {
     uint8_t *host; /* null: slow */
     uint64_t linear;
@@ -150,7 +156,7 @@ bool mmu_translate_debug(struct interp *cpu, uint64_t linear, uint64_t *gpa);
 /* PAE: reads the four PDPTEs; raises #GP(0) on reserved bits. */
 void mmu_load_pdptes(struct interp *cpu, const struct insn *i, uint64_t cr3);
 
-/* block.c, for mmu.c: a write of size bytes at gpa, page has MEMORY_PAGE_CODE. In a chain that is not single and whose
+/* block.c, for mmu.c: a write of size bytes at gpa, to a page that is MEMORY_PAGE_WATCHED. In a chain that is not single and whose
  * running block overlaps, interp_touch comes first (i not null). Returns after dropping overlapped blocks. */
 void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, unsigned size_bytes);
 void block_jump_cache_flush(struct interp *cpu);

@@ -3,7 +3,7 @@
  * Two layers (see struct mmu_entry in interp.h): the architectural TLB decides what is mapped where, and the views cache
  * host addresses of a part of it. Invariants:
  *  1. An entry of a view, or of the jump cache, exists only while its page is in the architectural TLB (paging on).
- *  2. A write entry of a view (but for TLB_DEVICE) is only on pages that are RAM, dirty (MEMORY_PAGE_DIRTY) and not decoded (MEMORY_PAGE_CODE).
+ *  2. A write entry of a view (but for TLB_DEVICE) is only on pages that are RAM, dirty (MEMORY_PAGE_DIRTY) and not MEMORY_PAGE_WATCHED.
  *  3. Nothing is written before every page of the access has been checked for writing.
  * Not modelled: caches of upper-level entries (hardware may have them; a walk here always starts at CR3). */
 #include "accel-interp/mmu.h"
@@ -18,7 +18,7 @@ struct span {
     uint8_t *host; /* null: bus */
     uint64_t gpa;
     unsigned size_bytes;
-    bool code; /* the page is decoded code, for a write */
+    bool watched; /* the page has decoded code, or MONITOR's line; for a write */
 };
 struct access {
     struct span span[2];
@@ -201,9 +201,9 @@ static void resolve_page(struct interp *cpu, const struct insn *i, uint64_t line
     span->host = page.host + (gpa & 0xFFF);
     if (access == TLB_WRITE) {
         *page.flags |= MEMORY_PAGE_DIRTY;
-        span->code = *page.flags & MEMORY_PAGE_CODE;
+        span->watched = *page.flags & MEMORY_PAGE_WATCHED;
     }
-    if (!span->code)
+    if (!span->watched)
         install(cpu, linear, TLB_PAGE(linear), (uint64_t)(uintptr_t)page.host, access, view, global);
 }
 
@@ -236,7 +236,7 @@ static void resolve(struct interp *cpu, const struct insn *i, uint64_t linear, u
     if (!all_memory(a))
         touch(cpu, i);
     for (unsigned n = 0; n < a->spans; n++) {
-        if (a->span[n].code)
+        if (a->span[n].watched)
             block_code_written(cpu, i, a->span[n].gpa, a->span[n].size_bytes);
     }
 }
@@ -351,6 +351,15 @@ void mmu_probe(struct interp *cpu, const struct insn *i, uint64_t linear, unsign
         resolve_page(cpu, i, wrap(cpu, linear + room), size_bytes - room, access, view, &span);
 }
 
+bool mmu_locate(struct interp *cpu, const struct insn *i, uint64_t linear, uint64_t *gpa)
+{
+    struct span span;
+
+    resolve_page(cpu, i, wrap(cpu, linear), 1, TLB_READ, current_view(cpu), &span);
+    *gpa = span.gpa;
+    return span.host;
+}
+
 /* ---- mem.h ------------------------------------------------------------------------------------------------------ */
 
 static void check_alignment(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
@@ -403,14 +412,25 @@ void mem_read_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t lin
     access_read(cpu, &a, out);
 }
 
-void mem_write_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in,
-                           unsigned size_bytes)
+void mem_write_unaligned(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in, unsigned size_bytes)
 {
     struct access a;
 
-    check_buffer_alignment(cpu, i, linear, size_bytes);
     resolve(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu), &a);
     access_write(cpu, &a, in);
+}
+
+void mem_write_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in,
+                           unsigned size_bytes)
+{
+    check_buffer_alignment(cpu, i, linear, size_bytes);
+    mem_write_unaligned(cpu, i, linear, in, size_bytes);
+}
+
+void mem_probe_write(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
+{
+    check_alignment(cpu, i, linear, size_bytes);
+    mmu_probe(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu));
 }
 
 void mem_read_buffer(struct interp *cpu, const struct insn *i, uint64_t linear, void *out, unsigned size_bytes)

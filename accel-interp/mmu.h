@@ -81,6 +81,8 @@ void mmu_write(struct interp *cpu, const struct insn *i, uint64_t linear, uint64
 /* Raises what an access of this kind would raise, and does nothing else. */
 void mmu_probe(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes, enum tlb_access access,
                enum tlb_view view);
+/* Where a byte that is to be read lies, with the faults and accessed bits of reading it; nothing is read. False: no memory. */
+bool mmu_locate(struct interp *cpu, const struct insn *i, uint64_t linear, uint64_t *gpa);
 /* The view of data accesses at a privilege level with the present SMAP and AC. */
 enum tlb_view mmu_view(const struct interp *cpu, unsigned cpl);
 /* Drops all entries of the views, keeping the architectural TLB: data breakpoints or alignment checking changed. */

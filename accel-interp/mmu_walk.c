@@ -44,7 +44,7 @@ static void write_entry(struct interp *cpu, const struct insn *i, uint64_t gpa, 
     page = memory_lookup(machine_memory(cpu->accel.machine), gpa);
     if (!page.host || !page.writable)
         return;
-    if (*page.flags & MEMORY_PAGE_CODE)
+    if (*page.flags & MEMORY_PAGE_WATCHED)
         block_code_written(cpu, i, gpa, wide ? 8 : 4);
     *page.flags |= MEMORY_PAGE_DIRTY;
     memcpy(page.host + (gpa & 0xFFF), &value, wide ? 8 : 4);
@@ -67,7 +67,7 @@ static bool walk_2level(struct interp *cpu, uint64_t linear, struct mmu_walk *wa
         return false;
     rights = entry;
     if ((entry & PTE_LARGE) && (cpu->cr4 & CR4_PSE)) {
-        if (entry & (cpu->pse36 ? 0x200000u : 0x3FE000u)) {
+        if (entry & (cpu->features.pse36 ? 0x200000u : 0x3FE000u)) {
             walk->error = PF_PRESENT | PF_RESERVED;
             return false;
         }

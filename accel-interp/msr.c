@@ -2,7 +2,7 @@
  *
  * MTRRs and PAT are storage: there are no caches. IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC block belong to the
  * local APIC behind the cpu_link, which counts in machine TSC ticks: the deadline is converted by the TSC offset.
- * Not modelled: microcode update (the trigger is ignored), IA32_DEBUGCTL's LBR and BTF (only 0 can be written). */
+ * Not modelled: microcode update (the trigger is ignored), IA32_DEBUGCTL but BTF (LBR and BTS: #GP). */
 #include "accel-interp/msr.h"
 
 #include "accel-interp/system.h"
@@ -17,11 +17,6 @@
 /* Ratio 10 of a 100 MHz bus clock: the 1 GHz of the TSC. */
 #define PLATFORM_INFO ((10ull << 8) | (10ull << 40))
 #define MISC_ENABLE_FIXED 0x1800ull /* no BTS, no PEBS */
-
-static bool has(const struct interp *cpu, const char *feature)
-{
-    return cpu_model_has(machine_cpu_model(cpu->accel.machine), feature);
-}
 
 _Noreturn static void refuse(struct interp *cpu, const struct insn *i)
 {
@@ -82,7 +77,7 @@ static uint64_t *storage(struct interp *cpu, uint32_t index)
 
     switch (index) {
     case MSR_BIOS_SIGN_ID: return &s->bios_sign_id;
-    case MSR_MCG_STATUS: return has(cpu, "mca") ? &s->mcg_status : NULL;
+    case MSR_MCG_STATUS: return cpu->features.mca ? &s->mcg_status : NULL;
     case MSR_SYSENTER_CS: return &s->sysenter_cs;
     case MSR_SYSENTER_ESP: return &s->sysenter_esp;
     case MSR_SYSENTER_EIP: return &s->sysenter_eip;
@@ -98,8 +93,9 @@ static uint64_t *storage(struct interp *cpu, uint32_t index)
     case MSR_FS_BASE: return &cpu->seg[CPU_FS].base;
     case MSR_GS_BASE: return &cpu->seg[CPU_GS].base;
     case MSR_KERNEL_GS_BASE: return &s->kernel_gs_base;
-    case MSR_XSS: return has(cpu, "xsaves") ? &s->xss : NULL;
-    case MSR_TSC_AUX: return has(cpu, "rdtscp") ? &s->tsc_aux : NULL;
+    case MSR_DEBUG_CONTROL: return &s->debug_control;
+    case MSR_XSS: return cpu->features.xsaves ? &s->xss : NULL;
+    case MSR_TSC_AUX: return cpu->features.rdtscp ? &s->tsc_aux : NULL;
     default: break;
     }
     if (index >= MSR_MTRR_FIXED_4K && index < MSR_MTRR_FIXED_4K + 8)
@@ -120,20 +116,19 @@ uint64_t msr_read(struct interp *cpu, const struct insn *i, uint32_t index)
     switch (index) {
     case MSR_TSC: return cpu_tsc(cpu, i);
     case MSR_TSC_ADJUST:
-        if (has(cpu, "tsc-adjust"))
+        if (cpu->features.tsc_adjust)
             return cpu->s.tsc_adjust;
         break;
-    case MSR_PLATFORM_ID:
-    case MSR_DEBUG_CONTROL: return 0;
+    case MSR_PLATFORM_ID: return 0;
     case MSR_FEATURE_CONTROL: return 1; /* locked: no VMX */
     case MSR_PLATFORM_INFO: return PLATFORM_INFO;
     case MSR_MTRR_CAP: return MTRR_CAP;
     case MSR_ARCH_CAPABILITIES:
-        if (has(cpu, "arch-capabilities"))
+        if (cpu->features.arch_capabilities)
             return ARCH_CAPABILITIES;
         break;
     case MSR_MCG_CAP:
-        if (has(cpu, "mca"))
+        if (cpu->features.mca)
             return 0; /* no banks: nothing here reports errors */
         break;
     case MSR_MISC_ENABLE: return cpu->s.misc_enable | MISC_ENABLE_FIXED;
@@ -170,6 +165,7 @@ static bool storable(uint32_t index, uint64_t value)
     case MSR_MTRR_DEF_TYPE: return !(value & ~0xCFFull) && memory_types_valid(value & 0xFF, false);
     case MSR_TSC_AUX:
     case MSR_SFMASK: return !(value >> 32);
+    case MSR_DEBUG_CONTROL: return !(value & ~(uint64_t)DEBUG_CONTROL_BTF);
     case MSR_XSS: /* no supervisor components */
     case MSR_MCG_STATUS: return value == 0;
     default: break;
@@ -185,11 +181,9 @@ static bool storable(uint32_t index, uint64_t value)
 
 static void write_efer(struct interp *cpu, const struct insn *i, uint64_t value)
 {
-    uint64_t known = EFER_LMA | (has(cpu, "syscall") ? EFER_SCE : 0) | (has(cpu, "lm") ? EFER_LME : 0) |
-                     (has(cpu, "nx") ? EFER_NXE : 0);
     uint64_t changed = value ^ cpu->efer;
 
-    if ((value & ~known) || ((changed & EFER_LME) && (cpu->cr0 & CR0_PG)))
+    if ((value & ~cpu->features.efer) || ((changed & EFER_LME) && (cpu->cr0 & CR0_PG)))
         refuse(cpu, i);
     cpu->efer = (value & ~(uint64_t)EFER_LMA) | (cpu->efer & EFER_LMA);
     if (changed & EFER_NXE)
@@ -220,18 +214,18 @@ void msr_write(struct interp *cpu, const struct insn *i, uint32_t index, uint64_
     switch (index) {
     case MSR_TSC: write_tsc_adjust(cpu, cpu->s.tsc_adjust + value - cpu_tsc(cpu, i)); return;
     case MSR_TSC_ADJUST:
-        if (has(cpu, "tsc-adjust")) {
+        if (cpu->features.tsc_adjust) {
             write_tsc_adjust(cpu, value);
             return;
         }
         break;
-    case MSR_MISC_ENABLE: cpu->s.misc_enable = value & ~MISC_ENABLE_FIXED; return;
+    case MSR_MISC_ENABLE:
+        if ((value & MISC_ENABLE_MONITOR) && !cpu->features.monitor)
+            refuse(cpu, i);
+        cpu->s.misc_enable = value & ~MISC_ENABLE_FIXED;
+        return;
     case MSR_EFER: write_efer(cpu, i, value); return;
     case MSR_BIOS_UPDATE_TRIGGER: return;
-    case MSR_DEBUG_CONTROL:
-        if (value == 0)
-            return;
-        break;
     case MSR_PLATFORM_ID:
     case MSR_FEATURE_CONTROL:
     case MSR_PLATFORM_INFO:

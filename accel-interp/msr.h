@@ -21,6 +21,7 @@
 #define MSR_MCG_CAP 0x179u
 #define MSR_MCG_STATUS 0x17Au
 #define MSR_MISC_ENABLE 0x1A0u
+#define MISC_ENABLE_MONITOR (1u << 18) /* MONITOR and MWAIT are there */
 #define MSR_DEBUG_CONTROL 0x1D9u
 #define MSR_MTRR_VARIABLE 0x200u /* 8 pairs of base and mask */
 #define MSR_MTRR_FIXED_64K 0x250u

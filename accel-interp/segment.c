@@ -4,6 +4,8 @@
  * changes selector and base alone: limit and attributes of the last protected-mode load stay ("unreal" mode). */
 #include "accel-interp/segment.h"
 
+#include "accel-interp/fp.h"
+
 _Noreturn void raise_selector(struct interp *cpu, const struct insn *i, uint8_t vector, uint16_t selector)
 {
     interp_raise_error(cpu, i, vector, (selector & 0xFFFCu) | cpu->event_external);
@@ -266,6 +268,17 @@ void cpu_update_mode(struct interp *cpu)
         mode |= MODE_USER;
     cpu->mode = mode;
     update_view(cpu);
+    cpu_update_usable(cpu);
+}
+
+void cpu_update_usable(struct interp *cpu)
+{
+    bool sse = !(cpu->cr0 & (CR0_EM | CR0_TS)) && (cpu->cr4 & CR4_OSFXSR);
+    bool avx = !(cpu->cr0 & CR0_TS) && (cpu->cr4 & CR4_OSXSAVE) && !(~cpu->xcr0 & (XCR0_SSE | XCR0_AVX));
+    unsigned usable = (sse ? USABLE_SSE : 0) | (avx ? USABLE_AVX : 0);
+    bool masked = !(~cpu->s.mxcsr & MXCSR_MASKS);
+
+    cpu->usable = (uint8_t)(usable | (masked ? usable * (READY_SSE / USABLE_SSE) : 0));
 }
 
 /* ---- addresses ------------------------------------------------------------------------------------------------- */

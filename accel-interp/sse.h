@@ -12,7 +12,7 @@
 
 static inline bool sse_usable(const struct interp *cpu)
 {
-    return !((cpu->cr0 & (CR0_EM | CR0_TS)) | (~cpu->cr4 & CR4_OSFXSR));
+    return cpu->usable & USABLE_SSE;
 }
 /* Raises: #UD for CR0.EM or no CR4.OSFXSR, else #NM. */
 _Noreturn void sse_raise_unusable(struct interp *cpu, const struct insn *i);
@@ -29,7 +29,7 @@ static inline bool sse_all_masked(const struct interp *cpu)
 /* For fast functions of arithmetic. */
 static inline bool sse_ready(const struct interp *cpu)
 {
-    return !((cpu->cr0 & (CR0_EM | CR0_TS)) | (~cpu->cr4 & CR4_OSFXSR) | (~cpu->s.mxcsr & MXCSR_MASKS));
+    return cpu->usable & READY_SSE;
 }
 
 /* ---- operands ------------------------------------------------------------------------------------------------- */

@@ -50,6 +50,8 @@
 #define DR6_BS (1u << 14)
 #define DR6_BT (1u << 15)
 #define DR6_BD (1u << 13)
+#define DEBUG_CONTROL_BTF (1u << 1)
+
 #define DR6_FIXED 0xFFFF0FF0u
 #define DR7_FIXED 0x00000400u
 #define DR7_GD (1u << 13)

@@ -245,6 +245,7 @@ void task_switch(struct interp *cpu, const struct insn *i, uint16_t selector, st
     d->attributes |= 2;
     seg_set(cpu, CPU_TR, selector, d);
     cpu->cr0 |= CR0_TS;
+    cpu_update_usable(cpu);
     debug_write_register(cpu, 7, cpu->dr[7] & ~0x155ull); /* local breakpoints are the old task's */
     cpu->in_delivery = true; /* what is raised now belongs to the step that switched, at the new task's EIP */
     load_registers(cpu, &t, wide);

@@ -10,8 +10,8 @@
  * ea_general. What the fast functions fall back to, before they changed anything. */
 const struct insn *x87_general(struct interp *cpu, const struct insn *i, uint8_t opcode);
 
-/* Before a waiting instruction: #NM, then a pending unmasked exception: #MF, or FERR# when CR0.NE is clear. True: FERR#
- * has made an interrupt that comes first; leave the chain with cpu->rip already set. */
+/* Before a waiting instruction: #NM, then a pending unmasked exception: #MF, or FERR# when CR0.NE is clear. True: the
+ * CPU waits for the interrupt that FERR# asks for; leave the chain with cpu->rip already set. */
 bool x87_wait(struct interp *cpu, const struct insn *i);
 /* Only the second half, for MMX (whose #UD and #NM rules differ). */
 bool x87_wait_pending(struct interp *cpu, const struct insn *i);

@@ -53,7 +53,7 @@ struct accel_ops {
     void (*set_icount)(struct accel *accel, uint64_t icount); /* restoring a checkpoint */
     /* From memory.c; may come from within run (a device write changed the map, DMA wrote code). */
     void (*memory_map_changed)(struct accel *accel);
-    void (*memory_written)(struct accel *accel, uint64_t gpa, uint64_t size_bytes); /* page has MEMORY_PAGE_CODE */
+    void (*memory_written)(struct accel *accel, uint64_t gpa, uint64_t size_bytes); /* page is MEMORY_PAGE_WATCHED */
     void (*memory_protect_all)(struct accel *accel); /* drop writable translations: dirty flags are to be set anew */
     void (*a20_changed)(struct accel *accel);
     /* For debug.h: linear to physical with the CPU's present paging, no side effects; false if not mapped. */

@@ -56,7 +56,7 @@ static const struct feature {
     {"sse2", 1, EDX, 26, ALL, 0, "sse"},
     {"sse3", 1, ECX, 0, FROM_V2 | QEMU64, 0, "sse2"},
     {"pclmulqdq", 1, ECX, 1, MAX, 0, "sse2"},
-    {"monitor", 1, ECX, 3, UNFINISHED, 0, ""},
+    {"monitor", 1, ECX, 3, MAX, 0, ""},
     {"ssse3", 1, ECX, 9, FROM_V2, 0, "sse3"},
     {"fma", 1, ECX, 12, FROM_V3, 0, "avx"},
     {"cx16", 1, ECX, 13, FROM_V2 | QEMU64, 0, "cx8,lm"},
@@ -389,6 +389,13 @@ static void fill_xsave_leaves(struct cpu_model *model)
     }
 }
 
+/* Leaf 5: lines of 64 bytes; MWAIT may wait with interrupts masked; C1, one kind of it. */
+static void fill_monitor_leaf(struct cpu_model *model)
+{
+    if (cpu_model_has(model, "monitor"))
+        add(model, (struct cpu_model_leaf){.leaf = 5, .eax = 64, .ebx = 64, .ecx = 3, .edx = 0x10});
+}
+
 /* ---- models --------------------------------------------------------------------------------------------------- */
 
 static unsigned find_model(const char *name, size_t length)
@@ -430,8 +437,10 @@ enum status cpu_model_init(struct cpu_model *model, const char *name, struct err
                             name);
     set_model(model, name, models);
     status = apply_changes(model, name[length] ? name + length + 1 : "", error);
-    if (!status)
+    if (!status) {
         fill_xsave_leaves(model);
+        fill_monitor_leaf(model);
+    }
     return status;
 }
 

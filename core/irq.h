@@ -52,6 +52,9 @@ void machine_raise_smi(struct machine *machine); /* ignored: no SMM; traced only
 void machine_raise_init(struct machine *machine);
 void machine_set_ferr_line(struct machine *machine, struct irq_line line); /* FERR# -> IRQ13 */
 void machine_set_ferr(struct machine *machine, bool level);
+/* By the chip behind port F0h: takes the request of FERR# back and, if FERR# stands, holds IGNNE# until it falls. */
+void machine_set_ignne(struct machine *machine);
+bool machine_ignne(const struct machine *machine);
 void machine_set_a20(struct machine *machine, bool enabled);
 bool machine_a20(const struct machine *machine);
 

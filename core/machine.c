@@ -227,7 +227,20 @@ void machine_raise_init(struct machine *machine)
 void machine_set_ferr(struct machine *machine, bool level)
 {
     machine->ferr = level;
+    if (!level)
+        machine->ignne = false;
     irq_set(machine->ferr_line, level);
+}
+
+void machine_set_ignne(struct machine *machine)
+{
+    irq_set(machine->ferr_line, false);
+    machine->ignne = machine->ferr;
+}
+
+bool machine_ignne(const struct machine *machine)
+{
+    return machine->ignne;
 }
 
 void machine_set_a20(struct machine *machine, bool enabled)

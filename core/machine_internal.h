@@ -21,7 +21,8 @@ struct machine_receiver {
     S(T, uint64_t, skipped_ns) /* virtual time = icount * VTIME_NS_PER_STEP + skipped_ns */                            \
     S(T, uint32_t, attention)                                                                                          \
     S(T, bool, a20)                                                                                                    \
-    S(T, bool, ferr)
+    S(T, bool, ferr)                                                                                                   \
+    S(T, bool, ignne)
 
 struct machine {
     struct machine_options options;

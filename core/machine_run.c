@@ -57,7 +57,7 @@ void machine_interrupt(struct machine *machine)
 void machine_reset(struct machine *machine)
 {
     machine->attention = 0;
-    machine->ferr = false;
+    machine->ferr = machine->ignne = false;
     machine_set_a20(machine, true);
     for (struct device *device = machine->first_device; device; device = device->next) {
         if (device->class->reset)
@@ -189,11 +189,12 @@ static void compute_stop(struct machine *machine, struct position limit)
     machine->stop_icount = stop;
 }
 
+/* Halted for ever: but MWAIT may also end by a device's write. */
 static bool interrupts_off(struct machine *machine)
 {
     struct cpu_state state;
     machine->accel->ops->get_state(machine->accel, &state);
-    return !(state.rflags & RFLAGS_IF) && !(machine->attention & ATTENTION_NMI);
+    return !(state.rflags & RFLAGS_IF) && !state.mwaiting && !(machine->attention & ATTENTION_NMI);
 }
 
 static enum machine_stop halted(struct machine *machine, struct position limit)

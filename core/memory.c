@@ -283,7 +283,7 @@ static void write_page(struct memory *memory, uint64_t gpa, const uint8_t *in, u
     if (!page.host || !page.writable)
         return;
     struct accel *accel = machine_accel(memory->machine);
-    if ((*page.flags & MEMORY_PAGE_CODE) && accel)
+    if ((*page.flags & MEMORY_PAGE_WATCHED) && accel)
         accel->ops->memory_written(accel, gpa, size_bytes);
     *page.flags |= MEMORY_PAGE_DIRTY;
     memcpy(page.host + (gpa & (MEMORY_PAGE_BYTES - 1)), in, size_bytes);

@@ -7,8 +7,9 @@
  * RAM of N bytes: [0, min(N, 3 GiB)) and, above that, [4 GiB, 4 GiB + N - 3 GiB): the PCI hole is 3 to 4 GiB.
  *
  * Page flags: MEMORY_PAGE_DIRTY is set by every write (accelerators set it when they install a writable translation) and
- * cleared by whoever digests; MEMORY_PAGE_CODE is set by the interpreter on pages that it has decoded, and any write by
- * others to such a page calls accel memory_written first-hand. */
+ * cleared by whoever digests; MEMORY_PAGE_CODE is set by the interpreter on pages that it has decoded, MEMORY_PAGE_MONITOR on
+ * the one that MONITOR watches, and any write by others to a page with either (MEMORY_PAGE_WATCHED) calls accel
+ * memory_written first. */
 #ifndef VMRR_CORE_MEMORY_H
 #define VMRR_CORE_MEMORY_H
 
@@ -25,6 +26,8 @@
 
 #define MEMORY_PAGE_DIRTY 0x01u
 #define MEMORY_PAGE_CODE 0x02u
+#define MEMORY_PAGE_MONITOR 0x04u
+#define MEMORY_PAGE_WATCHED (MEMORY_PAGE_CODE | MEMORY_PAGE_MONITOR)
 
 struct machine;
 struct memory;

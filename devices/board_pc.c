@@ -37,6 +37,7 @@
 #include "devices/pit_8254.h"
 #include "devices/port_80.h"
 #include "devices/port_92.h"
+#include "devices/port_f0.h"
 #include "devices/rtc_mc146818.h"
 #include "devices/uart_16550a.h"
 #include "devices/vga.h"
@@ -130,6 +131,7 @@ static void create_legacy_chips(struct board *board, const struct board_pc_optio
     uart_16550a_create(machine, 1, IO_COM2, isa_irq(board, BOARD_IRQ_COM2), options->serial[1]);
     port_80_create(machine);
     port_92_create(machine);
+    port_f0_create(machine);
     debugcon_create(machine, options->debugcon);
     isa_debug_exit_create(machine);
     pm = piix4_pm_create(machine, isa_irq(board, PIIX4_SCI_IRQ));

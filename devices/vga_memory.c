@@ -12,7 +12,7 @@ void vga_vram_store(struct vga *vga, uint32_t offset, uint8_t value)
     uint8_t *flags = &vga->vram->page_flags[offset >> MEMORY_PAGE_SHIFT];
     vga->vram->host[offset] = value;
     *flags |= MEMORY_PAGE_DIRTY;
-    if ((*flags & MEMORY_PAGE_CODE) && vga->pci[0].bar[0].mapped) {
+    if ((*flags & MEMORY_PAGE_WATCHED) && vga->pci[0].bar[0].mapped) {
         struct accel *accel = machine_accel(vga->device.machine);
         accel->ops->memory_written(accel, vga->pci[0].bar[0].mapped_base + offset, 1);
     }

@@ -210,6 +210,75 @@ START_TEST(rep_outsb_slices)
 }
 END_TEST
 
+/* INS to memory-mapped I/O: one port read, one write, and the register is not read. */
+START_TEST(insd_to_mmio)
+{
+    struct cpu_test t = t_create();
+    struct port_log log, mmio = {.machine = t.fake->machine};
+
+    t_long(&t, 0);
+    map_ports(&t, &log);
+    bus_map_mmio(machine_bus(t.fake->machine), 0xFE000000, 0x1000, &port_ops, &mmio, "mmio");
+    t_put(&t, T_PT + 8 * 0x60, 0xFE000000 | 7, 8);
+    t.s.gpr[CPU_RDX] = 0x300;
+    t.s.gpr[CPU_RDI] = 0x60010;
+    t.s.gpr[CPU_RCX] = 3;
+    t_code(&t, 0x90, 0xF3, 0x6D, 0xF4); /* nop; rep insd; hlt */
+    t_run(&t);
+    ck_assert_int_eq(t.vector, -1);
+    ck_assert_uint_eq(log.reads, 3);
+    ck_assert_uint_eq(mmio.reads, 0);
+    ck_assert_uint_eq(mmio.writes, 3);
+    for (unsigned n = 0; n < 3; n++) {
+        ck_assert_uint_eq(mmio.address[n], 0x10 + 4 * n);
+        ck_assert_uint_eq(mmio.value[n], 0x55667701 + n);
+        ck_assert_uint_eq(mmio.size[n], 4);
+        ck_assert_uint_eq(t.fake->events[2 * n].kind, TRACE_PIO_READ);
+        ck_assert_uint_eq(t.fake->events[2 * n + 1].kind, TRACE_MMIO_WRITE);
+    }
+    t_destroy(&t);
+}
+END_TEST
+
+/* What an INS or OUTS that faults has done: nothing; and which fault it is. */
+static const struct {
+    uint8_t opcode;
+    uint64_t at;
+    unsigned cpl, flags;
+    int vector;
+} string_faults[] = {
+    {0x6D, 0x60000, 0, 0, 14},          {0x6F, 0x60000, 0, 0, 14},          {0x6D, 0x5FFFE, 0, 0, 14},
+    {0x6F, 0x5FFFE, 0, 0, 14},          {0x6D, 0x60000, 3, 0, 13},          /* permission first */
+    {0x6D, T_DATA + 2, 3, 0x43000, 17}, {0x6F, T_DATA + 2, 3, 0x43000, 17}, /* IOPL 3, AC */
+    {0x6D, 1ull << 63, 0, 0, 13},
+};
+START_TEST(string_faults_touch_nothing)
+{
+    struct cpu_test t = t_create();
+    struct port_log log;
+
+    t_long(&t, string_faults[_i].cpl);
+    map_ports(&t, &log);
+    t_put(&t, T_PT + 8 * 0x60, 0, 8);
+    t_put(&t, T_TSS + 0x66, 0x68, 2);
+    memory_write(t.memory, T_TSS + 0x68, (uint8_t[0x100]){[0x60] = 0xFF}, 0x100);
+    t.s.cr0 |= 0x40000;
+    t.s.cr4 |= 8;
+    t.s.rflags |= string_faults[_i].flags;
+    t.s.dr[0] = 0x300; /* a breakpoint on the port does not outlive the fault */
+    t.s.dr[7] = 0x400 | 2 | 2 << 16 | 3 << 18;
+    t.s.gpr[CPU_RDX] = 0x300;
+    t.s.gpr[CPU_RSI] = t.s.gpr[CPU_RDI] = string_faults[_i].at;
+    t_put(&t, T_CODE, string_faults[_i].opcode, 1);
+    t_run(&t);
+    ck_assert_int_eq(t.vector, string_faults[_i].vector);
+    ck_assert_uint_eq(log.reads + log.writes, 0);
+    ck_assert_uint_eq(t.s.pending_debug, 0);
+    ck_assert_uint_eq(t.s.dr[6] & 0xF, 0);
+    t_destroy(&t);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
     tcase_add_test(tcase, in_sizes);
@@ -219,6 +288,8 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, rep_insw);
     tcase_add_test(tcase, rep_insb_faults);
     tcase_add_test(tcase, rep_outsb_slices);
+    tcase_add_test(tcase, insd_to_mmio);
+    tcase_add_loop_test(tcase, string_faults_touch_nothing, 0, sizeof string_faults / sizeof string_faults[0]);
 }
 
 T_MAIN("port_io", add_tests)

@@ -45,7 +45,7 @@ for ((seed = 1; seed <= $2; seed++)); do
 done
 # What a seed changes: latencies of disk requests, RDRAND.
 case $1 in
-dma_writer* | spinner | ide_pio | self_modifying* | inputs | boot_disk)
+dma_writer* | spinner | ide_pio | monitor | self_modifying* | inputs | boot_disk)
     [ "$2" = 0 ] || [ $different = "$2" ] || fail "$(($2 - different)) of $2 seeds change nothing"
     ;;
 esac

@@ -21,7 +21,7 @@ fail() {
 }
 
 all_guests=(dma_writer dma_writer64 self_modifying self_modifying64 spinner protected32 ide_pio timers inputs vga_text
-    exceptions64 floating vectors boot_sector boot_sector_disk boot_disk vga_text_firmware)
+    exceptions64 floating vectors monitor boot_sector boot_sector_disk boot_disk vga_text_firmware)
 firmware=/usr/share/seabios/bios-256k.bin
 
 new_disk() { # new_disk FILE: 4096 sectors of zero
@@ -49,7 +49,7 @@ guest() {
         ;;
     boot_sector) options+=(-kernel "$GUESTS/boot_sector.bin") ;;
     *_firmware) options+=(-kernel "$GUESTS/${name%_firmware}.elf" -bios $firmware) ;;
-    dma_writer* | self_modifying* | spinner | ide_pio | endless)
+    dma_writer* | self_modifying* | spinner | ide_pio | monitor | endless)
         new_disk "$disk"
         options+=(-kernel "$GUESTS/$name.elf" -drive "file=$disk,format=raw,if=ide")
         ;;

@@ -280,16 +280,28 @@ START_TEST(test_ferr)
 }
 END_TEST
 
-/* With interrupts off the instruction goes on, as under IGNNE#. */
+/* With interrupts off the CPU stops before the instruction; under IGNNE# the instruction goes on, until FERR# falls. */
 START_TEST(test_ferr_without_interrupts)
 {
     s.cr0 &= ~(uint64_t)CR0_NE;
     s.fcw = 0x37B;
     s.fsw = 4;
+    s.rip = CODE;
+    memory_write(machine_memory(fake->machine), CODE, FLD1 "\xEB\xFE", 4);
+    run(2);
+    ck_assert(s.halted);
+    ck_assert_uint_eq(s.rip, CODE);
+    ck_assert_uint_eq(s.ftw, 0);
+    ck_assert(ferr.level);
+    machine_set_ignne(fake->machine);
+    ck_assert(!ferr.level);
+    s.halted = false;
     ck_assert_int_eq(execute(FLD1), VECTOR_NONE);
     ck_assert_uint_eq(s.ftw, 0x80);
     ck_assert_uint_eq(s.fsw, 0x8084 | 7 << 11);
-    ck_assert(ferr.level);
+    ck_assert(!ferr.level);
+    ck_assert_int_eq(execute(FNCLEX), VECTOR_NONE);
+    ck_assert(!machine_ignne(fake->machine));
 }
 END_TEST
 

@@ -22,7 +22,8 @@ static const struct covered system_rows[] = {
     {"SGDT SIDT LGDT LIDT SMSW LMSW CLTS INVLPG SWAPGS", "accel-interp/test_system"},
     {"RDTSC RDTSCP RDMSR WRMSR CPUID RDRAND RDSEED RDPMC", "accel-interp/test_system"},
     {"CLAC STAC CLI STI HLT SYSCALL SYSRET SYSENTER SYSEXIT", "accel-interp/test_system, test_exceptions"},
-    {"RDFSBASE RDGSBASE WRFSBASE WRGSBASE RDPID RDPKRU WRPKRU INVPCID MONITOR MWAIT", "accel-interp/test_features"},
+    {"RDFSBASE RDGSBASE WRFSBASE WRGSBASE RDPID RDPKRU WRPKRU INVPCID", "accel-interp/test_features"},
+    {"MONITOR MWAIT", "accel-interp/test_monitor"},
     {"INVD WBINVD", "no effect: there is no cache"},
     {"UD0 UD1 UD2 RSM", "accel-interp/test_decode: #UD"},
 };
