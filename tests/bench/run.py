@@ -4,8 +4,9 @@
   run.py baremetal [--vmrr PATH] [--peers qemu,qemu-icount,qemu-rr,bochs,bochs:PATH] [--only KERNEL,...] [--rounds N]
   run.py linux     [--vmrr PATH] [--peers ...]       boot to init and power-off, and the cost of recording
 
-Prints a table in Markdown; a peer that is not installed is left out with a line that says so. The clock is this host's, read
-when a line arrives from the guest's serial port. Machines are shared and noisy: look at ratios, and run it again.
+Prints a table in Markdown; a peer that is not installed is left out with a line that says so. The clock is read when a line
+arrives from the guest's serial port: the CPU time of the emulator's process, which does not count what else the machine does
+(--clock wall: the host's time). Caches and clock rates are shared all the same: look at ratios, and run it again.
 """
 import argparse
 import json
@@ -25,6 +26,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 KERNELS = ["integer", "memory", "branches", "calls", "string", "muldiv", "x87", "sse2", "pio", "mmio"]
 LIMIT_SECONDS = 900
+CLOCK = "cpu"
+BOCHS_NO_SOUND = """speaker: enabled=1, mode=none
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+"""
+BOCHS_MODELS = ["corei7_haswell_4770", "corei7_sandy_bridge_2600k", "corei5_arrandale_m520", "core2_penryn_t9600"]
 
 
 def build_baremetal(work):
@@ -36,13 +42,24 @@ def build_baremetal(work):
     return image
 
 
+def process_clock(process, start):
+    """Seconds of --clock since the process began."""
+    if CLOCK == "wall":
+        return time.monotonic() - start
+    try:
+        return time.clock_gettime((~process.pid << 3) | 2)  # clock_getcpuclockid(3) of the whole process
+    except OSError:
+        return 0.0
+
+
 def stream_lines(command, cwd, fifo=None):
     """Runs command on a pseudo-terminal (so that nothing is held back) and yields (seconds, line): of its output, or of the
     named pipe that it was told to use as serial port."""
     master, slave = pty.openpty()
     serial = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK) if fifo else master
     process = subprocess.Popen(command, stdin=slave if fifo else subprocess.DEVNULL, stdout=slave,
-                               stderr=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "TERM": "xterm"})
+                               stderr=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "TERM": "xterm"},
+                               preexec_fn=lambda: os.nice(5))  # so that the reader runs as soon as a line is there
     os.close(slave)
     if fifo:
         os.write(master, b"c\n")  # Debian's Bochs waits in its debugger
@@ -63,7 +80,7 @@ def stream_lines(command, cwd, fifo=None):
                     return
                 if not data:
                     time.sleep(0.01)  # the writer has not opened the pipe yet
-                now = time.monotonic() - start
+                now = process_clock(process, start)
                 pending += data
                 *lines, pending = pending.split(b"\n")
                 for line in lines:
@@ -122,6 +139,19 @@ def count_instructions(vmrr, image, work):
     return counts
 
 
+def bochs_help(binary, topic):
+    """The words that `bochs --help topic` prints."""
+    printed = subprocess.run([binary, "--help", topic], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                             check=False, env={**os.environ, "TERM": "xterm"})
+    return (printed.stdout + printed.stderr).split()
+
+
+def bochs_cpu_model(binary):
+    """The newest of the processors that this build of Bochs has."""
+    listed = bochs_help(binary, "cpu")
+    return next((model for model in BOCHS_MODELS if model in listed), "bx_generic")
+
+
 def bochs_command(binary, image, work):
     config = work / "bochsrc"
     bios = next((p for p in ("/usr/share/bochs/BIOS-bochs-legacy", "/usr/share/bochs/BIOS-bochs-latest")
@@ -132,6 +162,7 @@ def bochs_command(binary, image, work):
     if not fifo.exists():
         os.mkfifo(fifo)
     pathlib.Path(f"{image}.lock").unlink(missing_ok=True)
+    sound = BOCHS_NO_SOUND if "sb16" in bochs_help(binary, "features") else ""  # without it Debian's build fails without a sound card
     config.write_text(f"""megs: 64
 romimage: file={bios}
 vgaromimage: file={vga}
@@ -139,11 +170,9 @@ boot: disk
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, mode=flat, path={image}, cylinders=0
 com1: enabled=1, mode=file, dev={fifo}
-cpu: model=corei7_haswell_4770, ips=50000000, reset_on_triple_fault=0
+cpu: model={bochs_cpu_model(binary)}, ips=50000000, reset_on_triple_fault=0
 display_library: term
-speaker: enabled=1, mode=none
-sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-clock: sync=none, time0=1700000000
+{sound}clock: sync=none, time0=1700000000
 log: {work}/bochs.log
 panic: action=fatal
 """)
@@ -168,7 +197,8 @@ def peer_command(peer, image, work):
                        f"file={image},if=none,snapshot=on,format=raw,id=d", "-drive",
                        "driver=blkreplay,if=none,image=d,id=dr", "-device", "ide-hd,drive=dr"], None
     if peer.startswith("bochs"):
-        binary = peer.partition(":")[2] or shutil.which("bochs") or ""
+        binary = peer.partition(":")[2]
+        binary = os.path.abspath(binary) if binary else shutil.which("bochs") or ""
         if not os.path.exists(binary):
             print(f"{peer}: not installed: left out")
             return None
@@ -281,7 +311,10 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--task", default="boot")
+    parser.add_argument("--clock", choices=["cpu", "wall"], default="cpu")
     arguments = parser.parse_args()
+    global CLOCK
+    CLOCK = arguments.clock
     arguments.vmrr = str(pathlib.Path(arguments.vmrr).resolve())
     {"baremetal": baremetal, "linux": linux}[arguments.what](arguments)
 

@@ -75,6 +75,15 @@ stage2:
         or $2, %eax
         mov %eax, %cr0
         fninit
+        mov $COM1 + 3, %dx /* 115200 baud: Bochs' port takes the time that a line takes */
+        mov $0x83, %al
+        out %al, %dx
+        mov $COM1, %dx
+        mov $1, %al
+        out %al, %dx
+        mov $COM1 + 1, %dx
+        mov $0, %al
+        out %al, %dx
         mov $COM1 + 3, %dx
         mov $3, %al
         out %al, %dx
@@ -174,6 +183,10 @@ long_mode:
 #define BP rbp
 #include "kernels.inc"
 
+        mov $COM1 + 5, %dx /* the last line has left */
+1:      in %dx, %al
+        test $0x40, %al
+        jz 1b
         mov $0xF4, %dx
         xor %eax, %eax
         out %al, %dx
