@@ -1,8 +1,10 @@
-/* Random guests (random_program.h), each run by the interpreter in several ways that must not be seen from inside: whole
- * blocks; one instruction a block; a block cache that is always full; stopping after odd numbers of steps. All digests of
- * CPU and memory on the way must be equal. VMRR_INSN_SEEDS=FROM:COUNT: other seeds than the first few. */
+/* Random guests (random_program.h) on the whole board, each run by the interpreter in several ways that must not be seen
+ * from inside: whole blocks; one instruction a block; a block cache that is always full; stopping after odd numbers of
+ * steps. All digests of the machine on the way must be equal. VMRR_INSN_SEEDS=FROM:COUNT: other seeds than the first
+ * few. */
 #include "accel-interp/accel_interp.h"
-#include "tests/support/fake_machine.h"
+#include "core/machine.h"
+#include "devices/board_pc.h"
 #include "tests/support/random_program.h"
 
 #include <check.h>
@@ -11,7 +13,8 @@
 #include <string.h>
 
 #define CHUNK_STEPS 20011u /* between two digests */
-#define CHUNKS_MAX 400u
+#define CHUNKS_MAX 2000u
+#define RAM_BYTES (2u << 20)
 #define SLOTS 300u
 #define ITERATIONS 40u
 
@@ -31,64 +34,79 @@ static const struct way ways[] = {
 struct trail {
     uint64_t digest[CHUNKS_MAX];
     unsigned chunks;
-    bool ended;
-    uint64_t counts[32]; /* exceptions */
+    enum machine_stop stop;
+    uint64_t counts[32]; /* exceptions; 2: ticks of the timer */
 };
 
-static void set_start(struct accel *accel)
-{
-    struct cpu_state s;
+struct guest {
+    struct input_mailbox *mailbox;
+    struct input *input;
+    struct machine *machine;
+    uint8_t image[RANDOM_PROGRAM_BYTES];
+};
 
-    accel->ops->get_state(accel, &s);
-    for (unsigned n = 0; n < 6; n++)
-        s.segment[n] = (struct cpu_segment){.selector = 16, .attributes = 0xC093, .limit = UINT32_MAX};
-    s.segment[CPU_CS] = (struct cpu_segment){.selector = 8, .attributes = 0xC09B, .limit = UINT32_MAX};
-    s.cr0 = 0x11;
-    s.rflags = 2;
-    s.rip = random_program_entry();
-    accel->ops->set_state(accel, &s);
+static uint64_t fixed_clock(void *opaque)
+{
+    (void)opaque;
+    return 1700000000;
 }
 
-static bool run_chunk(struct fake_machine *fake, struct accel *accel, const struct way *way)
+static void open_guest(struct guest *guest, const struct random_program *program, const struct interp_options *interp)
 {
-    const uint64_t end = machine_position(fake->machine).icount + CHUNK_STEPS;
-    struct cpu_state s;
+    struct error error = {0};
+    struct board_pc_options board = {.kernel = {guest->image, sizeof guest->image, NULL}, .no_vga = true};
+
+    guest->mailbox = input_mailbox_create();
+    guest->input = input_live_create(&(struct input_live_options){
+        .mailbox = guest->mailbox, .wall_clock_seconds = fixed_clock, .entropy_seeded = true});
+    struct machine_options options = {.ram_bytes = RAM_BYTES, .input = guest->input, .no_reboot = true};
+    ck_assert_int_eq(cpu_model_init(&options.cpu, "max", &error), STATUS_OK);
+    guest->machine = machine_create(&options, &error);
+    ck_assert_msg(guest->machine != NULL, "%s", error.text);
+    struct accel *accel = interp_create(guest->machine, interp, &error);
+    ck_assert_ptr_nonnull(accel);
+    machine_set_accel(guest->machine, accel);
+    random_program_make(program, machine_cpu_model(guest->machine), guest->image);
+    ck_assert_msg(board_pc_create(guest->machine, &board, &error) == STATUS_OK, "%s", error.text);
+    machine_reset(guest->machine);
+}
+
+static void close_guest(struct guest *guest)
+{
+    machine_destroy(guest->machine);
+    input_destroy(guest->input);
+    input_mailbox_destroy(guest->mailbox);
+}
+
+static enum machine_stop run_chunk(struct guest *guest, const struct way *way)
+{
+    const uint64_t end = machine_position(guest->machine).icount + CHUNK_STEPS;
 
     for (;;) {
-        struct position limit = machine_position(fake->machine);
+        struct position limit = {machine_position(guest->machine).icount, VTIME_NEVER};
         uint64_t step = way->slice_steps ? way->slice_steps : CHUNK_STEPS;
         limit.icount = limit.icount + step < end ? limit.icount + step : end;
-        machine_run(fake->machine, limit);
-        accel->ops->get_state(accel, &s);
-        if (s.halted || s.shutdown || limit.icount == end)
-            return !s.halted && !s.shutdown;
+        enum machine_stop stop = machine_run(guest->machine, limit);
+        if (stop != MACHINE_STOP_LIMIT || limit.icount == end)
+            return stop;
     }
 }
 
 static void run_way(const struct random_program *program, const struct way *way, struct trail *trail)
 {
-    static uint8_t image[RANDOM_PROGRAM_BYTES];
-    struct fake_machine *fake = fake_machine_create(2u << 20);
-    struct error error = {0};
-    struct accel *accel = interp_create(fake->machine, &way->options, &error);
-    struct cpu_state s;
+    static struct guest guest;
+    enum machine_stop stop = MACHINE_STOP_LIMIT;
 
-    ck_assert_ptr_nonnull(accel);
-    machine_set_accel(fake->machine, accel);
-    accel->ops->reset(accel);
-    random_program_make(program, machine_cpu_model(fake->machine), image);
-    memcpy(fake->ram->host + RANDOM_PROGRAM_BASE, image, sizeof image);
-    set_start(accel);
+    open_guest(&guest, program, &way->options);
     memset(trail, 0, sizeof *trail);
-    bool more = true;
-    while (more && trail->chunks < CHUNKS_MAX) {
-        more = run_chunk(fake, accel, way);
-        trail->digest[trail->chunks++] = machine_digest_all(fake->machine);
+    while (stop == MACHINE_STOP_LIMIT && trail->chunks < CHUNKS_MAX) {
+        stop = run_chunk(&guest, way);
+        trail->digest[trail->chunks++] = machine_digest_all(guest.machine);
     }
-    accel->ops->get_state(accel, &s);
-    trail->ended = s.halted && !s.shutdown;
-    memcpy(trail->counts, fake->ram->host + RANDOM_PROGRAM_BASE + RANDOM_PROGRAM_COUNTS, sizeof trail->counts);
-    fake_machine_destroy(fake);
+    trail->stop = stop;
+    memory_read(machine_memory(guest.machine), RANDOM_PROGRAM_BASE + RANDOM_PROGRAM_COUNTS, trail->counts,
+                sizeof trail->counts);
+    close_guest(&guest);
 }
 
 /* Says where two ways part. */
@@ -112,8 +130,9 @@ static unsigned check_program(const struct random_program *program, uint64_t cou
     unsigned failed = 0;
 
     run_way(program, &ways[0], &first);
-    if (!first.ended) {
-        fprintf(stderr, "seed %llu, %u bits: does not end\n", (unsigned long long)program->seed, program->bits);
+    if (first.stop != MACHINE_STOP_DEBUG_EXIT) {
+        fprintf(stderr, "seed %llu, %u bits: ends with: %s\n", (unsigned long long)program->seed, program->bits,
+                machine_stop_name(first.stop));
         failed++;
     }
     for (unsigned n = 1; n < WAYS; n++) {
@@ -137,13 +156,14 @@ START_TEST(test_programs)
         struct random_program program = {.seed = seed, .bits = bits, .slots = SLOTS, .iterations = ITERATIONS};
         failed += check_program(&program, counts);
     }
-    fprintf(stderr, "%u bits, exceptions by vector:", bits);
+    fprintf(stderr, "%u bits, exceptions by vector (2: timer):", bits);
     for (unsigned n = 0; n < 32; n++)
         if (counts[n])
             fprintf(stderr, " %u:%llu", n, (unsigned long long)counts[n]);
     fprintf(stderr, "\n");
     ck_assert_uint_eq(failed, 0);
     ck_assert_uint_gt(counts[14], 0);
+    ck_assert_uint_gt(counts[2], 0);
 }
 END_TEST
 

@@ -19,17 +19,21 @@
 #define IMAGE_TABLES 0x3000u
 #define IMAGE_STACK_TOP 0xC000u
 #define IMAGE_ARENA 0x10000u
-#define IMAGE_TABLE                                                                                                    \
-    (RANDOM_PROGRAM_COUNTS + 0x800u) /* 16 registers, RIP, RFLAGS, CS, loop count, body bytes, RIP base */
+#define IMAGE_TABLE (RANDOM_PROGRAM_COUNTS + 0x800u) /* 16 registers, then enum; the kernel knows the numbers */
 #define IMAGE_FX (RANDOM_PROGRAM_COUNTS + 0xA00u)
 
-enum { WORD_RIP = 16, WORD_RFLAGS, WORD_CS, WORD_LOOPS, WORD_BODY, WORD_BASE };
+enum { WORD_RIP = 16, WORD_RFLAGS, WORD_CS, WORD_LOOPS, WORD_BODY, WORD_BASE, WORD_PERIOD, WORD_TICKS_LEFT };
+
+/* A run of the body that has seen so many ticks is in an endless loop of its own making: its code may be anything by
+ * then. */
+#define TICKS_A_RUN "40"
 
 /* The kernel. K(label) is where a label lies when the image is at 1 MiB. */
 __asm__(
     ".pushsection .rodata\n"
     ".balign 16\n"
-    ".globl random_kernel_start, random_kernel_entry, random_kernel_stubs, random_kernel_end_stub, random_kernel_end\n"
+    ".globl random_kernel_start, random_kernel_entry, random_kernel_stubs, random_kernel_end_stub, random_kernel_tick, "
+    "random_kernel_end\n"
     ".set TABLE, 0x10A800\n"
     ".set COUNTS, 0x10A000\n"
     ".set HASH, 0x10A100\n"
@@ -47,20 +51,26 @@ __asm__(
     "  movl %eax, %cr4\n"
     "  movl %ecx, %ebp\n"
     "  movl $0x103000, %eax\n  movl %eax, %cr3\n"
-    "  movl $0xC0000080, %ecx\n  rdmsr\n  orl $0x901, %eax\n  wrmsr\n" /* SCE LME NXE */
+    "  movl $0xC0000080, %ecx\n  rdmsr\n  orl $0x900, %eax\n  wrmsr\n" /* LME NXE; no SCE: SYSCALL is #UD */
     "  movl $0x80050033, %eax\n  movl %eax, %cr0\n"                    /* PG AM WP NE ET MP PE */
     "  ljmp $0x08, $(2f - random_kernel_start + 0x100000)\n"
     ".code64\n"
     "2:\n"
     "  movl $0x10, %eax\n  movl %eax, %ss\n"
-    "  xorl %eax, %eax\n  movl %eax, %fs\n  movl %eax, %gs\n"
-    "  movl $0x28 | 3, %eax\n  movl %eax, %ds\n  movl %eax, %es\n"
     "  movl $0x38, %eax\n  ltr %ax\n"
     "  testl $(1 << 28), %ebp\n  jz 3f\n" /* AVX */
     "  xorl %ecx, %ecx\n  xorl %edx, %edx\n  movl $7, %eax\n  xsetbv\n"
-    "3:\n"
+    "3:\n" /* the 8259A's IRQ 0 alone, vector 20h; the 8254's counter 0 */
+    "  movb $0x11, %al\n  outb %al, $0x20\n  movb $0x20, %al\n  outb %al, $0x21\n"
+    "  movb $4, %al\n  outb %al, $0x21\n  movb $1, %al\n  outb %al, $0x21\n  movb $0xFE, %al\n  outb %al, $0x21\n"
+    "  movb $0xFF, %al\n  outb %al, $0xA1\n"
+    "  movb $0x34, %al\n  outb %al, $0x43\n  movq TABLE + 22 * 8, %rax\n  outb %al, $0x40\n"
+    "  movb %ah, %al\n  outb %al, $0x40\n"
     "random_kernel_again:\n"
     "  movl $0x10C000, %esp\n"
+    "  xorl %eax, %eax\n  movl %eax, %fs\n  movl %eax, %gs\n"
+    "  movl $0x28 | 3, %eax\n  movl %eax, %ds\n  movl %eax, %es\n"
+    "  movq $" TICKS_A_RUN ", TABLE + 23 * 8\n"
     "  pushq $0x28 | 3\n"
     "  pushq TABLE + 4 * 8\n"
     "  pushq TABLE + 17 * 8\n"
@@ -77,12 +87,22 @@ __asm__(
     ".endr\n"
     "  iretq\n"
     ".balign 16\n"
-    "random_kernel_end_stub:\n" /* the body has run to its end */
+    "random_kernel_end_stub:\n" /* the body has run to its end, or is made to end */
     "  rolq $9, HASH\n  xorq %rax, HASH\n  addq %rcx, HASH\n  xorq %rdi, HASH\n  addq %r11, HASH\n"
     "  decq TABLE + 19 * 8\n"
     "  jnz random_kernel_again\n"
     "  movb $0, %al\n  outb %al, $0xF4\n"
     "4: hlt\n  jmp 4b\n"
+    ".balign 16\n"
+    "random_kernel_tick:\n"
+    "  pushq %rax\n"
+    "  incq COUNTS + 2 * 8\n" /* where nothing else counts: there is no NMI */
+    "  rolq $7, HASH\n  movq 8(%rsp), %rax\n  xorq %rax, HASH\n"
+    "  movb $0x20, %al\n  outb %al, $0x20\n"
+    "  decq TABLE + 23 * 8\n"
+    "  popq %rax\n"
+    "  jz random_kernel_end_stub\n"
+    "  iretq\n"
     /* vector, error, RIP, CS, RFLAGS, RSP, SS: below two saved registers */
     "random_kernel_fault:\n"
     "  pushq %rax\n  pushq %rbx\n"
@@ -92,13 +112,15 @@ __asm__(
     "  addq 48(%rsp), %rbx\n  movq %rbx, HASH\n"
     "  cmpl $14, %eax\n  jne 5f\n  movq %cr2, %rbx\n  addq %rbx, HASH\n5:\n"
     "  cmpl $16, %eax\n  jne 6f\n  fnclex\n6:\n"
+    "  movl 40(%rsp), %ebx\n  cmpl %ebx, TABLE + 18 * 8\n  jne 8f\n"      /* another CS, or the kernel's own IRETQ */
     "  cmpl $1, %eax\n  jne 7f\n  andl $~0x100, 48(%rsp)\n  jmp 9f\n7:\n" /* TF: go on without */
     "  movq 32(%rsp), %rbx\n  subq TABLE + 21 * 8, %rbx\n"
-    "  cmpq TABLE + 20 * 8, %rbx\n  jb 8f\n"
-    "  movq TABLE + 20 * 8, %rbx\n  subq $128, %rbx\n" /* out of the body: to its end */
-    "8: andq $~63, %rbx\n  addq $64, %rbx\n  addq TABLE + 21 * 8, %rbx\n  movq %rbx, 32(%rsp)\n"
+    "  andq $~63, %rbx\n  addq $64, %rbx\n" /* the next slot; there must be one */
+    "  cmpq TABLE + 20 * 8, %rbx\n  jae 8f\n"
+    "  addq TABLE + 21 * 8, %rbx\n  movq %rbx, 32(%rsp)\n"
     "  andl $~0x40000, 48(%rsp)\n" /* AC */
     "9: popq %rbx\n  popq %rax\n  addq $16, %rsp\n  iretq\n"
+    "8: popq %rbx\n  popq %rax\n  jmp random_kernel_end_stub\n"
     ".balign 16\n"
     "random_kernel_stubs:\n"
     ".set n, 0\n"
@@ -112,18 +134,20 @@ __asm__(
     "random_kernel_end:\n"
     ".popsection\n");
 extern const uint8_t random_kernel_start[], random_kernel_entry[], random_kernel_stubs[], random_kernel_end_stub[],
-    random_kernel_end[];
-
-uint32_t random_program_entry(void)
-{
-    return RANDOM_PROGRAM_BASE + (uint32_t)(random_kernel_entry - random_kernel_start);
-}
+    random_kernel_tick[], random_kernel_end[];
 
 /* ---- tables --------------------------------------------------------------------------------------------------------- */
 
 static void put64(uint8_t *image, unsigned at, uint64_t value)
 {
     memcpy(image + at, &value, 8);
+}
+
+static void put_gate(uint8_t *image, unsigned vector, const uint8_t *label, uint64_t type)
+{
+    uint32_t to = RANDOM_PROGRAM_BASE + (uint32_t)(label - random_kernel_start);
+
+    put64(image, IMAGE_IDT + vector * 16, (to & 0xFFFF) | 0x00080000u | type << 40 | (uint64_t)(to >> 16) << 48);
 }
 
 static void put_descriptors(uint8_t *image)
@@ -138,17 +162,11 @@ static void put_descriptors(uint8_t *image)
                                    (uint64_t)0x67 | ((uint64_t)(RANDOM_PROGRAM_BASE + IMAGE_TSS) << 16) | 0x89ull << 40,
                                    0, /* 38 TSS */
                                    0x1000FB000000FFFFull /* 48 16-bit code over the arena */};
-    const uint32_t stub = RANDOM_PROGRAM_BASE + (uint32_t)(random_kernel_stubs - random_kernel_start);
-    const uint32_t end_stub = RANDOM_PROGRAM_BASE + (uint32_t)(random_kernel_end_stub - random_kernel_start);
-
     memcpy(image + IMAGE_GDT, gdt, sizeof gdt);
-    for (unsigned vector = 0; vector < 33; vector++) {
-        unsigned n = vector < 32 ? vector : 0x80;
-        uint32_t to = vector < 32 ? stub + vector * 16 : end_stub;
-        uint64_t gate =
-            (to & 0xFFFF) | 0x00080000u | (vector < 32 ? 0x8E00ull : 0xEE00ull) << 32 | (uint64_t)(to >> 16) << 48;
-        put64(image, IMAGE_IDT + n * 16, gate);
-    }
+    for (unsigned vector = 0; vector < 32; vector++)
+        put_gate(image, vector, random_kernel_stubs + vector * 16, 0x8E);
+    put_gate(image, 0x20, random_kernel_tick, 0x8E);
+    put_gate(image, 0x80, random_kernel_end_stub, 0xEE);
     put64(image, IMAGE_TSS + 4, RANDOM_PROGRAM_BASE + IMAGE_STACK_TOP);
     put64(image, IMAGE_TSS + 0x60, 0xFFFFull << 48);
     put64(image, 0x1700, 0x4F | (uint64_t)(RANDOM_PROGRAM_BASE + IMAGE_GDT) << 16);
@@ -186,6 +204,7 @@ struct body {
     uint64_t random;
     uint8_t patch[RANDOM_PROGRAM_SLOTS_MAX]; /* where in a slot a 32-bit immediate is; 0: nowhere */
     bool may_copy[RANDOM_PROGRAM_SLOTS_MAX];
+    unsigned loops;
 };
 
 static uint64_t body_random(struct body *b)
@@ -233,9 +252,10 @@ static void pad(struct body *b, struct native_encoding *e)
 static bool wanted_row(struct body *b, const struct opcode_row *row)
 {
     enum native_group group = native_group_of(row);
-    bool group_ok = group != NATIVE_GROUP_BRANCH && group != NATIVE_GROUP_SYSTEM && group != NATIVE_GROUP_XSAVE;
 
-    return group_ok && (!row->feature || cpu_model_has(b->model, row->feature));
+    if (group == NATIVE_GROUP_BRANCH || (row->feature && !cpu_model_has(b->model, row->feature)))
+        return false;
+    return group != NATIVE_GROUP_SYSTEM || pick(b, 8) == 0; /* most of them fault */
 }
 
 static void put_native(struct body *b, struct native_encoding *e, unsigned slot)
@@ -262,7 +282,7 @@ static void put_native(struct body *b, struct native_encoding *e, unsigned slot)
     b->may_copy[slot] = true;
 }
 
-/* To a slot not far ahead: so the body ends. */
+/* To a slot not far ahead. */
 static void put_branch(struct body *b, struct native_encoding *e, unsigned slot)
 {
     unsigned ahead = 1 + pick(b, 8), bits = b->program->bits;
@@ -278,6 +298,46 @@ static void put_branch(struct body *b, struct native_encoding *e, unsigned slot)
         native_emit(e, 0x80u + pick(b, 16), 1);
     }
     native_emit(e, distance, bits == 16 ? 2 : 4);
+}
+
+/* To a slot ahead by a register, or by a return. */
+static void put_indirect(struct body *b, struct native_encoding *e, unsigned slot)
+{
+    unsigned ahead = 1 + pick(b, 8), reg = pick(b, 4), bits = b->program->bits;
+
+    if (slot + ahead >= b->program->slots)
+        ahead = 1;
+    put_move(e, bits, reg, (bits == 16 ? 0 : NATIVE_CODE) + (slot + ahead) * SLOT_BYTES);
+    switch (pick(b, 3)) {
+    case 0: native_emit(e, 0xE0FF + reg * 0x100, 2); break; /* JMP */
+    case 1: native_emit(e, 0xD0FF + reg * 0x100, 2); break; /* CALL */
+    case 2: native_emit(e, 0xC350 + reg, 2); break;         /* PUSH, RET */
+    }
+}
+
+/* [address] of a MOV, DEC or the like: opcode and ModRM digit. */
+static void put_absolute(struct native_encoding *e, unsigned bits, unsigned opcode, unsigned digit, uint32_t address)
+{
+    if (bits == 16)
+        native_emit(e, 0x6667, 2);
+    native_emit(e, opcode, 1);
+    native_emit(e, bits == 64 ? 0x2504u | digit << 3 : 0x05u | digit << 3, bits == 64 ? 2 : 1);
+    native_emit(e, address, 4);
+}
+
+/* The end of a loop: its counter in memory, modulo 2, 4 or 8; JNZ to a slot not far behind. */
+static void put_loop(struct body *b, struct native_encoding *e, unsigned slot)
+{
+    unsigned bits = b->program->bits, back = 1 + pick(b, 12);
+    uint32_t counter = NATIVE_DATA + 0x80 + b->loops++ % 64 * 4;
+
+    if (back > slot)
+        back = slot;
+    put_absolute(e, bits, 0xFF, 1, counter); /* DEC */
+    put_absolute(e, bits, 0x83, 4, counter); /* AND */
+    native_emit(e, (2u << pick(b, 3)) - 1, 1);
+    native_emit(e, 0x850F, 2);
+    native_emit(e, 0 - (back * SLOT_BYTES + e->length + (bits == 16 ? 2 : 4)), bits == 16 ? 2 : 4);
 }
 
 /* ADD EAX, imm32: what the stores below change. */
@@ -300,11 +360,7 @@ static void put_store(struct body *b, struct native_encoding *e, unsigned slot)
         to = (to + 1) % b->program->slots;
     if (!b->patch[to])
         return;
-    if (b->program->bits == 16)
-        native_emit(e, 0x6667, 2);
-    native_emit(e, 0xC7, 1);
-    native_emit(e, b->program->bits == 64 ? 0x2504 : 0x05, b->program->bits == 64 ? 2 : 1);
-    native_emit(e, NATIVE_CODE + to * SLOT_BYTES + b->patch[to], 4);
+    put_absolute(e, b->program->bits, 0xC7, 0, NATIVE_CODE + to * SLOT_BYTES + b->patch[to]);
     native_emit(e, body_random(b), 4);
 }
 
@@ -335,8 +391,12 @@ static void put_slot(struct body *b, unsigned slot)
         native_emit(&e, 0x80CD, 2); /* INT 80h: the end */
     else if (b->patch[slot])
         put_patched(b, &e, slot);
-    else if (kind < 8)
+    else if (kind < 6)
         put_branch(b, &e, slot);
+    else if (kind < 8)
+        put_indirect(b, &e, slot);
+    else if (kind < 11 && slot)
+        put_loop(b, &e, slot);
     else if (kind < 16)
         put_store(b, &e, slot);
     else if (kind < 19)
@@ -345,6 +405,17 @@ static void put_slot(struct body *b, unsigned slot)
         put_native(b, &e, slot);
     pad(b, &e);
     memcpy(b->code + slot * SLOT_BYTES, e.bytes, SLOT_BYTES);
+}
+
+/* Any rounding and precision, denormals as zero, some exceptions unmasked. */
+static void put_controls(struct body *b, uint8_t *fx)
+{
+    const uint16_t fcw = (uint16_t)(0x40 | pick(b, 0x1000) | (pick(b, 2) ? 0x3F : 0));
+    const uint32_t mxcsr = pick(b, 0x10000) & ~0x3Fu, masked = pick(b, 2) ? 0x1F80 : 0;
+    const uint32_t both = mxcsr | masked;
+
+    memcpy(fx + NATIVE_FX_FCW, &fcw, 2);
+    memcpy(fx + NATIVE_FX_MXCSR, &both, 4);
 }
 
 static void put_start(struct body *b, uint8_t *image)
@@ -357,12 +428,15 @@ static void put_start(struct body *b, uint8_t *image)
     for (unsigned n = 0; n < 16; n++)
         put64(image, IMAGE_TABLE + n * 8, b->c.in.gpr[n]);
     put64(image, IMAGE_TABLE + WORD_RIP * 8, base);
-    put64(image, IMAGE_TABLE + WORD_RFLAGS * 8, b->c.in.rflags & ~0x200ull);
+    put64(image, IMAGE_TABLE + WORD_RFLAGS * 8, b->c.in.rflags);
     put64(image, IMAGE_TABLE + WORD_CS * 8, cs[p->bits / 16]);
     put64(image, IMAGE_TABLE + WORD_LOOPS * 8, p->iterations);
     put64(image, IMAGE_TABLE + WORD_BODY * 8, p->slots * SLOT_BYTES);
     put64(image, IMAGE_TABLE + WORD_BASE * 8, base);
+    put64(image, IMAGE_TABLE + WORD_PERIOD * 8, 4 + pick(b, 40)); /* in 838 ns */
     memcpy(image + IMAGE_FX, b->c.in.fx, NATIVE_FX_BYTES);
+    if (pick(b, 2))
+        put_controls(b, image + IMAGE_FX);
     memcpy(image + IMAGE_ARENA + NATIVE_DATA - NATIVE_CODE, b->c.data, NATIVE_DATA_BYTES);
     memset(image + IMAGE_ARENA + NATIVE_RODATA - NATIVE_CODE, 0x5A, NATIVE_RODATA_BYTES);
 }
