@@ -13,7 +13,8 @@
  *   NATIVE_RODATA one page, read only, behind the second of them
  *
  * Everything follows from (row, case seed, bits): a failure prints them, and VMRR_INSN_CASE=row:seed:bits runs that one again and
- * prints all of it. VMRR_INSN_ITERATIONS overrides the number of cases a row. */
+ * prints all of it. VMRR_INSN_ITERATIONS=COUNT overrides the number of cases a row; FROM:COUNT takes others than the
+ * first. */
 #ifndef VMRR_TESTS_INSN_NATIVE_H
 #define VMRR_TESTS_INSN_NATIVE_H
 

@@ -13,11 +13,25 @@ static bool always_faults(const struct opcode_row *row)
            !strcmp(row->mnemonic, "OUTS");
 }
 
+/* A 64-bit MOVBE store with a 66 prefix, which REX.W makes void, goes byte by byte on this CPU: those before a page that faults
+ * are stored. Such a case becomes a NOP. */
+static void avoid_half_store(struct native_case *c)
+{
+    const uint64_t end = NATIVE_DATA + NATIVE_DATA_BYTES;
+
+    if (strcmp(c->row->mnemonic, "MOVBE") || !memchr(c->code, 0x66, c->length) || c->target > end ||
+        c->target + 8 <= end)
+        return;
+    memset(c->code, 0x66, c->length);
+    c->code[c->length - 1] = 0x90;
+    c->memory = false;
+}
+
 static const struct native_profile *integer_profile(const struct opcode_row *row, unsigned bits)
 {
     static struct native_profile profile;
 
-    profile = (struct native_profile){.bits = bits, .faults = always_faults(row)};
+    profile = (struct native_profile){.bits = bits, .faults = always_faults(row), .prepare = avoid_half_store};
     return &profile;
 }
 

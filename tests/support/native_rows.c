@@ -7,24 +7,33 @@
 
 /* ---- running --------------------------------------------------------------------------------------------------- */
 
-static unsigned iterations_of(const struct native_profile *profile)
+/* VMRR_INSN_ITERATIONS=COUNT or FROM:COUNT */
+static void iterations_of(const struct native_profile *profile, unsigned *from, unsigned *count)
 {
     const char *text = getenv("VMRR_INSN_ITERATIONS");
+    char *end;
 
-    if (text)
-        return (unsigned)strtoul(text, NULL, 10);
-    return profile->iterations ? profile->iterations : 200;
+    *from = 0;
+    *count = profile->iterations ? profile->iterations : 200;
+    if (!text)
+        return;
+    *count = (unsigned)strtoul(text, &end, 10);
+    if (*end == ':') {
+        *from = *count;
+        *count = (unsigned)strtoul(end + 1, NULL, 10);
+    }
 }
 
 unsigned native_check_row(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile,
                           unsigned *executed)
 {
     static struct native_case c;
-    unsigned failed = 0, count = iterations_of(profile);
+    unsigned failed = 0, from, count;
     struct native_state out;
 
     *executed = 0;
-    for (unsigned n = 0; n < count && failed < 3; n++) {
+    iterations_of(profile, &from, &count);
+    for (unsigned n = from; n < from + count && failed < 3; n++) {
         if (!native_generate(&c, row, profile, native_seed(row, n)))
             continue;
         failed += !native_check_case(h, &c, profile, &out);
