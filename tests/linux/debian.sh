@@ -11,6 +11,13 @@ made=$ASSETS/debian-$arch
     "$here/make-debian-disk" "$arch" "$made"
 ) 9>"$ASSETS/.lock-debian-$arch" || exit $?
 cp --sparse=always "$made/disk.img" "$work/disk.img"
+# Today's profile, whenever the disk was made.
+debugfs -w -f - "$work/disk.img" >"$work/debugfs.txt" 2>&1 <<COMMANDS
+rm /root/.profile
+write $here/debian-profile /root/.profile
+COMMANDS
+debugfs -R "cat /root/.profile" "$work/disk.img" 2>/dev/null | cmp - "$here/debian-profile" ||
+    { cat "$work/debugfs.txt"; fail "the profile is not on the disk"; }
 record "$work/run.vmrr" "$work/record.txt" -m 1G -kernel "$made/vmlinuz" -initrd "$made/initrd.img" \
     -append "console=ttyS0 root=/dev/sda${task:+ vmrr.task=$task}" -drive "file=$work/disk.img,format=raw,if=ide" \
     -no-reboot -rtc base=2026-01-01 "$@"
