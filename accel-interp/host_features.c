@@ -32,7 +32,7 @@ uint32_t host_features(void)
         ebx = 0;
     if (!(ebx & bit_AVX2))
         found &= ~HOST_AVX2;
-    return found | (ebx & bit_SHA ? HOST_SHA : 0);
+    return found;
 }
 #else
 uint32_t host_features(void)

@@ -7,7 +7,6 @@
 
 #define HOST_PCLMUL 0x01u
 #define HOST_AES 0x02u
-#define HOST_SHA 0x04u
 #define HOST_AVX2 0x08u /* and the operating system saves YMM registers */
 #define HOST_FMA 0x10u
 #define HOST_F16C 0x20u

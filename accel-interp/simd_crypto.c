@@ -212,12 +212,13 @@ static uint32_t sha1_function(unsigned function, uint32_t b, uint32_t c, uint32_
 }
 
 /* A is element 3; E is already in the first word of s. */
-__m128i simd_sha1rnds4_portable(__m128i d, __m128i s, unsigned function)
+__m128i simd_sha1rnds4(__m128i d, __m128i s, unsigned function)
 {
     static const uint32_t constants[4] = {0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6};
     const struct sha_words state = sha_from(d), w = sha_from(s);
     uint32_t a = state.w[3], b = state.w[2], c = state.w[1], e = 0, dd = state.w[0];
 
+    function &= 3;
     for (unsigned n = 0; n < 4; n++) {
         uint32_t next = sha1_function(function, b, c, dd) + rotate_left(a, 5) + w.w[3 - n] + e + constants[function];
         e = dd;
@@ -229,21 +230,21 @@ __m128i simd_sha1rnds4_portable(__m128i d, __m128i s, unsigned function)
     return sha_to(a, b, c, dd);
 }
 
-__m128i simd_sha1nexte_portable(__m128i d, __m128i s)
+__m128i simd_sha1nexte(__m128i d, __m128i s)
 {
     const struct sha_words x = sha_from(d), y = sha_from(s);
 
     return sha_to(y.w[3] + rotate_left(x.w[3], 30), y.w[2], y.w[1], y.w[0]);
 }
 
-__m128i simd_sha1msg1_portable(__m128i d, __m128i s)
+__m128i simd_sha1msg1(__m128i d, __m128i s)
 {
     const struct sha_words x = sha_from(d), y = sha_from(s);
 
     return sha_to(x.w[3] ^ x.w[1], x.w[2] ^ x.w[0], x.w[1] ^ y.w[3], x.w[0] ^ y.w[2]);
 }
 
-__m128i simd_sha1msg2_portable(__m128i d, __m128i s)
+__m128i simd_sha1msg2(__m128i d, __m128i s)
 {
     const struct sha_words x = sha_from(d), y = sha_from(s);
     uint32_t w16 = rotate_left(x.w[3] ^ y.w[2], 1), w17 = rotate_left(x.w[2] ^ y.w[1], 1);
@@ -253,7 +254,7 @@ __m128i simd_sha1msg2_portable(__m128i d, __m128i s)
 }
 
 /* d has C D G H, s has A B E F, from the top. */
-__m128i simd_sha256rnds2_portable(__m128i d, __m128i s, __m128i wk)
+__m128i simd_sha256rnds2(__m128i d, __m128i s, __m128i wk)
 {
     const struct sha_words x = sha_from(d), y = sha_from(s), input = sha_from(wk);
     uint32_t a = y.w[3], b = y.w[2], c = x.w[3], dd = x.w[2], e = y.w[1], f = y.w[0], g = x.w[1], h = x.w[0];
@@ -283,7 +284,7 @@ static uint32_t sha256_small1(uint32_t v)
     return rotate_right(v, 17) ^ rotate_right(v, 19) ^ v >> 10;
 }
 
-__m128i simd_sha256msg1_portable(__m128i d, __m128i s)
+__m128i simd_sha256msg1(__m128i d, __m128i s)
 {
     const struct sha_words x = sha_from(d), y = sha_from(s);
 
@@ -291,7 +292,7 @@ __m128i simd_sha256msg1_portable(__m128i d, __m128i s)
                   x.w[0] + sha256_small0(x.w[1]));
 }
 
-__m128i simd_sha256msg2_portable(__m128i d, __m128i s)
+__m128i simd_sha256msg2(__m128i d, __m128i s)
 {
     const struct sha_words x = sha_from(d), y = sha_from(s);
     uint32_t w16 = x.w[0] + sha256_small1(y.w[2]), w17 = x.w[1] + sha256_small1(y.w[3]);

@@ -1,6 +1,7 @@
 /* AES (FIPS 197), carry-less multiplication and SHA (FIPS 180-4) as the instructions cut them up: kernels on 128-bit
  * values. `host` is cpu->host_features: with the host's own instruction where it has it, else in portable C; the same bits.
- * The assembly is volatile so that it stays behind the question. */
+ * The assembly is volatile so that it stays behind the question. SHA is portable alone: the hosts that this is tested on
+ * have no SHA instructions. */
 #ifndef VMRR_ACCEL_INTERP_SIMD_CRYPTO_H
 #define VMRR_ACCEL_INTERP_SIMD_CRYPTO_H
 
@@ -25,12 +26,6 @@
     X(aesenclast, HOST_AES)                                                                                            \
     X(aesdec, HOST_AES)                                                                                                \
     X(aesdeclast, HOST_AES)
-#define SIMD_SHA(X)                                                                                                    \
-    X(sha1nexte, HOST_SHA)                                                                                             \
-    X(sha1msg1, HOST_SHA)                                                                                              \
-    X(sha1msg2, HOST_SHA)                                                                                              \
-    X(sha256msg1, HOST_SHA)                                                                                            \
-    X(sha256msg2, HOST_SHA)
 
 #define SIMD_CRYPTO_KERNEL_(name, feature)                                                                             \
     __m128i simd_##name##_portable(__m128i d, __m128i s);                                                              \
@@ -40,7 +35,6 @@
         return simd_##name##_portable(d, s);                                                                           \
     }
 SIMD_AES_ROUNDS(SIMD_CRYPTO_KERNEL_)
-SIMD_SHA(SIMD_CRYPTO_KERNEL_)
 
 __m128i simd_aesimc_portable(__m128i s);
 static inline __m128i simd_aesimc(uint32_t host, __m128i s)
@@ -79,31 +73,12 @@ static inline __m128i simd_pclmulqdq(uint32_t host, __m128i d, __m128i s, unsign
     return simd_pclmul_low(host, imm & 1 ? _mm_srli_si128(d, 8) : d, imm & 0x10 ? _mm_srli_si128(s, 8) : s);
 }
 
-__m128i simd_sha1rnds4_portable(__m128i d, __m128i s, unsigned function);
-static inline __m128i simd_sha1rnds4(uint32_t host, __m128i d, __m128i s, unsigned imm)
-{
-    switch (imm & 3) {
-    case 0: SIMD_NATIVE_(HOST_SHA, "sha1rnds4 $0,") break;
-    case 1: SIMD_NATIVE_(HOST_SHA, "sha1rnds4 $1,") break;
-    case 2: SIMD_NATIVE_(HOST_SHA, "sha1rnds4 $2,") break;
-    default: SIMD_NATIVE_(HOST_SHA, "sha1rnds4 $3,") break;
-    }
-    return simd_sha1rnds4_portable(d, s, imm & 3);
-}
-
-/* wk: XMM0. */
-__m128i simd_sha256rnds2_portable(__m128i d, __m128i s, __m128i wk);
-static inline __m128i simd_sha256rnds2(uint32_t host, __m128i d, __m128i s, __m128i wk)
-{
-#if SIMD_HOST_X86
-    if (__builtin_expect(host & HOST_SHA, 1)) {
-        __asm__ volatile("sha256rnds2 %2, %1, %0" : "+x"(d) : "x"(s), "Yz"(wk)); /* XMM0 */
-        return d;
-    }
-#else
-    (void)host;
-#endif
-    return simd_sha256rnds2_portable(d, s, wk);
-}
+__m128i simd_sha1nexte(__m128i d, __m128i s);
+__m128i simd_sha1msg1(__m128i d, __m128i s);
+__m128i simd_sha1msg2(__m128i d, __m128i s);
+__m128i simd_sha256msg1(__m128i d, __m128i s);
+__m128i simd_sha256msg2(__m128i d, __m128i s);
+__m128i simd_sha1rnds4(__m128i d, __m128i s, unsigned function); /* its low two bits */
+__m128i simd_sha256rnds2(__m128i d, __m128i s, __m128i wk);      /* wk: XMM0 */
 
 #endif

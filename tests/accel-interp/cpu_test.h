@@ -227,6 +227,20 @@ T_UNUSED static void t_long(struct cpu_test *t, unsigned cpl)
     t_set_cpl(t, cpl);
 }
 
+/* 64-bit code with the components of xcr0 enabled, every vector register another value. */
+T_UNUSED static struct cpu_test t_create_vectors(unsigned cpl, uint64_t xcr0)
+{
+    struct cpu_test t = t_create();
+
+    t_long(&t, cpl);
+    t.s.cr4 |= 1u << 18;
+    t.s.xcr0 = xcr0;
+    for (unsigned n = 0; n < 16; n++)
+        for (unsigned word = 0; word < 4; word++)
+            t.s.vector[n].q[word] = 0x0101010101010101ull * (n * 4 + word + 1);
+    return t;
+}
+
 #define t_code(t, ...)                                                                                                 \
     do {                                                                                                               \
         static const uint8_t code_[] = {__VA_ARGS__};                                                                  \

@@ -5,15 +5,7 @@
 /* 64-bit code with AVX enabled. */
 static struct cpu_test avx_create(unsigned cpl)
 {
-    struct cpu_test t = t_create();
-
-    t_long(&t, cpl);
-    t.s.cr4 |= 1u << 18;
-    t.s.xcr0 = 7;
-    for (unsigned n = 0; n < 16; n++)
-        for (unsigned word = 0; word < 4; word++)
-            t.s.vector[n].q[word] = 0x0101010101010101ull * (n * 4 + word + 1);
-    return t;
+    return t_create_vectors(cpl, 7);
 }
 
 START_TEST(moves_of_32_bytes)

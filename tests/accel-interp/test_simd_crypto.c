@@ -1,12 +1,9 @@
 /* The kernels of AES and SHA: examples of FIPS 197 and FIPS 180-4 put together from the instructions; and SHA against the
- * standard's own formulas. Each with the portable kernels, and with the host's where it has them. */
+ * standard's own formulas, and as instructions. AES with the portable kernels, and with the host's where it has them. */
 #include "accel-interp/simd_crypto.h"
+#include "tests/accel-interp/cpu_test.h"
 
-#include <check.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* _i of every test: 0 portable, 1 the host's. */
+/* _i of the test of AES: 0 portable, 1 the host's. */
 static uint32_t kernels(int n)
 {
     return n ? host_features() : 0;
@@ -76,7 +73,7 @@ static __m128i big_endian(const uint8_t *bytes)
 }
 
 /* One block; state: A B C D E. */
-static void sha1_block(uint32_t host, uint32_t state[5], const uint8_t block[64])
+static void sha1_block(uint32_t state[5], const uint8_t block[64])
 {
     __m128i abcd = words(state[0], state[1], state[2], state[3]), first = abcd, e = words(state[4], 0, 0, 0), w[20];
     __m128i before = abcd;
@@ -84,15 +81,15 @@ static void sha1_block(uint32_t host, uint32_t state[5], const uint8_t block[64]
     for (unsigned n = 0; n < 4; n++)
         w[n] = big_endian(block + 16 * n);
     for (unsigned n = 4; n < 20; n++) {
-        __m128i x = _mm_xor_si128(simd_sha1msg1(host, w[n - 4], w[n - 3]), w[n - 2]);
-        w[n] = simd_sha1msg2(host, x, w[n - 1]);
+        __m128i x = _mm_xor_si128(simd_sha1msg1(w[n - 4], w[n - 3]), w[n - 2]);
+        w[n] = simd_sha1msg2(x, w[n - 1]);
     }
     for (unsigned n = 0; n < 20; n++) {
-        __m128i input = n ? simd_sha1nexte(host, before, w[n]) : _mm_add_epi32(e, w[0]);
+        __m128i input = n ? simd_sha1nexte(before, w[n]) : _mm_add_epi32(e, w[0]);
         before = abcd;
-        abcd = simd_sha1rnds4(host, abcd, input, n / 5);
+        abcd = simd_sha1rnds4(abcd, input, n / 5);
     }
-    e = simd_sha1nexte(host, before, e);
+    e = simd_sha1nexte(before, e);
     abcd = _mm_add_epi32(abcd, first);
     for (unsigned n = 0; n < 4; n++)
         state[n] = word(abcd, 3 - n);
@@ -104,7 +101,7 @@ START_TEST(sha1_example)
     static const uint32_t digest[5] = {0xA9993E36, 0x4706816A, 0xBA3E2571, 0x7850C26C, 0x9CD0D89D};
     uint32_t state[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
 
-    sha1_block(kernels(_i), state, abc);
+    sha1_block(state, abc);
     ck_assert_mem_eq(state, digest, sizeof digest);
 }
 END_TEST
@@ -131,7 +128,7 @@ static void sha256_constants(uint32_t k[64])
     }
 }
 
-static void sha256_block(uint32_t host, uint32_t state[8], const uint8_t block[64])
+static void sha256_block(uint32_t state[8], const uint8_t block[64])
 {
     __m128i abef = words(state[0], state[1], state[4], state[5]), cdgh = words(state[2], state[3], state[6], state[7]);
     const __m128i first_abef = abef, first_cdgh = cdgh;
@@ -142,13 +139,13 @@ static void sha256_block(uint32_t host, uint32_t state[8], const uint8_t block[6
     for (unsigned n = 0; n < 4; n++)
         w[n] = _mm_shuffle_epi32(big_endian(block + 16 * n), 0x1B);
     for (unsigned n = 4; n < 16; n++) {
-        __m128i x = _mm_add_epi32(simd_sha256msg1(host, w[n - 4], w[n - 3]), _mm_alignr_epi8(w[n - 1], w[n - 2], 4));
-        w[n] = simd_sha256msg2(host, x, w[n - 1]);
+        __m128i x = _mm_add_epi32(simd_sha256msg1(w[n - 4], w[n - 3]), _mm_alignr_epi8(w[n - 1], w[n - 2], 4));
+        w[n] = simd_sha256msg2(x, w[n - 1]);
     }
     for (unsigned n = 0; n < 16; n++) {
         __m128i wk = _mm_add_epi32(w[n], load(k + 4 * n));
-        cdgh = simd_sha256rnds2(host, cdgh, abef, wk);
-        abef = simd_sha256rnds2(host, abef, cdgh, _mm_srli_si128(wk, 8));
+        cdgh = simd_sha256rnds2(cdgh, abef, wk);
+        abef = simd_sha256rnds2(abef, cdgh, _mm_srli_si128(wk, 8));
     }
     abef = _mm_add_epi32(abef, first_abef);
     cdgh = _mm_add_epi32(cdgh, first_cdgh);
@@ -170,7 +167,7 @@ START_TEST(sha256_example)
     uint32_t state[8];
 
     memcpy(state, sha256_start, sizeof state);
-    sha256_block(kernels(_i), state, abc);
+    sha256_block(state, abc);
     ck_assert_mem_eq(state, digest, sizeof digest);
 }
 END_TEST
@@ -246,12 +243,50 @@ START_TEST(sha_random_blocks)
             random = random * 6364136223846793005ull + 1442695040888963407ull;
             block[at] = (uint8_t)(random >> 56);
         }
-        sha1_block(kernels(_i), a1, block);
+        sha1_block(a1, block);
         sha1_formulas(b1, block);
         ck_assert_mem_eq(a1, b1, sizeof a1);
-        sha256_block(kernels(_i), a256, block);
+        sha256_block(a256, block);
         sha256_formulas(b256, block);
         ck_assert_mem_eq(a256, b256, sizeof a256);
+    }
+}
+END_TEST
+
+/* xmm1 and xmm2 or memory, and what is implied: each instruction against its kernel. */
+START_TEST(sha_instructions)
+{
+    static const uint8_t last[] = {0xC8, 0xC9, 0xCA, 0xCB, 0xCC, 0xCD};
+    const bool memory = _i;
+    const uint8_t modrm = memory ? 0x08 : 0xCA; /* xmm1 with [rax] or xmm2 */
+
+    for (unsigned n = 0; n < 10; n++) {
+        struct cpu_test t = t_create();
+        __m128i v[3], expected;
+        t_long(&t, 0);
+        for (unsigned at = 0; at < 3; at++) {
+            v[at] = words(0x01234567 * (at + 3), 0x89ABCDEF, 0xFEDCBA98 + at, 0x76543210);
+            memcpy(t.s.vector[at].q, &v[at], 16);
+        }
+        for (unsigned at = 0; at < 4; at++)
+            t_put(&t, T_DATA + 4 * at, word(v[2], at), 4);
+        t.s.gpr[CPU_RAX] = T_DATA;
+        const uint8_t two[] = {0x0F, 0x38, last[n % 6], modrm, 0xF4};
+        const uint8_t rounds[] = {0x0F, 0x3A, 0xCC, modrm, (uint8_t)(0xFC + n - 6), 0xF4}; /* SHA1RNDS4, all of imm8 */
+        memory_write(t.memory, T_CODE, n < 6 ? two : rounds, n < 6 ? sizeof two : sizeof rounds);
+        t_run(&t);
+        ck_assert_int_eq(t.vector, -1);
+        switch (n) {
+        case 0: expected = simd_sha1nexte(v[1], v[2]); break;
+        case 1: expected = simd_sha1msg1(v[1], v[2]); break;
+        case 2: expected = simd_sha1msg2(v[1], v[2]); break;
+        case 3: expected = simd_sha256rnds2(v[1], v[2], v[0]); break;
+        case 4: expected = simd_sha256msg1(v[1], v[2]); break;
+        case 5: expected = simd_sha256msg2(v[1], v[2]); break;
+        default: expected = simd_sha1rnds4(v[1], v[2], n - 6); break;
+        }
+        ck_assert_mem_eq(t.s.vector[1].q, &expected, 16);
+        t_destroy(&t);
     }
 }
 END_TEST
@@ -263,8 +298,9 @@ int main(void)
 
     suite_add_tcase(suite, tcase);
     tcase_add_loop_test(tcase, aes128_example, 0, 2);
-    tcase_add_loop_test(tcase, sha1_example, 0, 2);
-    tcase_add_loop_test(tcase, sha256_example, 0, 2);
-    tcase_add_loop_test(tcase, sha_random_blocks, 0, 2);
+    tcase_add_test(tcase, sha1_example);
+    tcase_add_test(tcase, sha256_example);
+    tcase_add_test(tcase, sha_random_blocks);
+    tcase_add_loop_test(tcase, sha_instructions, 0, 2);
     return run_suite(suite, CK_FORK_GETENV);
 }

@@ -14,14 +14,8 @@ enum { HEADER = 512, AVX_STANDARD = 576, PKRU_STANDARD = 2688 };
 /* 64-bit code; every component enabled and in use; RBX: the image, RDX:RAX: all components. */
 static struct cpu_test xsave_create(unsigned cpl)
 {
-    struct cpu_test t = t_create();
+    struct cpu_test t = t_create_vectors(cpl, 0x207);
 
-    t_long(&t, cpl);
-    t.s.cr4 |= 1u << 18;
-    t.s.xcr0 = 0x207;
-    for (unsigned n = 0; n < 16; n++)
-        for (unsigned word = 0; word < 4; word++)
-            t.s.vector[n].q[word] = 0x1111111111111111ull * (n + 1) + word;
     for (unsigned n = 0; n < 8; n++)
         t.s.fpr[n] = (struct cpu_x87_register){0x8000000000000000ull | n, (uint16_t)(0x3FFF + n)};
     t.s.fcw = 0x27F;

@@ -1,6 +1,8 @@
 /* See script_accel.h. */
 #include "tests/fuzz/script_accel.h"
 
+#include "tests/support/accel_nothing.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,40 +234,25 @@ static void script_get(struct accel *accel, struct cpu_state *state)
     state->gpr[CPU_RAX] = cpu->seen;
     state->gpr[CPU_RCX] = cpu->wait_until;
 }
-static void script_nothing(struct accel *accel)
-{
-    (void)accel;
-}
-static void script_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
-{
-    (void)accel;
-    (void)gpa;
-    (void)size_bytes;
-}
 static void script_set(struct accel *accel, const struct cpu_state *state)
 {
     (void)accel;
     (void)state;
 }
-static void script_destroy(struct accel *accel)
-{
-    free(accel);
-}
-
 struct accel *script_accel_create(struct machine *machine, const struct script *script)
 {
     static const struct accel_ops ops = {
         .name = "script",
         .run = script_run,
         .icount = script_icount,
-        .reset = script_nothing,
+        .reset = accel_nothing,
         .get_state = script_get,
         .set_state = script_set,
-        .memory_map_changed = script_nothing,
-        .memory_written = script_written,
-        .memory_protect_all = script_nothing,
-        .a20_changed = script_nothing,
-        .destroy = script_destroy,
+        .memory_map_changed = accel_nothing,
+        .memory_written = accel_nothing_written,
+        .memory_protect_all = accel_nothing,
+        .a20_changed = accel_nothing,
+        .destroy = accel_free,
     };
     struct script_accel *cpu = calloc(1, sizeof *cpu);
     CHECK(cpu);

@@ -1,6 +1,8 @@
 /* See fake_machine.h. */
 #include "tests/support/fake_machine.h"
 
+#include "tests/support/accel_nothing.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,16 +40,6 @@ static void idle_set_icount(struct accel *accel, uint64_t icount)
 {
     ((struct idle_accel *)accel)->icount = icount;
 }
-static void idle_nothing(struct accel *accel)
-{
-    (void)accel;
-}
-static void idle_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
-{
-    (void)accel;
-    (void)gpa;
-    (void)size_bytes;
-}
 static bool idle_translate(struct accel *accel, uint64_t linear, uint64_t *gpa)
 {
     (void)accel;
@@ -66,11 +58,6 @@ static void idle_statistics(struct accel *accel, struct accel_statistics *statis
     (void)accel;
     memset(statistics, 0, sizeof *statistics);
 }
-static void idle_destroy(struct accel *accel)
-{
-    free(accel);
-}
-
 void fake_machine_use_idle_accel(struct fake_machine *fake)
 {
     static const struct accel_ops ops = {
@@ -81,14 +68,14 @@ void fake_machine_use_idle_accel(struct fake_machine *fake)
         .get_state = idle_get,
         .set_state = idle_set,
         .set_icount = idle_set_icount,
-        .memory_map_changed = idle_nothing,
-        .memory_written = idle_written,
-        .memory_protect_all = idle_nothing,
-        .a20_changed = idle_nothing,
+        .memory_map_changed = accel_nothing,
+        .memory_written = accel_nothing_written,
+        .memory_protect_all = accel_nothing,
+        .a20_changed = accel_nothing,
         .translate = idle_translate,
         .unimplemented = idle_unimplemented,
         .statistics = idle_statistics,
-        .destroy = idle_destroy,
+        .destroy = accel_free,
     };
     struct idle_accel *idle = calloc(1, sizeof *idle);
     CHECK(idle);
