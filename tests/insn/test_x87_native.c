@@ -37,12 +37,35 @@ static void put_operand(struct native_case *c)
     }
 }
 
+/* What an instruction before has left: the environment's images show it in 16, 32 and 64 bits. */
+static void put_pointers(struct native_case *c)
+{
+    const uint64_t fip = native_random(c) & 0x7FFFFFFFFFFF >> fp_pick(c, 3) * 16;
+    const uint64_t fdp = native_random(c) & 0x7FFFFFFFFFFF >> fp_pick(c, 3) * 16;
+
+    fp_put16(c->in.fx + NATIVE_FX_FOP, native_random(c) & 0x7FF);
+    memcpy(c->in.fx + NATIVE_FX_FIP, &fip, 8);
+    memcpy(c->in.fx + NATIVE_FX_FDP, &fdp, 8);
+}
+
 static void prepare(struct native_case *c)
 {
     fp_prepare_x87(c);
+    if (fp_pick(c, 2))
+        put_pointers(c);
     put_operand(c);
     if (strchr(c->row->operands, 't') || !strcmp(c->row->operands, "M"))
         fp_avoid_half_store(c, 108);
+}
+
+/* The upper half of FDP, which 16- and 32-bit code can't see: this host clears it at every memory operand there. */
+static void normalise(const struct native_case *c, struct native_state *host, struct native_state *interp)
+{
+    fp_normalise(c, host, interp);
+    if (c->bits == 64)
+        return;
+    memset(host->fx + NATIVE_FX_FDP + 4, 0, 4);
+    memset(interp->fx + NATIVE_FX_FDP + 4, 0, 4);
 }
 
 static const struct native_profile *profile_of(const struct opcode_row *row, unsigned bits)
@@ -50,7 +73,7 @@ static const struct native_profile *profile_of(const struct opcode_row *row, uns
     static struct native_profile profile;
 
     (void)row;
-    profile = (struct native_profile){.bits = bits, .iterations = 250, .prepare = prepare, .normalise = fp_normalise};
+    profile = (struct native_profile){.bits = bits, .iterations = 250, .prepare = prepare, .normalise = normalise};
     return &profile;
 }
 
