@@ -1,7 +1,7 @@
 /* The block cache: see block.h for its invariants.
  *
- * Memory: one arena, taken from the bottom up; a dropped block's room is given to the next block of the same size, and
- * when the arena is full everything is dropped. Pages with decoded code carry MEMORY_PAGE_CODE, so that writes to them
+ * Memory: one arena for blocks and one for what is known of each page with code, taken from the bottom up; a dropped block's
+ * room is given to the next block of the same size, and when one of the two is full everything is dropped. Pages with decoded code carry MEMORY_PAGE_CODE, so that writes to them
  * come to block_code_written; a bitmap of 64-byte chunks that hold decoded bytes makes writes beside the code cheap.
  * Not modelled: code executed out of MMIO (it reads as all ones, without touching the device). */
 #include "accel-interp/block.h"
@@ -11,6 +11,7 @@
 #include "accel-interp/mem.h"
 #include "accel-interp/mmu.h"
 #include "accel-interp/monitor.h"
+#include "accel-interp/peephole.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,9 @@ struct code_page {
  * stays one for so many writes more. */
 #define IDLE_WRITES_MAX 16u
 
+/* Of the arena for each page with code: few programs have as little code in a page as that. */
+#define ARENA_BYTES_A_PAGE 768u
+
 enum { SCRATCH_DECODE, SCRATCH_TRUNCATED, SCRATCH_SINGLE, SCRATCH_COUNT };
 
 struct block_cache {
@@ -47,6 +51,8 @@ struct block_cache {
     struct block *unused[SLOTS_MAX + 1]; /* dropped, by slots; linked by hash_next */
     struct block *hash[1u << HASH_BITS];
     struct code_page *page_hash[1u << PAGE_HASH_BITS];
+    struct code_page *pages; /* pages_max of them, pages_used ever used since all was dropped */
+    unsigned pages_max, pages_used;
     struct code_page *unused_pages;
     struct block *scratch[SCRATCH_COUNT];
     struct block_links *pending; /* the link that the next lookup fills in */
@@ -55,6 +61,7 @@ struct block_cache {
     uint32_t pending_key;
     uint32_t generation;
     unsigned block_steps;
+    struct peephole *peephole;
     uint8_t ones[MEMORY_PAGE_BYTES];
 };
 
@@ -86,26 +93,20 @@ void block_cache_create(struct interp *cpu, uint64_t cache_bytes, unsigned block
     if (cache->arena_bytes < CACHE_BYTES_MIN)
         cache->arena_bytes = CACHE_BYTES_MIN;
     cache->arena = aligned_alloc(64, (cache->arena_bytes + 63) & ~63ull);
+    cache->pages_max = (unsigned)(cache->arena_bytes / ARENA_BYTES_A_PAGE);
+    cache->pages = malloc(cache->pages_max * sizeof *cache->pages); /* cleared as they are used */
     cache->stub = create_scratch();
     cache->stub->steps = BLOCK_STEPS_NEVER;
     for (unsigned n = 0; n < SCRATCH_COUNT; n++)
         cache->scratch[n] = create_scratch();
+    cache->peephole = peephole_create();
     cpu->jump_cache = calloc(JUMP_CACHE_ENTRIES, sizeof(struct block *));
-    CHECK(cache->arena && cpu->jump_cache);
+    CHECK(cache->arena && cache->pages && cpu->jump_cache);
     memset(cache->ones, 0xFF, sizeof cache->ones);
     cache->block_steps = block_steps && block_steps < BLOCK_STEPS_MAX ? block_steps : BLOCK_STEPS_MAX;
     cache->generation = 1;
     clear_jump_cache(cpu);
     block_update_mode(cpu);
-}
-
-static void free_pages(struct code_page *page)
-{
-    while (page) {
-        struct code_page *next = page->next;
-        free(page);
-        page = next;
-    }
 }
 
 void block_cache_destroy(struct interp *cpu)
@@ -115,14 +116,35 @@ void block_cache_destroy(struct interp *cpu)
     if (!cache)
         return;
     block_drop_all(cpu);
-    free_pages(cache->unused_pages);
+    free(cache->pages);
     for (unsigned n = 0; n < SCRATCH_COUNT; n++)
         free(cache->scratch[n]);
     free(cache->stub);
+    peephole_destroy(cache->peephole);
     free(cache->arena);
     free(cpu->jump_cache);
     free(cache);
     cpu->cache = NULL;
+}
+
+static uint64_t fixed_bytes(const struct block_cache *cache)
+{
+    return sizeof *cache + peephole_bytes() + JUMP_CACHE_ENTRIES * sizeof(struct block *) +
+           (SCRATCH_COUNT + 1) * (sizeof(struct block) + SLOTS_MAX * sizeof(struct insn));
+}
+
+uint64_t block_cache_bytes(const struct interp *cpu)
+{
+    const struct block_cache *cache = cpu->cache;
+
+    return fixed_bytes(cache) + cache->used_bytes + cache->pages_used * sizeof *cache->pages;
+}
+
+uint64_t block_cache_bytes_max(const struct interp *cpu)
+{
+    const struct block_cache *cache = cpu->cache;
+
+    return fixed_bytes(cache) + cache->arena_bytes + cache->pages_max * sizeof *cache->pages;
 }
 
 void block_update_mode(struct interp *cpu)
@@ -145,10 +167,10 @@ void block_drop_all(struct interp *cpu)
             struct code_page *page = cache->page_hash[n];
             *page->flags &= (uint8_t)~MEMORY_PAGE_CODE;
             cache->page_hash[n] = page->next;
-            page->next = cache->unused_pages;
-            cache->unused_pages = page;
         }
     }
+    cache->unused_pages = NULL;
+    cache->pages_used = 0;
     memset(cache->hash, 0, sizeof cache->hash);
     memset(cache->unused, 0, sizeof cache->unused);
     cache->used_bytes = 0;
@@ -507,6 +529,7 @@ static bool decode_block(struct interp *cpu, struct block *block, const uint8_t 
     block->mode = cpu->mode;
     if (ended && steps >= 2)
         fuse_end(cpu, block, &before, &decoded);
+    peephole_run(cpu->cache->peephole, block->insn, steps, block->flags & BLOCK_FUSED ? block->entry_fn : NULL);
     if (steps)
         finish_block(cpu, block, !ended);
     return steps > 0;
@@ -533,6 +556,15 @@ static struct block *allocate(struct interp *cpu, unsigned slots)
     return block;
 }
 
+/* Room for one page more: before a block is allocated, since this may drop all. */
+static void make_room_for_page(struct interp *cpu)
+{
+    struct block_cache *cache = cpu->cache;
+
+    if (!cache->unused_pages && cache->pages_used == cache->pages_max)
+        block_drop_all(cpu);
+}
+
 static struct code_page *page_of(struct interp *cpu, uint8_t *flags, uint64_t gpa)
 {
     struct block_cache *cache = cpu->cache;
@@ -547,8 +579,7 @@ static struct code_page *page_of(struct interp *cpu, uint8_t *flags, uint64_t gp
     if (page)
         cache->unused_pages = page->next;
     else
-        page = malloc(sizeof *page);
-    CHECK(page);
+        page = &cache->pages[cache->pages_used++];
     *page = (struct code_page){.flags = flags};
     *place = page;
     *flags |= MEMORY_PAGE_CODE;
@@ -559,6 +590,7 @@ static struct code_page *page_of(struct interp *cpu, uint8_t *flags, uint64_t gp
 /* Moves what was decoded into scratch to the arena. */
 static struct block *keep(struct interp *cpu, const struct block *scratch, uint64_t gpa)
 {
+    make_room_for_page(cpu);
     struct block *block = allocate(cpu, scratch->slots);
     struct code_page *page = page_of(cpu, scratch->page, gpa);
     struct block **hash = &cpu->cache->hash[hash_of(scratch->page, scratch->page_offset, scratch->mode)];
@@ -741,6 +773,8 @@ struct block *block_truncate(struct interp *cpu, const struct block *block, unsi
     CHECK((int)steps < block->steps);
     copy_place(copy, block);
     memcpy(copy->insn, block->insn, steps * sizeof(struct insn));
+    for (unsigned n = 0; n < steps; n++)
+        copy->insn[n].fn = peephole_plain(cpu->cache->peephole, copy->insn[n].fn);
     if ((block->flags & BLOCK_FUSED) && (int)steps == block->steps - 1)
         copy->insn[steps - 1].fn = block->entry_fn;
     copy->steps = (int32_t)steps;
@@ -757,6 +791,7 @@ struct block *block_single(struct interp *cpu, const struct insn *i)
 
     copy_place(copy, block);
     copy->insn[0] = *i;
+    copy->insn[0].fn = peephole_plain(cpu->cache->peephole, i->fn);
     copy->insn[0].index = 0;
     if ((block->flags & BLOCK_CROSS) || ((block->flags & BLOCK_FUSED) && i->index == block->steps - 2))
         copy->insn[0].fn = block->entry_fn;

@@ -13,7 +13,7 @@
 #ifndef VMRR_ACCEL_INTERP_BLOCK_H
 #define VMRR_ACCEL_INTERP_BLOCK_H
 
-#include "accel-interp/interp.h"
+#include "accel-interp/flags.h"
 
 #define BLOCK_STEPS_MAX 48u
 #define BLOCK_STEPS_NEVER 0x40000000 /* of what may not be entered: takes any budget below zero */
@@ -64,6 +64,15 @@ static inline struct block_links *block_links_of(const struct insn *i)
 static inline int block_steps_after(const struct insn *i)
 {
     return block_of(i)->steps - i->index - 1;
+}
+
+/* May the chain go on after instruction i touched a device? key: jump_key of before. */
+static inline bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key)
+{
+    uint32_t ignored = cpu->sysflags & FLAG_IF ? 0 : (uint32_t)ATTENTION_INTR;
+
+    return !(*cpu->attention & ~ignored) && *cpu->next_timer_ns == cpu->planned_timer_ns && cpu->jump_key == key &&
+           block_of(i)->key;
 }
 
 static inline unsigned jump_cache_index(uint64_t linear)
@@ -171,6 +180,10 @@ static inline const struct insn *block_go_segmented(struct interp *cpu, const st
 /* Creates the cache; cache_bytes and block_steps as in struct interp_options. */
 void block_cache_create(struct interp *cpu, uint64_t cache_bytes, unsigned block_steps);
 void block_cache_destroy(struct interp *cpu);
+/* Host memory that decoded code takes now, and the most that it may take: arena, pages, tables. When there is no room for
+ * more, everything is dropped. */
+uint64_t block_cache_bytes(const struct interp *cpu);
+uint64_t block_cache_bytes_max(const struct interp *cpu);
 /* The block at cpu->rip (checked for limits, fetched: may raise with i null). Valid until the next chain or lookup. May be
  * one that is not kept (steps shorter than elsewhere), when a limit or MMIO forbids more. */
 struct block *block_lookup(struct interp *cpu);

@@ -37,9 +37,10 @@ static inline void reg_set8(struct interp *cpu, unsigned n, uint8_t v)
 {
     ((uint8_t *)cpu->r)[n] = v;
 }
+/* Written whole: a store of 16 bits would make the host wait when the next instruction reads 64, as addresses do. */
 static inline void reg_set16(struct interp *cpu, unsigned n, uint16_t v)
 {
-    cpu->r[n].w = v;
+    cpu->r[n].q = (cpu->r[n].q & ~0xFFFFull) | v;
 }
 static inline void reg_set32(struct interp *cpu, unsigned n, uint32_t v)
 {
@@ -113,7 +114,7 @@ static inline void exec_stack_set(struct interp *cpu, uint64_t pointer)
     if (cpu->mode & MODE_STACK32)
         cpu->r[CPU_RSP].q = (uint32_t)pointer;
     else
-        cpu->r[CPU_RSP].w = (uint16_t)pointer;
+        reg_set16(cpu, CPU_RSP, (uint16_t)pointer);
 }
 static inline uint8_t *exec_stack_hit(struct interp *cpu, uint64_t pointer, unsigned size_bytes, enum tlb_access access)
 {

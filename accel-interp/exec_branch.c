@@ -149,7 +149,7 @@ static inline void count_down(struct interp *cpu, const struct insn *i)
     else if (insn_asize(i) == 2)
         rcx->q = rcx->d - 1u;
     else
-        rcx->w--;
+        reg_set16(cpu, CPU_RCX, (uint16_t)(rcx->w - 1));
 }
 CONDITIONAL_(loop, count_get(cpu, i) != 1, count_down(cpu, i))
 CONDITIONAL_(loope, count_get(cpu, i) != 1 && flag_zf(cpu), count_down(cpu, i))

@@ -18,7 +18,7 @@ static void stack_set(struct interp *cpu, uint64_t offset)
     if (cpu->mode & MODE_STACK32)
         cpu->r[CPU_RSP].q = offset;
     else
-        cpu->r[CPU_RSP].w = (uint16_t)offset;
+        reg_set16(cpu, CPU_RSP, (uint16_t)offset);
 }
 
 static uint64_t stack_linear(struct interp *cpu, const struct insn *i, int64_t delta, unsigned size_bytes,

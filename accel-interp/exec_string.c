@@ -23,7 +23,7 @@ static inline void string_move(struct interp *cpu, const struct insn *i, unsigne
     switch (insn_asize(i)) {
     case 3: cpu->r[reg].q += delta; break;
     case 2: cpu->r[reg].q = (uint32_t)(cpu->r[reg].q + delta); break;
-    default: cpu->r[reg].w = (uint16_t)(cpu->r[reg].w + delta);
+    default: reg_set16(cpu, reg, (uint16_t)(cpu->r[reg].w + delta));
     }
 }
 

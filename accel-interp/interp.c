@@ -96,13 +96,6 @@ static void forget_touch(struct interp *cpu)
     cpu->goes_on = NULL;
 }
 
-bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key)
-{
-    uint32_t attention = cpu->sysflags & FLAG_IF ? *cpu->attention : *cpu->attention & ~(uint32_t)ATTENTION_INTR;
-
-    return !attention && *cpu->next_timer_ns == cpu->planned_timer_ns && cpu->jump_key == key && block_of(i)->key;
-}
-
 /* Stands in for instruction i, before which another one has touched a device or written over the running block. */
 static const struct insn *after_touch(struct interp *cpu, const struct insn *i)
 {

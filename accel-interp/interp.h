@@ -340,8 +340,6 @@ _Noreturn void interp_raise_error(struct interp *cpu, const struct insn *i, uint
 _Noreturn void interp_redo_single(struct interp *cpu, const struct insn *i);
 /* Before memory-mapped I/O or a store into the running block (invariant 3): returns when it may be done now. i not null. */
 void interp_touch(struct interp *cpu, const struct insn *i);
-/* May the chain go on after a device was touched? key: jump_key of before. */
-bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key);
 /* Before any device is touched or time is read: makes machine_position exact at instruction i. */
 void interp_sync_position(struct interp *cpu, const struct insn *i);
 /* Names an instruction that is not implemented in the run's summary, and raises #UD. */

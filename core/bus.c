@@ -130,13 +130,9 @@ static uint64_t ones(unsigned size_bytes)
     return UINT64_MAX >> (64 - 8 * size_bytes);
 }
 
-static uint64_t read_from(const struct bus_mapping *mapping, uint64_t address, unsigned size_bytes)
+static uint64_t read_parts(const struct bus_mapping *mapping, uint64_t address, unsigned size_bytes)
 {
-    if (!mapping || !mapping->ops->read)
-        return ones(size_bytes);
     unsigned step = mapping->max_size;
-    if (size_bytes <= step)
-        return mapping->ops->read(mapping->opaque, address - mapping->base, size_bytes) & ones(size_bytes);
     uint64_t value = 0;
     for (unsigned done = 0; done < size_bytes; done += step) {
         uint64_t part = mapping->ops->read(mapping->opaque, address + done - mapping->base, step) & ones(step);
@@ -145,17 +141,31 @@ static uint64_t read_from(const struct bus_mapping *mapping, uint64_t address, u
     return value;
 }
 
-static void write_to(const struct bus_mapping *mapping, uint64_t address, uint64_t value, unsigned size_bytes)
+static inline uint64_t read_from(const struct bus_mapping *mapping, uint64_t address, unsigned size_bytes)
+{
+    if (!mapping || !mapping->ops->read)
+        return ones(size_bytes);
+    if (size_bytes > mapping->max_size)
+        return read_parts(mapping, address, size_bytes);
+    return mapping->ops->read(mapping->opaque, address - mapping->base, size_bytes) & ones(size_bytes);
+}
+
+static void write_parts(const struct bus_mapping *mapping, uint64_t address, uint64_t value, unsigned size_bytes)
+{
+    unsigned step = mapping->max_size;
+
+    for (unsigned done = 0; done < size_bytes; done += step)
+        mapping->ops->write(mapping->opaque, address + done - mapping->base, (value >> (8 * done)) & ones(step), step);
+}
+
+static inline void write_to(const struct bus_mapping *mapping, uint64_t address, uint64_t value, unsigned size_bytes)
 {
     if (!mapping || !mapping->ops->write)
         return;
-    unsigned step = mapping->max_size;
-    if (size_bytes <= step) {
+    if (size_bytes > mapping->max_size)
+        write_parts(mapping, address, value, size_bytes);
+    else
         mapping->ops->write(mapping->opaque, address - mapping->base, value & ones(size_bytes), size_bytes);
-        return;
-    }
-    for (unsigned done = 0; done < size_bytes; done += step)
-        mapping->ops->write(mapping->opaque, address + done - mapping->base, (value >> (8 * done)) & ones(step), step);
 }
 
 /* True when the claimant of the first port has all of the access in its range: it gets it whole, even where another lies

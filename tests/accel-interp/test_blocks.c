@@ -1,6 +1,7 @@
 /* The block cache and the run loop: self-modifying code, instructions that cross pages, exact positions at devices, faults and
  * interrupts, and invariant 5 of interp.h: how code was cut into blocks, or runs into calls, can't be seen. */
 #include "accel-interp/accel_interp.h"
+#include "accel-interp/block.h"
 #include "tests/support/fake_machine.h"
 
 #include <check.h>
@@ -527,6 +528,45 @@ START_TEST(test_interrupt_positions)
 }
 END_TEST
 
+/* Code in very many pages: 4 KiB apart, a jump to the next one each. */
+static void emit_page_jumps(struct guest *g, uint64_t first, unsigned count)
+{
+    for (unsigned n = 0; n < count; n++) {
+        uint32_t delta = n + 1 < count ? 0x1000 - 5 : (uint32_t)(0 - (n * 0x1000ull) - 5);
+        memory_write(g->memory, first + n * 0x1000ull, (uint8_t[]){0xE9}, 1);
+        memory_write(g->memory, first + n * 0x1000ull + 1, &delta, 4);
+    }
+}
+
+START_TEST(test_memory_bound)
+{
+    enum { PAGES = 5000, FIRST = 0x800000, MIB = 1 << 20 };
+    static const uint8_t start[] = {0xE9, 0xFB, 0x7F, 0x7F, 0}; /* JMP to FIRST */
+    struct guest g = guest_create(64, start, sizeof start, 0, 256 << 10);
+    struct interp *cpu = interp_of(g.accel);
+    struct accel_statistics statistics;
+    uint64_t seen = 0;
+
+    emit_page_jumps(&g, FIRST, PAGES);
+    for (uint64_t icount = 1; icount <= 3 * PAGES; icount += 97) {
+        run_to(&g, icount);
+        ck_assert_uint_le(block_cache_bytes(cpu), block_cache_bytes_max(cpu));
+        ck_assert_uint_eq(state_of(&g).rip, FIRST + (icount - 1) % PAGES * 0x1000);
+        seen = block_cache_bytes(cpu) > seen ? block_cache_bytes(cpu) : seen;
+    }
+    g.accel->ops->statistics(g.accel, &statistics);
+    ck_assert_uint_ge(statistics.cache_flushes, 3 * PAGES / 400); /* there is room for 341 pages */
+    ck_assert_uint_gt(seen, (256 << 10) / 3);                     /* and they have been filled */
+    guest_destroy(&g);
+
+    struct guest ordinary = guest_create(64, start, sizeof start, 0, 0);
+    ck_assert_uint_le(block_cache_bytes_max(interp_of(ordinary.accel)) + TLB_VIEWS * sizeof(struct tlb_set) +
+                          sizeof(struct interp),
+                      64 * MIB);
+    guest_destroy(&ordinary);
+}
+END_TEST
+
 START_TEST(test_halt)
 {
     struct source source;
@@ -558,6 +598,7 @@ int main(void)
     tcase_add_test(tcase, test_fault_positions);
     tcase_add_test(tcase, test_interrupt_positions);
     tcase_add_test(tcase, test_halt);
+    tcase_add_test(tcase, test_memory_bound);
     suite_add_tcase(suite, tcase);
     return run_suite(suite, CK_FORK_GETENV);
 }
