@@ -85,11 +85,12 @@ static __m128i singles_to_halves(struct interp *cpu, const struct insn *i, bool 
 static void store_halves(struct interp *cpu, const struct insn *i, bool whole)
 {
     const __m128i result = singles_to_halves(cpu, i, whole);
+    const uint64_t low = (uint64_t)_mm_cvtsi128_si64(result);
 
     if (whole)
         sse_store16(cpu, i, ea_general(cpu, i, 16, TLB_WRITE), result);
     else
-        sse_store8(cpu, i, ea_general(cpu, i, 8, TLB_WRITE), result);
+        mem_write_unaligned(cpu, i, ea_general(cpu, i, 8, TLB_WRITE), &low, 8); /* never #AC */
 }
 #define TO_HALVES(name, whole)                                                                                         \
     EXEC_STATIC(name##_reg)                                                                                            \

@@ -99,6 +99,7 @@ static uint64_t image_address(struct interp *cpu, const struct insn *i, enum tlb
     if (cpu->cr0 & (CR0_EM | CR0_TS))
         RAISE(EXC_NM);
     linear = ea_general(cpu, i, FX_BYTES, access);
+    mem_check_alignment(cpu, i, linear, 4); /* measured: #AC comes first, and wants but 4 bytes */
     if (linear & 15)
         RAISE_ERROR(EXC_GP, 0);
     return linear;

@@ -136,8 +136,8 @@ static void store_table(struct interp *cpu, const struct insn *i, uint64_t base,
     memcpy(image + 2, &base, 8);
     linear = ea_general(cpu, i, bytes, TLB_WRITE);
     /* a word, then the base, each aligned by itself (SDM vol. 3, 3.5.1) */
-    if (cpu->alignment_check && ((linear & 1) || ((linear + 2) & (bytes - 3))))
-        RAISE_ERROR(EXC_AC, 0);
+    mem_check_alignment(cpu, i, linear, 2);
+    mem_check_alignment(cpu, i, linear + 2, bytes - 2);
     mem_write_unaligned(cpu, i, linear, image, bytes);
 }
 

@@ -128,6 +128,7 @@ __attribute__((noinline)) void sse_masked_store(struct interp *cpu, const struct
     for (unsigned half = size_bytes / 8; half--;) {
         uint64_t offset = ea_mask(cpu->r[CPU_RDI].q + 8 * half, insn_asize(i));
         linear[half] = seg_linear(cpu, i, i->seg, offset, 8, TLB_WRITE);
+        mem_check_alignment(cpu, i, linear[half], 8);
         mmu_probe(cpu, i, linear[half], 8, TLB_WRITE, view);
     }
     for (unsigned n = 0; n < size_bytes; n++)

@@ -101,6 +101,7 @@ static uint64_t image_linear(struct interp *cpu, const struct insn *i, enum tlb_
     uint64_t linear = ea_general(cpu, i, XSAVE_HEADER + XSAVE_HEADER_BYTES, access);
     if (in_code64(cpu) && !mmu_canonical(linear))
         RAISE_ERROR(i->seg == CPU_SS ? EXC_SS : EXC_GP, 0);
+    mem_check_alignment(cpu, i, linear, 4); /* as FXSAVE */
     if (linear & 63)
         RAISE_ERROR(EXC_GP, 0);
     return linear;

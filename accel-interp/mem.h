@@ -72,6 +72,8 @@ MEM_ACCESSORS_(64, uint64_t)
 void mem_read_buffer(struct interp *cpu, const struct insn *i, uint64_t linear, void *out, unsigned size_bytes);
 void mem_write_buffer(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in, unsigned size_bytes);
 
+/* #AC if it is on and linear is no multiple of `alignment`; an address that is not canonical comes first. */
+void mem_check_alignment(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned alignment);
 /* The same whatever EFLAGS.AC says. */
 void mem_write_unaligned(struct interp *cpu, const struct insn *i, uint64_t linear, const void *in,
                          unsigned size_bytes);

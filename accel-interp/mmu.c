@@ -362,31 +362,43 @@ bool mmu_locate(struct interp *cpu, const struct insn *i, uint64_t linear, uint6
 
 /* ---- mem.h ------------------------------------------------------------------------------------------------------ */
 
-static void check_alignment(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
+void mem_check_alignment(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
 {
-    if (cpu->alignment_check && (linear & (size_bytes - 1)))
-        interp_raise_error(cpu, i, EXC_AC, 0);
+    if (!cpu->alignment_check || !(linear & (size_bytes - 1)))
+        return;
+    if ((cpu->mode & MODE_LONG) && !mmu_canonical(linear)) /* comes first, as measured */
+        raise_non_canonical(cpu, i);
+    interp_raise_error(cpu, i, EXC_AC, 0);
 }
 
-/* Operands that are no power of two: measured on Intel processors, which want nothing of vectors. */
+/* Measured on Intel processors, which want nothing of vectors of 16 bytes and more. */
 static void check_buffer_alignment(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
 {
-    unsigned alignment = size_bytes == 10 ? 8 : size_bytes == 28 || size_bytes == 108 ? 4 : 1;
+    unsigned alignment = 1;
 
-    if (size_bytes == 14 || size_bytes == 94)
-        alignment = 2;
-    check_alignment(cpu, i, linear, alignment);
+    switch (size_bytes) {
+    case 2:
+    case 4:
+    case 8: alignment = size_bytes; break;
+    case 10: alignment = 8; break;
+    case 28:
+    case 108: alignment = 4; break;
+    case 14:
+    case 94: alignment = 2; break;
+    default: break;
+    }
+    mem_check_alignment(cpu, i, linear, alignment);
 }
 
 uint64_t mem_read_slow(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
 {
-    check_alignment(cpu, i, linear, size_bytes);
+    mem_check_alignment(cpu, i, linear, size_bytes);
     return mmu_read(cpu, i, linear, size_bytes, current_view(cpu));
 }
 
 void mem_write_slow(struct interp *cpu, const struct insn *i, uint64_t linear, uint64_t value, unsigned size_bytes)
 {
-    check_alignment(cpu, i, linear, size_bytes);
+    mem_check_alignment(cpu, i, linear, size_bytes);
     mmu_write(cpu, i, linear, value, size_bytes, current_view(cpu));
 }
 
@@ -395,7 +407,7 @@ uint64_t rmw_read_slow(struct interp *cpu, const struct insn *i, uint64_t linear
     struct access a;
     uint64_t value = 0;
 
-    check_alignment(cpu, i, linear, size_bytes);
+    mem_check_alignment(cpu, i, linear, size_bytes);
     resolve(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu), &a);
     if (!all_memory(&a)) /* ROM reads from memory though its writes go to the bus */
         return mmu_read(cpu, i, linear, size_bytes, current_view(cpu));
@@ -429,7 +441,7 @@ void mem_write_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t li
 
 void mem_probe_write(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes)
 {
-    check_alignment(cpu, i, linear, size_bytes);
+    mem_check_alignment(cpu, i, linear, size_bytes);
     mmu_probe(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu));
 }
 

@@ -187,7 +187,7 @@ static inline void fp_normalise(const struct native_case *c, struct native_state
         host->error = interp->error = 0;
     if (host->vector == 14 && !strcmp(c->row->operands, "M"))
         host->cr2 = interp->cr2 = 0;
-    if (mmx && ((host->vector >= 12 && host->vector <= 14) || host->vector == 19)) {
+    if (mmx && ((host->vector >= 12 && host->vector <= 14) || host->vector == 17 || host->vector == 19)) {
         memcpy(interp->fx + NATIVE_FX_FSW, host->fx + NATIVE_FX_FSW, 2);
         interp->fx[NATIVE_FX_FTW] = host->fx[NATIVE_FX_FTW];
         memcpy(interp->fx + NATIVE_FX_ST, host->fx + NATIVE_FX_ST, 128);

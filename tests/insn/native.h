@@ -101,6 +101,23 @@ const struct cpu_model *native_cpu_model(const struct native_harness *h);
 void native_run_host(const struct native_case *c, struct native_state *out);
 void native_run_interp(struct native_harness *h, const struct native_case *c, struct native_state *out);
 
+/* What the instruction did to the pages of NATIVE_DATA that are memory-mapped I/O. */
+struct native_access {
+    uint64_t address; /* linear */
+    uint64_t value;
+    unsigned size_bytes;
+    bool write;
+};
+#define NATIVE_ACCESSES_MAX 256u
+struct native_accesses {
+    unsigned count; /* may be more than are listed */
+    struct native_access access[NATIVE_ACCESSES_MAX];
+};
+/* The interpreter with page n of NATIVE_DATA behind the bus, as a device with the same content, where bit n of devices is
+ * set; the instruction and the INT3 that ends it are one block. data_out: NATIVE_DATA afterwards. */
+void native_run_devices(struct native_harness *h, const struct native_case *c, unsigned devices,
+                        struct native_state *out, uint8_t *data_out, struct native_accesses *log);
+
 /* Deterministic numbers for prepare. native_value prefers edges (0, 1, -1, sign bits, small). */
 uint64_t native_random(struct native_case *c);
 uint64_t native_value(struct native_case *c);

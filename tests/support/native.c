@@ -31,11 +31,13 @@ enum {
     PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
 };
 #define RAM_BYTES (2u << 20)
+#define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
 
 struct native_harness {
     struct fake_machine *fake;
     struct accel *accel;
     struct cpu_state base;
+    struct native_accesses *log; /* of the device behind NATIVE_DATA; null: nobody looks */
 };
 
 static uint8_t *ram(struct native_harness *h, uint64_t gpa)
@@ -117,7 +119,7 @@ static void build_state(struct native_harness *h)
     s->gdtr_limit = 0x7F;
     s->idtr_base = SUPERVISOR + PHYS_IDT;
     s->idtr_limit = 0x1FF;
-    s->cr0 = 0x80010033; /* PG WP NE ET MP PE */
+    s->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
     s->cr3 = PHYS_TABLES;
     s->cr4 = (1u << 5) | (1u << 9) | (1u << 10) | (1u << 18);  /* PAE OSFXSR OSXMMEXCPT OSXSAVE */
     s->xcr0 = 7;                                               /* x87 SSE AVX */
@@ -171,6 +173,48 @@ static void state_get_vectors(const struct cpu_state *s, struct native_state *to
     }
 }
 
+/* ---- NATIVE_DATA as a device ------------------------------------------------------------------------------------ */
+
+static void note_access(struct native_harness *h, struct native_access access)
+{
+    if (!h->log)
+        return;
+    access.address += NATIVE_DATA;
+    if (h->log->count < NATIVE_ACCESSES_MAX)
+        h->log->access[h->log->count] = access;
+    h->log->count++;
+}
+
+static uint64_t device_read(void *opaque, uint64_t address, unsigned size_bytes)
+{
+    struct native_harness *h = opaque;
+    uint64_t value = 0;
+
+    memcpy(&value, ram(h, PHYS_ARENA + NATIVE_DATA - NATIVE_CODE + address), size_bytes);
+    note_access(h, (struct native_access){.address = address, .value = value, .size_bytes = size_bytes});
+    return value;
+}
+
+static void device_write(void *opaque, uint64_t address, uint64_t value, unsigned size_bytes)
+{
+    struct native_harness *h = opaque;
+
+    memcpy(ram(h, PHYS_ARENA + NATIVE_DATA - NATIVE_CODE + address), &value, size_bytes);
+    note_access(h, (struct native_access){.address = address, .value = value, .size_bytes = size_bytes, .write = true});
+}
+
+static const struct bus_ops device_ops = {.read = device_read, .write = device_write, .max_size_bytes = 8};
+
+static void map_data(struct native_harness *h, unsigned devices)
+{
+    const uint64_t data = NATIVE_DATA - NATIVE_CODE, pt = PHYS_TABLES + 0x3000 + (data >> 12) * 8;
+
+    for (unsigned page = 0; page < NATIVE_DATA_BYTES >> 12; page++) {
+        uint64_t gpa = devices >> page & 1 ? DEVICE_GPA : PHYS_ARENA + data;
+        put64(h, pt + 8 * page, (gpa + page * 0x1000ull) | 0x67);
+    }
+}
+
 struct native_harness *native_create(void)
 {
     struct native_harness *h = calloc(1, sizeof *h);
@@ -184,6 +228,8 @@ struct native_harness *native_create(void)
     }
     machine_set_accel(h->fake->machine, h->accel);
     h->accel->ops->reset(h->accel);
+    bus_map_mmio(machine_bus(h->fake->machine), DEVICE_GPA, NATIVE_DATA_BYTES, &device_ops, h, "data");
+    memset(ram(h, PHYS_HANDLERS), 0xF4, 0x200); /* HLT */
     build_tables(h);
     build_descriptors(h);
     build_state(h);
@@ -273,6 +319,39 @@ static void interp_run(struct native_harness *h, const struct native_case *c, st
     if (out->vector == EXC_BP) { /* not reached by a case that ends at an INT3: it stops before it */
         out->rip--;
     }
+}
+
+/* Up to the HLT of a handler, that of INT3 at least: a case that does not end so does not end. */
+void native_run_devices(struct native_harness *h, const struct native_case *c, unsigned devices,
+                        struct native_state *out, uint8_t *data_out, struct native_accesses *log)
+{
+    const uint64_t code_gpa = PHYS_ARENA + c->offset, data_gpa = PHYS_ARENA + NATIVE_DATA - NATIVE_CODE;
+    struct machine *m = h->fake->machine;
+    struct position limit = machine_position(m);
+    struct cpu_state s;
+    uint8_t fill[16];
+
+    log->count = 0;
+    map_data(h, devices);
+    memory_write(machine_memory(m), code_gpa, c->code, c->length);
+    memcpy(ram(h, data_gpa), c->data, NATIVE_DATA_BYTES);
+    interp_put(h, c);
+    h->log = log;
+    limit.icount += 200;
+    machine_run(m, limit);
+    h->log = NULL;
+    h->accel->ops->get_state(h->accel, &s);
+    memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
+    memset(fill, 0xCC, sizeof fill);
+    memory_write(machine_memory(m), code_gpa, fill, c->length);
+    map_data(h, 0);
+    bool ended = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16;
+    *out = (struct native_state){.vector = ended ? -1 : NATIVE_ENDLESS, .rip = s.rip, .rflags = s.rflags};
+    memcpy(out->gpr, s.gpr, sizeof out->gpr);
+    state_get_vectors(&s, out);
+    if (ended)
+        interp_unwind_fault(h, out, s.cr2);
+    interp_linear_rip(c, out);
 }
 
 /* ---- comparison ------------------------------------------------------------------------------------------------- */

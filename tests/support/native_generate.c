@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define RFLAGS_AC 0x40000u
+
 /* ---- numbers --------------------------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t *state)
@@ -413,6 +415,12 @@ static void place_operand(struct native_case *c)
     }
 }
 
+/* Where this silicon checks no alignment (MOVBE with 66 and REX.W) or does so before the segment (FXSAVE to CS). */
+static bool odd_alignment(const struct native_case *c)
+{
+    return !strcmp(c->row->mnemonic, "MOVBE") || memchr(c->code, 0x2E, 4);
+}
+
 bool native_generate(struct native_case *c, const struct opcode_row *row, const struct native_profile *profile,
                      uint64_t seed)
 {
@@ -464,6 +472,8 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
         place_operand(c);
     memcpy(c->code, e.bytes, e.length);
     c->length = e.length;
+    if ((seed >> 9) % 12 == 0 && !odd_alignment(c))
+        c->in.rflags |= RFLAGS_AC;
     if (profile->prepare)
         profile->prepare(c);
     return true;
