@@ -108,23 +108,15 @@ static struct soft_number series(enum series kind, struct soft_number first, str
 static struct soft_number reduce_angle(struct soft_number x, unsigned *quadrant)
 {
     const soft_u128 divisor = (soft_u128)0xC << 64 | 0x90FDAA22168C234Cull; /* pi/2 in units of 2^-67 */
-    unsigned quotient = 0;
     struct soft_number r = x;
+    unsigned quotient;
     soft_u128 rest;
 
     *quadrant = 0;
     if (x.kind == SOFT_ZERO || x.exponent < -1)
         return x;
     rest = x.significand >> (x.exponent < 0 ? 61 : 60); /* of the significand's 64 bits none is lost */
-    for (int32_t n = 0; n <= x.exponent; n++) {
-        if (n)
-            rest <<= 1;
-        quotient <<= 1;
-        if (rest >= divisor) {
-            rest -= divisor;
-            quotient |= 1;
-        }
-    }
+    quotient = (unsigned)soft_divide_long(&rest, divisor, x.exponent);
     if (rest * 2 > divisor) {
         rest = divisor - rest;
         quotient++;

@@ -340,19 +340,7 @@ uint64_t soft_convert(struct soft_float *f, const struct soft_format *from, cons
 
 uint64_t soft_to_integer(struct soft_float *f, const struct soft_format *t, uint64_t a, unsigned bits)
 {
-    struct soft_number n = operand(f, t, a);
-    const uint64_t limit = 1ull << (bits - 1);
-    struct soft_integer r = {0};
-
-    if (n.kind <= SOFT_FINITE)
-        r = soft_number_to_integer(f->rounding, n);
-    if (!r.fits || r.magnitude > limit - !n.sign) {
-        f->flags |= SOFT_IE;
-        return limit;
-    }
-    f->flags |= r.inexact ? SOFT_PE : 0;
-    f->rounded_up = r.up;
-    return (n.sign ? 0 - r.magnitude : r.magnitude) & (limit | (limit - 1));
+    return soft_number_to_signed(f, operand(f, t, a), bits);
 }
 
 uint64_t soft_from_integer(struct soft_float *f, const struct soft_format *t, int64_t value)

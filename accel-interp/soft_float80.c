@@ -346,18 +346,9 @@ enum soft_order soft80_number_compare(struct soft_float *f, struct soft_number x
  * Returns the low 64 bits of q. */
 static uint64_t reduce(struct soft_number *a, struct soft_number b, int32_t steps)
 {
-    soft_u128 rest = a->significand >> 64, divisor = b.significand >> 64;
-    uint64_t quotient = 0;
+    soft_u128 rest = a->significand >> 64;
+    uint64_t quotient = soft_divide_long(&rest, b.significand >> 64, steps);
 
-    for (int32_t n = 0; n <= steps; n++) {
-        if (n)
-            rest <<= 1;
-        quotient <<= 1;
-        if (rest >= divisor) {
-            rest -= divisor;
-            quotient |= 1;
-        }
-    }
     a->exponent += 64 - steps;
     a->significand = rest;
     soft_normalise(a);
@@ -459,20 +450,7 @@ struct cpu_x87_register soft80_from_integer(int64_t value)
 
 uint64_t soft80_to_integer(struct soft_float *f, struct cpu_x87_register a, unsigned bits)
 {
-    const uint64_t limit = 1ull << (bits - 1);
-    struct soft_number n = soft80_unpack(a);
-    struct soft_integer r = {0};
-
-    f->rounded_up = false;
-    if (n.kind <= SOFT_FINITE)
-        r = soft_number_to_integer(f->rounding, n);
-    if (!r.fits || r.magnitude > limit - !n.sign) {
-        f->flags |= SOFT_IE;
-        return limit;
-    }
-    f->flags |= r.inexact ? SOFT_PE : 0;
-    f->rounded_up = r.up;
-    return (n.sign ? 0 - r.magnitude : r.magnitude) & (limit | (limit - 1));
+    return soft_number_to_signed(f, soft80_unpack(a), bits);
 }
 
 #define BCD_MAX 999999999999999999ull
@@ -491,22 +469,16 @@ struct cpu_x87_register soft80_from_bcd(const uint8_t bcd[10])
 
 void soft80_to_bcd(struct soft_float *f, struct cpu_x87_register a, uint8_t bcd[10])
 {
+    static const uint8_t none[10] = {0, 0, 0, 0, 0, 0, 0, 0xC0, 0xFF, 0xFF};
     struct soft_number n = soft80_unpack(a);
-    struct soft_integer r = {0};
+    uint64_t magnitude;
 
-    f->rounded_up = false;
-    if (n.kind <= SOFT_FINITE)
-        r = soft_number_to_integer(f->rounding, n);
-    if (!r.fits || r.magnitude > BCD_MAX) {
-        static const uint8_t none[10] = {0, 0, 0, 0, 0, 0, 0, 0xC0, 0xFF, 0xFF};
-        f->flags |= SOFT_IE;
+    if (!soft_number_to_magnitude(f, n, BCD_MAX, &magnitude)) {
         for (unsigned k = 0; k < 10; k++)
             bcd[k] = none[k];
         return;
     }
-    f->flags |= r.inexact ? SOFT_PE : 0;
-    f->rounded_up = r.up;
-    for (unsigned k = 0; k < 9; k++, r.magnitude /= 100)
-        bcd[k] = (uint8_t)(r.magnitude / 10 % 10 << 4 | r.magnitude % 10);
+    for (unsigned k = 0; k < 9; k++, magnitude /= 100)
+        bcd[k] = (uint8_t)(magnitude / 10 % 10 << 4 | magnitude % 10);
     bcd[9] = n.sign ? 0x80 : 0;
 }

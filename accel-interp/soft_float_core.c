@@ -112,6 +112,49 @@ struct soft_integer soft_number_to_integer(uint8_t rounding, struct soft_number 
     return r;
 }
 
+bool soft_number_to_magnitude(struct soft_float *f, struct soft_number a, uint64_t limit, uint64_t *magnitude)
+{
+    struct soft_integer r = {0};
+
+    f->rounded_up = false;
+    if (a.kind <= SOFT_FINITE)
+        r = soft_number_to_integer(f->rounding, a);
+    if (!r.fits || r.magnitude > limit) {
+        f->flags |= SOFT_IE;
+        return false;
+    }
+    f->flags |= r.inexact ? SOFT_PE : 0;
+    f->rounded_up = r.up;
+    *magnitude = r.magnitude;
+    return true;
+}
+
+uint64_t soft_number_to_signed(struct soft_float *f, struct soft_number a, unsigned bits)
+{
+    const uint64_t limit = 1ull << (bits - 1);
+    uint64_t magnitude;
+
+    if (!soft_number_to_magnitude(f, a, limit - !a.sign, &magnitude))
+        return limit;
+    return (a.sign ? 0 - magnitude : magnitude) & (limit | (limit - 1));
+}
+
+uint64_t soft_divide_long(soft_u128 *rest, soft_u128 divisor, int32_t steps)
+{
+    uint64_t quotient = 0;
+
+    for (int32_t n = 0; n <= steps; n++) {
+        if (n)
+            *rest <<= 1;
+        quotient <<= 1;
+        if (*rest >= divisor) {
+            *rest -= divisor;
+            quotient |= 1;
+        }
+    }
+    return quotient;
+}
+
 static int magnitude_compare(const struct soft_number *a, const struct soft_number *b)
 {
     if (a->kind != b->kind)

@@ -93,6 +93,12 @@ struct soft_integer {
     bool fits, inexact, up;
 };
 struct soft_integer soft_number_to_integer(uint8_t rounding, struct soft_number a);
+/* |a| rounded as f says, with its flags; false and IE: a is none, or |a| is larger than limit. */
+bool soft_number_to_magnitude(struct soft_float *f, struct soft_number a, uint64_t limit, uint64_t *magnitude);
+/* A signed integer of so many bits (16, 32, 64), or the integer indefinite and IE. */
+uint64_t soft_number_to_signed(struct soft_float *f, struct soft_number a, unsigned bits);
+/* rest * 2^steps / divisor: the quotient's low 64 bits, and the remainder in *rest. At first *rest < 2 * divisor. */
+uint64_t soft_divide_long(soft_u128 *rest, soft_u128 divisor, int32_t steps);
 enum soft_order soft_number_compare(struct soft_number a, struct soft_number b); /* no NaNs */
 
 /* Results of a + b, a * b, a / b where not both are finite and nonzero, NaNs aside: true when *r has it, false when it is
