@@ -5,7 +5,6 @@
 #include "accel-interp/fp_x87_soft.h"
 #include "accel-interp/soft_float_core.h"
 
-#include <string.h>
 
 static struct soft_float begin(void)
 {
@@ -16,33 +15,21 @@ static uint16_t status(const struct soft_float *f)
     return (uint16_t)(f->flags | (f->rounded_up ? FSW_C1 : 0));
 }
 
-static uint64_t bits_at(const void *memory, unsigned size_bytes)
-{
-    uint64_t v = 0;
-    for (unsigned n = 0; n < size_bytes; n++)
-        v |= (uint64_t)((const uint8_t *)memory)[n] << 8 * n;
-    return v;
-}
-static void put_bits(void *memory, uint64_t v, unsigned size_bytes)
-{
-    for (unsigned n = 0; n < size_bytes; n++)
-        ((uint8_t *)memory)[n] = (uint8_t)(v >> 8 * n);
-}
 static struct soft_number number_f32(const void *v)
 {
-    return soft_unpack(&soft_f32, bits_at(v, 4));
+    return soft_unpack(&soft_f32, fp_soft_load(v, 4));
 }
 static struct soft_number number_f64(const void *v)
 {
-    return soft_unpack(&soft_f64, bits_at(v, 8));
+    return soft_unpack(&soft_f64, fp_soft_load(v, 8));
 }
 static struct soft_number number_i16(const void *v)
 {
-    return soft80_unpack(soft80_from_integer((int16_t)bits_at(v, 2)));
+    return soft80_unpack(soft80_from_integer((int16_t)fp_soft_load(v, 2)));
 }
 static struct soft_number number_i32(const void *v)
 {
-    return soft80_unpack(soft80_from_integer((int32_t)bits_at(v, 4)));
+    return soft80_unpack(soft80_from_integer((int32_t)fp_soft_load(v, 4)));
 }
 
 #define ADD(a, b) soft80_number_add(&f, a, b, false)
@@ -201,13 +188,13 @@ CONSTANT(fldln2, 0xED)
     uint16_t fp80_from_##type(struct cpu_x87_register *d, const void *v)                                               \
     {                                                                                                                  \
         struct soft_float f = begin();                                                                                 \
-        *d = soft80_from_float(&f, &soft_##type, bits_at(v, bytes));                                                   \
+        *d = soft80_from_float(&f, &soft_##type, fp_soft_load(v, bytes));                                              \
         return f.flags;                                                                                                \
     }                                                                                                                  \
     uint16_t fp80_to_##type(const struct cpu_x87_register *a, void *out)                                               \
     {                                                                                                                  \
         struct soft_float f = begin();                                                                                 \
-        put_bits(out, soft80_to_float(&f, &soft_##type, *a), bytes);                                                   \
+        fp_soft_store(out, soft80_to_float(&f, &soft_##type, *a), bytes);                                              \
         return status(&f);                                                                                             \
     }
 FLOAT(f32, 4)
@@ -216,7 +203,7 @@ FLOAT(f64, 8)
     uint16_t fp80_to_i##bits(const struct cpu_x87_register *a, void *out)                                              \
     {                                                                                                                  \
         struct soft_float f = begin();                                                                                 \
-        put_bits(out, soft80_to_integer(&f, *a, bits), bits / 8);                                                      \
+        fp_soft_store(out, soft80_to_integer(&f, *a, bits), bits / 8);                                                 \
         return status(&f);                                                                                             \
     }
 INTEGER(16)

@@ -141,26 +141,15 @@ static void binary_register(struct x87 *m, unsigned op, unsigned n, unsigned to,
     binary(m, op, filled(m, 0) && filled(m, n), soft80_unpack(*st(m, n)), to, pops);
 }
 
-static uint64_t load(const void *memory, unsigned size_bytes)
-{
-    uint64_t v = 0;
-    for (unsigned n = 0; n < size_bytes; n++)
-        v |= (uint64_t)((const uint8_t *)memory)[n] << 8 * n;
-    return v;
-}
-static void store(void *memory, uint64_t v, unsigned size_bytes)
-{
-    for (unsigned n = 0; n < size_bytes; n++)
-        ((uint8_t *)memory)[n] = (uint8_t)(v >> 8 * n);
-}
 static struct cpu_x87_register load80(const uint8_t *memory)
 {
-    return (struct cpu_x87_register){.significand = load(memory, 8), .sign_exponent = (uint16_t)load(memory + 8, 2)};
+    return (struct cpu_x87_register){.significand = fp_soft_load(memory, 8),
+                                     .sign_exponent = (uint16_t)fp_soft_load(memory + 8, 2)};
 }
 static void store80(uint8_t *memory, struct cpu_x87_register r)
 {
-    store(memory, r.significand, 8);
-    store(memory + 8, r.sign_exponent, 2);
+    fp_soft_store(memory, r.significand, 8);
+    fp_soft_store(memory + 8, r.sign_exponent, 2);
 }
 
 static void compare_flags(struct x87 *m, unsigned n, bool signalling, bool pops)
@@ -217,7 +206,7 @@ static void store_float(struct x87 *m, const struct soft_format *t, uint8_t *mem
     } else {
         stack_fault(m, false);
     }
-    store(value, bits, size_bytes);
+    fp_soft_store(value, bits, size_bytes);
     finish_store(m, memory, value, size_bytes, pops);
 }
 
@@ -232,7 +221,7 @@ static void store_integer(struct x87 *m, unsigned bits, uint8_t *memory, bool po
     } else {
         stack_fault(m, false);
     }
-    store(value, integer, bits / 8);
+    fp_soft_store(value, integer, bits / 8);
     finish_store(m, memory, value, bits / 8, pops);
 }
 
@@ -516,15 +505,15 @@ static void execute_memory(struct x87 *m, uint8_t opcode, unsigned op, uint8_t *
     struct cpu_x87_register value;
 
     switch ((opcode & 7) << 3 | op) {
-    case 0x08: load_float(m, &soft_f32, load(memory, 4)); break;
-    case 0x28: load_float(m, &soft_f64, load(memory, 8)); break;
+    case 0x08: load_float(m, &soft_f32, fp_soft_load(memory, 4)); break;
+    case 0x28: load_float(m, &soft_f64, fp_soft_load(memory, 8)); break;
     case 0x0A:
     case 0x0B: store_float(m, &soft_f32, memory, op & 1); break;
     case 0x2A:
     case 0x2B: store_float(m, &soft_f64, memory, op & 1); break;
-    case 0x18: push_result(m, soft80_from_integer((int32_t)load(memory, 4))); break;
-    case 0x38: push_result(m, soft80_from_integer((int16_t)load(memory, 2))); break;
-    case 0x3D: push_result(m, soft80_from_integer((int64_t)load(memory, 8))); break;
+    case 0x18: push_result(m, soft80_from_integer((int32_t)fp_soft_load(memory, 4))); break;
+    case 0x38: push_result(m, soft80_from_integer((int16_t)fp_soft_load(memory, 2))); break;
+    case 0x3D: push_result(m, soft80_from_integer((int64_t)fp_soft_load(memory, 8))); break;
     case 0x19: truncate_integer(m, 32, memory); break;
     case 0x29: truncate_integer(m, 64, memory); break;
     case 0x39: truncate_integer(m, 16, memory); break;
@@ -540,9 +529,10 @@ static void execute_memory(struct x87 *m, uint8_t opcode, unsigned op, uint8_t *
     default:
         if (opcode == 0xD8 || opcode == 0xDC) {
             const struct soft_format *t = opcode == 0xD8 ? &soft_f32 : &soft_f64;
-            binary(m, op, filled(m, 0), soft_unpack(t, load(memory, opcode == 0xD8 ? 4 : 8)), 0, false);
+            binary(m, op, filled(m, 0), soft_unpack(t, fp_soft_load(memory, opcode == 0xD8 ? 4 : 8)), 0, false);
         } else {
-            value = soft80_from_integer(opcode == 0xDA ? (int32_t)load(memory, 4) : (int16_t)load(memory, 2));
+            value = soft80_from_integer(opcode == 0xDA ? (int32_t)fp_soft_load(memory, 4)
+                                                       : (int16_t)fp_soft_load(memory, 2));
             binary(m, op, filled(m, 0), soft80_unpack(value), 0, false);
         }
         break;

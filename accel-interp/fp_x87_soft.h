@@ -1,9 +1,24 @@
-/* The x87's transcendental functions in software (fp_x87_transcendental.c), for fp_x87_soft.c. */
+/* What fp_x87_soft.c and fp_soft_x87.c share: memory operands, and the transcendental functions in software
+ * (fp_x87_transcendental.c). */
 #ifndef VMRR_ACCEL_INTERP_FP_X87_SOFT_H
 #define VMRR_ACCEL_INTERP_FP_X87_SOFT_H
 
 #include "accel-interp/fp.h"
 #include "accel-interp/soft_float.h"
+
+/* Memory operands of 2, 4 or 8 bytes. */
+static inline uint64_t fp_soft_load(const void *memory, unsigned size_bytes)
+{
+    uint64_t v = 0;
+    for (unsigned n = 0; n < size_bytes; n++)
+        v |= (uint64_t)((const uint8_t *)memory)[n] << 8 * n;
+    return v;
+}
+static inline void fp_soft_store(void *memory, uint64_t v, unsigned size_bytes)
+{
+    for (unsigned n = 0; n < size_bytes; n++)
+        ((uint8_t *)memory)[n] = (uint8_t)(v >> 8 * n);
+}
 
 enum fp_transcendental { FP_F2XM1, FP_FYL2X, FP_FPTAN, FP_FPATAN, FP_FYL2XP1, FP_FSINCOS, FP_FSIN, FP_FCOS };
 
