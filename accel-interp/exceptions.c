@@ -134,6 +134,7 @@ static void task_gate(struct interp *cpu, const struct event *e, uint16_t select
         raise_selector(cpu, e->i, EXC_GP, selector);
     if (!desc_present(&d))
         raise_selector(cpu, e->i, EXC_NP, selector);
+    cpu->sysflags |= e->flags & FLAG_RF; /* in the image that the old TSS gets, as it is pushed elsewhere */
     task_switch(cpu, e->i, selector, &d, TASK_GATE, e->return_rip, e->has_error, e->error);
 }
 

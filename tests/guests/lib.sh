@@ -21,7 +21,7 @@ fail() {
 }
 
 all_guests=(dma_writer dma_writer64 self_modifying self_modifying64 spinner protected32 ide_pio timers inputs vga_text
-    exceptions64 floating vectors monitor debug64 boot_sector boot_sector_disk boot_disk vga_text_firmware)
+    exceptions64 floating vectors monitor debug64 events32 boot_sector boot_sector_disk boot_disk vga_text_firmware)
 firmware=/usr/share/seabios/bios-256k.bin
 
 new_disk() { # new_disk FILE: 4096 sectors of zero
@@ -61,6 +61,7 @@ guest() {
     spinner) verdict="^dma: 100 rounds" ;;
     ide_pio) verdict="^ide pio: [0-9]* interrupts, all as expected" ;;
     protected32) verdict="^protected32: 55 checks, all as expected" ;;
+    events32) verdict="^events32: 34 checks, all as expected" ;;
     debug64) verdict="^debug64: 75 checks, all as expected" ;;
     inputs) verdict="^inputs: all read" ;;
     echo) verdict="^echo: bye" ;;
