@@ -303,16 +303,27 @@ void machine_set_receiver(struct machine *machine, enum input_id id, uint32_t ta
 
 /* ---- digests ---- */
 
+void machine_each_part(struct machine *machine,
+                       void (*part)(void *opaque, const struct state_field *fields, void *object), void *opaque)
+{
+    part(opaque, cpu_state_fields, &machine->gathered_cpu);
+    part(opaque, machine_fields, machine);
+    for (struct device *device = machine->first_device; device; device = device->next) {
+        if (device->class->fields)
+            part(opaque, device->class->fields, device);
+    }
+}
+
+static void gather_part(void *gather, const struct state_field *fields, void *object)
+{
+    state_gather_add(gather, fields, object);
+}
+
 /* Made anew when a device was added. */
 static void gather_parts(struct machine *machine)
 {
     machine->gather = state_gather_create();
-    state_gather_add(machine->gather, cpu_state_fields, &machine->gathered_cpu);
-    state_gather_add(machine->gather, machine_fields, machine);
-    for (struct device *device = machine->first_device; device; device = device->next) {
-        if (device->class->fields)
-            state_gather_add(machine->gather, device->class->fields, device);
-    }
+    machine_each_part(machine, gather_part, machine->gather);
 }
 
 uint64_t machine_digest_state(struct machine *machine)

@@ -61,4 +61,8 @@ struct machine {
 
 void machine_request_attention(struct machine *machine);
 
+/* What a digest is made of, in its order: CPU, machine, devices. */
+void machine_each_part(struct machine *machine,
+                       void (*part)(void *opaque, const struct state_field *fields, void *object), void *opaque);
+
 #endif
