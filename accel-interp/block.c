@@ -30,14 +30,17 @@ struct code_page {
     uint64_t chunks; /* bit n: decoded bytes in [64n, 64n + 64) */
     uint64_t hot;    /* chunks that were rewritten HOT_REWRITES times: see decode_block */
     uint8_t rewrites[MEMORY_PAGE_BYTES >> CHUNK_SHIFT];
-    unsigned idle_writes; /* while it has no blocks */
+    unsigned idle_writes;  /* while it has no blocks */
+    uint64_t last_rewrite; /* icount, that of the block about */
 };
 /* More than a kernel needs to patch a jump in three steps, a few times. */
 #define HOT_REWRITES 32u
+/* Code that runs so many steps before it is rewritten is worth decoding in whole blocks: what compilers at run time write. */
+#define HOT_STEPS 256u
 
 /* A page that lost its last block is likely to be decoded again, and making it a page of code costs a search of the TLB: it
  * stays one for so many writes more. */
-#define IDLE_WRITES_MAX 16u
+#define IDLE_WRITES_MAX 64u
 
 /* Of the arena for each page with code: few programs have as little code in a page as that. */
 #define ARENA_BYTES_A_PAGE 768u
@@ -328,6 +331,19 @@ static void retire_page(struct block_cache *cache, struct code_page **place)
     cache->unused_pages = page;
 }
 
+static void note_rewrite(struct code_page *page, unsigned chunk, uint64_t icount)
+{
+    if (icount - page->last_rewrite > HOT_STEPS) {
+        page->rewrites[chunk] = 0;
+        page->hot &= ~(1ull << chunk);
+    } else if (page->rewrites[chunk] < HOT_REWRITES) {
+        page->rewrites[chunk]++;
+    } else {
+        page->hot |= 1ull << chunk;
+    }
+    page->last_rewrite = icount;
+}
+
 static void drop_overlapped(struct interp *cpu, struct code_page *page, unsigned first, unsigned last)
 {
     uint64_t chunks = 0;
@@ -343,10 +359,7 @@ static void drop_overlapped(struct interp *cpu, struct code_page *page, unsigned
         }
     }
     page->chunks = chunks;
-    if (page->rewrites[first >> CHUNK_SHIFT] < HOT_REWRITES)
-        page->rewrites[first >> CHUNK_SHIFT]++;
-    else
-        page->hot |= 1ull << (first >> CHUNK_SHIFT);
+    note_rewrite(page, first >> CHUNK_SHIFT, cpu->icount_end - (uint64_t)cpu->budget);
 }
 
 static void drop_block(struct interp *cpu, struct block *block)

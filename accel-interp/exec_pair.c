@@ -38,9 +38,9 @@
     QUIET_ALU_(Q, add, bits, size)                                                                                     \
     QUIET_ALU_(Q, sub, bits, size)                                                                                     \
     QUIET_ALU_(Q, and, bits, size)                                                                                     \
-    QUIET_ALU_(Q, or, bits, size) QUIET_ALU_(Q, xor, bits, size) QUIET_SHIFT_(Q, shl, bits, size)                      \
-        QUIET_SHIFT_(Q, shr, bits, size) QUIET_SHIFT_(Q, sar, bits, size) Q(imul_ge##bits##_reg, forms_imul_ge, bits,  \
-                                                                            size, QUIET_GE_(imul, bits, p))            \
+    QUIET_ALU_(Q, or, bits, size)                                                                                      \
+    QUIET_ALU_(Q, xor, bits, size) QUIET_SHIFT_(Q, shl, bits, size) QUIET_SHIFT_(Q, shr, bits, size)                   \
+        QUIET_SHIFT_(Q, sar, bits, size) Q(imul_ge##bits##_reg, forms_imul_ge, bits, size, QUIET_GE_(imul, bits, p))   \
             Q(inc##bits##_reg, forms_inc, bits, size, SET_(bits, p->rm, reg_get##bits(cpu, p->rm) + 1u))               \
                 Q(dec##bits##_reg, forms_dec, bits, size, SET_(bits, p->rm, reg_get##bits(cpu, p->rm) - 1u)) Q(        \
                     inc_z##bits##_reg, forms_inc_z, bits, size, SET_(bits, p->reg, reg_get##bits(cpu, p->reg) + 1u))   \
@@ -63,7 +63,8 @@ extern const struct insn_forms forms_shl_ei, forms_shr_ei, forms_sar_ei, forms_i
     forms_inc_z, forms_dec_z, forms_neg;
 
 /* do_name: instruction p done; false: it is not one for here, and nothing has changed. op_name: which function it is. */
-#define DO_(name) static inline __attribute__((always_inline)) bool do_##name(struct interp *cpu, const struct insn *p)
+#define DO_(name)                                                                                                      \
+    static inline __attribute__((always_inline, unused)) bool do_##name(struct interp *cpu, const struct insn *p)
 #define OP_(name, ...) static const struct peephole_op op_##name __attribute__((unused)) = {__VA_ARGS__};
 
 #define QUIET_FUNCTION_(name, table, bits, code, ...)                                                                  \

@@ -241,6 +241,31 @@ static void resolve(struct interp *cpu, const struct insn *i, uint64_t linear, u
     }
 }
 
+/* Values of 1 to 8 bytes; a memcpy of a size that is not known here would be a call, and a stall when its result is read. */
+static uint64_t value_get(const uint8_t *host, unsigned size_bytes)
+{
+    uint64_t value = 0;
+
+    switch (size_bytes) {
+    case 1: return *host;
+    case 2: memcpy(&value, host, 2); return (uint16_t)value;
+    case 4: memcpy(&value, host, 4); return (uint32_t)value;
+    case 8: memcpy(&value, host, 8); return value;
+    default: memcpy(&value, host, size_bytes); return value;
+    }
+}
+
+static void value_put(uint8_t *host, uint64_t value, unsigned size_bytes)
+{
+    switch (size_bytes) {
+    case 1: *host = (uint8_t)value; break;
+    case 2: memcpy(host, &value, 2); break;
+    case 4: memcpy(host, &value, 4); break;
+    case 8: memcpy(host, &value, 8); break;
+    default: memcpy(host, &value, size_bytes); break;
+    }
+}
+
 static unsigned bus_chunk(unsigned left)
 {
     return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
@@ -307,15 +332,15 @@ uint64_t mmu_read(struct interp *cpu, const struct insn *i, uint64_t linear, uns
     struct access a;
     uint64_t value = 0;
 
-    if (entry->tag == TLB_PAGE(linear + size_bytes - 1)) {
-        memcpy(&value, (const uint8_t *)(uintptr_t)(linear + entry->addend), size_bytes);
-        return value;
-    }
+    if (entry->tag == TLB_PAGE(linear + size_bytes - 1))
+        return value_get((const uint8_t *)(uintptr_t)(linear + entry->addend), size_bytes);
     if (device_hit(entry, linear, size_bytes)) {
         touch(cpu, i);
         return bus_mmio_read(machine_bus(cpu->accel.machine), linear + entry->addend, size_bytes);
     }
     resolve(cpu, i, linear, size_bytes, TLB_READ, view, &a);
+    if (a.spans == 1 && a.span[0].host)
+        return value_get(a.span[0].host, size_bytes);
     access_read(cpu, &a, (uint8_t *)&value);
     return value;
 }
@@ -327,7 +352,7 @@ void mmu_write(struct interp *cpu, const struct insn *i, uint64_t linear, uint64
     struct access a;
 
     if (entry->tag == TLB_PAGE(linear + size_bytes - 1)) {
-        memcpy((uint8_t *)(uintptr_t)(linear + entry->addend), &value, size_bytes);
+        value_put((uint8_t *)(uintptr_t)(linear + entry->addend), value, size_bytes);
         return;
     }
     if (device_hit(entry, linear, size_bytes)) {
@@ -336,7 +361,10 @@ void mmu_write(struct interp *cpu, const struct insn *i, uint64_t linear, uint64
         return;
     }
     resolve(cpu, i, linear, size_bytes, TLB_WRITE, view, &a);
-    access_write(cpu, &a, (const uint8_t *)&value);
+    if (a.spans == 1 && a.span[0].host)
+        value_put(a.span[0].host, value, size_bytes);
+    else
+        access_write(cpu, &a, (const uint8_t *)&value);
 }
 
 void mmu_probe(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes, enum tlb_access access,

@@ -32,8 +32,12 @@ static uint64_t read_entry(struct interp *cpu, uint64_t gpa, bool wide)
     page = memory_lookup(machine_memory(cpu->accel.machine), gpa);
     if (!page.host)
         return wide ? UINT64_MAX : UINT32_MAX;
-    memcpy(&value, page.host + (gpa & 0xFFF), wide ? 8 : 4);
-    return value;
+    if (wide) {
+        memcpy(&value, page.host + (gpa & 0xFFF), 8);
+        return value;
+    }
+    memcpy(&value, page.host + (gpa & 0xFFF), 4);
+    return (uint32_t)value;
 }
 
 static void write_entry(struct interp *cpu, const struct insn *i, uint64_t gpa, uint64_t value, bool wide)
