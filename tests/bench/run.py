@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Side-by-side benchmarks: vmrr and its peers on the same guests, one after the other on this machine.
 
-  run.py baremetal [--vmrr PATH] [--peers qemu,qemu-icount,qemu-rr,bochs,bochs:PATH] [--only KERNEL,...] [--rounds N]
+  run.py baremetal [--vmrr PATH] [--peers qemu,qemu-icount,qemu-rr,bochs,bochs:PATH,vmrr:PATH] [--only KERNEL,...] [--rounds N]
   run.py linux     [--vmrr PATH] [--peers ...]       boot to init and power-off, and the cost of recording
 
 Prints a table in Markdown; a peer that is not installed is left out with a line that says so. The clock is read when a line
@@ -24,7 +24,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
-KERNELS = ["integer", "memory", "branches", "calls", "string", "muldiv", "x87", "sse2", "pio", "mmio"]
+KERNELS = ["integer", "memory", "branches", "calls", "string", "muldiv", "x87", "sse2", "pio", "mmio",
+           "smc", "jit", "nojit", "int", "irq", "timer", "tlb", "flush"]
 LIMIT_SECONDS = 900
 CLOCK = "cpu"
 BOCHS_NO_SOUND = """speaker: enabled=1, mode=none
@@ -33,9 +34,10 @@ sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 BOCHS_MODELS = ["corei7_haswell_4770", "corei7_sandy_bridge_2600k", "corei5_arrandale_m520", "core2_penryn_t9600"]
 
 
-def build_baremetal(work):
+def build_baremetal(work, only):
     image = work / "bench.img"
-    subprocess.run(["gcc", "-c", "bench.S", "-o", work / "bench.o"], cwd=HERE / "baremetal", check=True)
+    system_only = ["-DSYSTEM_ONLY"] if only and all(KERNELS.index(name) >= KERNELS.index("smc") for name in only) else []
+    subprocess.run(["gcc", "-c", *system_only, "bench.S", "-o", work / "bench.o"], cwd=HERE / "baremetal", check=True)
     subprocess.run(["ld", "-Ttext", "0x7C00", "--oformat", "binary", "-o", image, work / "bench.o"], check=True)
     with open(image, "r+b") as file:
         file.truncate(1 << 20)
@@ -113,14 +115,11 @@ def count_instructions(vmrr, image, work):
     journal = work / "bench.vmrr"
     subprocess.run([vmrr, "record", "-q", "-serial", "none", "-o", journal, "-snapshot", "-hda", image],
                    stdin=subprocess.DEVNULL, check=False)
-    dump = subprocess.Popen([vmrr, "dump", "--kind=pio", "--json", journal], stdout=subprocess.PIPE, text=True)
+    dump = subprocess.Popen([vmrr, "dump", "--kind=pio", "--json", journal], stdout=subprocess.PIPE)
+    port = subprocess.Popen(["grep", '"address":"0x3f8".*"pio-write"'], stdin=dump.stdout, stdout=subprocess.PIPE, text=True)
     text, begun, counts = "", {}, {}
-    for line in dump.stdout:
-        if "pio-write" not in line:
-            continue
+    for line in port.stdout:  # a few hundred of some ten million
         event = json.loads(line)
-        if int(event["address"], 0) != 0x3F8:
-            continue
         char = chr(int(event["value"], 0) & 0xFF)
         if char != "\n":
             text += char
@@ -179,6 +178,10 @@ panic: action=fatal
     return [binary, "-q", "-f", str(config)], str(fifo)
 
 
+def vmrr_command(vmrr, image):
+    return [vmrr, "run", "-q", "-m", "64", "-snapshot", "-hda", str(image)]
+
+
 def peer_command(peer, image, work):
     """(command, serial pipe or None) of a peer on the bare-metal image, or None with the reason printed."""
     qemu = shutil.which("qemu-system-x86_64")
@@ -203,6 +206,8 @@ def peer_command(peer, image, work):
             print(f"{peer}: not installed: left out")
             return None
         return bochs_command(binary, image, work)
+    if peer.startswith("vmrr:"):
+        return vmrr_command(os.path.abspath(peer.partition(":")[2]), image), None
     sys.exit(f"unknown peer {peer}")
 
 
@@ -236,9 +241,10 @@ def print_table(rows, columns, counts, only):
 def baremetal(arguments):
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
-        image = build_baremetal(work)
+        only = arguments.only.split(",") if arguments.only else None
+        image = build_baremetal(work, only)
         counts = count_instructions(arguments.vmrr, image, work)
-        commands = {"vmrr": ([arguments.vmrr, "run", "-q", "-m", "64", "-snapshot", "-hda", str(image)], None)}
+        commands = {"vmrr": (vmrr_command(arguments.vmrr, image), None)}
         for peer in arguments.peers.split(","):
             command = peer_command(peer, image, work) if peer else None
             if command:
@@ -251,7 +257,7 @@ def baremetal(arguments):
                 row = best.setdefault(column, {})
                 for key, value in seconds.items():
                     row[key] = min(value, row.get(key, value))
-        print_table(best, list(commands), counts, arguments.only.split(",") if arguments.only else None)
+        print_table(best, list(commands), counts, only)
 
 
 def linux_command(kernel, initrd, task, disk):

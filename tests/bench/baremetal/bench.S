@@ -11,7 +11,14 @@
 #define BUFFER 0x20000 /* 64 KiB of data for memory and string kernels */
 #define BUFFER_LOW 0x6000
 #define IOAPIC 0xFEC00000
+#define APIC_BASE 0xFEE00000
 #define STACK 0x7000
+#define JIT_CODE 0xC000 /* within 64 KiB, as the gates */
+#define JIT_DATA 0xD000
+#define IDT 0xE000
+#define PAGED_AT 0x40000000
+#define PAGED_DIRECTORY 0x900000
+#define PAGED_TABLES 0x910000
 #define PAGE_TABLES 0x40000
 
         .code16
@@ -208,6 +215,9 @@ gdt:    .quad 0
 gdt_pointer:
         .word . - gdt - 1
         .long gdt
+idt_pointer:
+        .word 0x7F * 16 - 1
+        .quad IDT
         .balign 16
 constants: .double 1.0000001, 0.9999999, 1.5, 0.25
         .text 2 /* behind the kernels' names in subsection 1 */
