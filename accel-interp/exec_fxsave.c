@@ -2,7 +2,9 @@
  * (see exec_x87.c). FXSAVE writes what it defines and zeroes in the reserved bytes among that; bytes 288..511 (416..511 in
  * 64-bit mode) stay. XMM registers and MXCSR take part whatever CR4.OSFXSR says. */
 #include "accel-interp/fx_image.h"
+#include "accel-interp/mmu.h"
 #include "accel-interp/sse.h"
+#include "accel-interp/system.h"
 #include "accel-interp/x87.h"
 
 static void put(uint8_t *p, uint64_t value, unsigned size_bytes)
@@ -99,6 +101,8 @@ static uint64_t image_address(struct interp *cpu, const struct insn *i, enum tlb
     if (cpu->cr0 & (CR0_EM | CR0_TS))
         RAISE(EXC_NM);
     linear = ea_general(cpu, i, FX_BYTES, access);
+    if (in_code64(cpu) && !mmu_canonical(linear))
+        RAISE_ERROR(i->seg == CPU_SS ? EXC_SS : EXC_GP, 0);
     mem_check_alignment(cpu, i, linear, 4); /* measured: #AC comes first, and wants but 4 bytes */
     if (linear & 15)
         RAISE_ERROR(EXC_GP, 0);

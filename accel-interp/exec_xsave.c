@@ -107,6 +107,15 @@ static uint64_t image_linear(struct interp *cpu, const struct insn *i, enum tlb_
     return linear;
 }
 
+/* Measured: before all else the last byte of the AVX component is looked at, wherever the header will say that it lies. */
+static void probe_end(struct interp *cpu, const struct insn *i, uint64_t linear, uint64_t rfbm, enum tlb_access access)
+{
+    const unsigned last = XSAVE_HEADER + XSAVE_HEADER_BYTES + XSAVE_AVX_BYTES - 1;
+
+    if (rfbm & XCR0_AVX)
+        mmu_probe(cpu, i, linear + last, 1, access, (enum tlb_view)(cpu->tlb - cpu->views));
+}
+
 /* An image in pieces: which bytes of it are to be written. */
 struct save {
     uint8_t image[XSAVE_HEADER + XSAVE_HEADER_BYTES];
@@ -175,7 +184,10 @@ static void save_standard(struct interp *cpu, const struct insn *i, bool only_in
     uint64_t in_use = components_in_use(cpu), what = only_in_use ? rfbm & in_use : rfbm, bits;
     struct save save = {.count = 0};
 
-    mmu_probe(cpu, i, linear + XSAVE_HEADER, XSAVE_HEADER_BYTES, TLB_WRITE, (enum tlb_view)(cpu->tlb - cpu->views));
+    probe_end(cpu, i, linear, rfbm, TLB_WRITE);
+    /* its last byte, as measured */
+    mmu_probe(cpu, i, linear + XSAVE_HEADER + XSAVE_HEADER_BYTES - 1, 1, TLB_WRITE,
+              (enum tlb_view)(cpu->tlb - cpu->views));
     mem_read_buffer(cpu, i, sse_wrap(cpu, linear + XSAVE_HEADER), &bits, sizeof bits);
     bits = (bits & ~rfbm) | (rfbm & in_use);
     memcpy(save.image + XSAVE_HEADER, &bits, sizeof bits);
@@ -192,6 +204,7 @@ static void save_compacted(struct interp *cpu, const struct insn *i, uint64_t al
     uint64_t what = rfbm & components_in_use(cpu), layout = rfbm | XCOMP_COMPACTED;
     struct save save = {.count = 0};
 
+    probe_end(cpu, i, linear, rfbm, TLB_WRITE);
     fp_merge_mxcsr(cpu);
     if (cpu->s.mxcsr != MXCSR_DEFAULT)
         what |= rfbm & XCR0_SSE;
@@ -292,6 +305,7 @@ static void restore(struct interp *cpu, const struct insn *i, uint64_t allowed, 
     struct header h;
     uint32_t mxcsr = MXCSR_DEFAULT;
 
+    probe_end(cpu, i, linear, rfbm, TLB_READ);
     mem_read_buffer(cpu, i, sse_wrap(cpu, linear + XSAVE_HEADER), &h, sizeof h);
     if (!layout_valid(&h, allowed))
         RAISE_ERROR(EXC_GP, 0);

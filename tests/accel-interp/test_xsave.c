@@ -323,6 +323,54 @@ START_TEST(xss)
 }
 END_TEST
 
+/* The last byte of the AVX component is looked at first: before the first page's rights, before the header's contents. */
+START_TEST(end_of_image_first)
+{
+    static const struct {
+        bool restores;
+        uint32_t components;
+        int vector;
+        uint32_t error, end; /* of the fault */
+    } rows[] = {{false, 7, 14, 2, 831}, {false, 3, 14, 3, 575}, {true, 7, 14, 0, 831}, {true, 3, 13, 0, 0}};
+    struct cpu_test t = xsave_create(0);
+    const uint64_t image = T_DATA + 0x1000 - 640;
+
+    t_put(&t, image + HEADER + 16, 1, 8);                /* reserved */
+    t.s.cr0 |= 1u << 16;                                 /* WP */
+    t_put(&t, T_PT + 8 * (T_DATA >> 12), T_DATA | 1, 8); /* read only, and the next one absent */
+    t_put(&t, T_PT + 8 * ((T_DATA >> 12) + 1), 0, 8);
+    t.s.gpr[CPU_RBX] = image;
+    t.s.gpr[CPU_RAX] = rows[_i].components;
+    t.s.gpr[CPU_RDX] = 0;
+    if (rows[_i].restores)
+        t_code(&t, OP_XRSTOR);
+    else
+        t_code(&t, OP_XSAVE);
+    t_run(&t);
+    ck_assert_int_eq(t.vector, rows[_i].vector);
+    ck_assert_uint_eq(t_stack(&t, 0, 8), rows[_i].error);
+    if (t.vector == 14)
+        ck_assert_uint_eq(t.s.cr2, image + rows[_i].end);
+    t_destroy(&t);
+}
+END_TEST
+
+/* FXSAVE at an address that is neither canonical nor aligned: the stack's segment makes it #SS. */
+START_TEST(canonical_before_alignment)
+{
+    struct cpu_test t = xsave_create(0);
+
+    t.s.gpr[CPU_RBP] = t.s.gpr[CPU_RBX] = 1ull << 62 | 1;
+    if (_i)
+        t_code(&t, 0x0F, 0xAE, 0x45, 0x00); /* [rbp+0] */
+    else
+        t_code(&t, 0x0F, 0xAE, 0x03); /* [rbx] */
+    t_run(&t);
+    ck_assert_int_eq(t.vector, _i ? 12 : 13);
+    t_destroy(&t);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
     tcase_add_test(tcase, standard_form);
@@ -336,6 +384,8 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, save_is_whole_or_not_at_all);
     tcase_add_test(tcase, in_use);
     tcase_add_test(tcase, xss);
+    tcase_add_loop_test(tcase, end_of_image_first, 0, 4);
+    tcase_add_loop_test(tcase, canonical_before_alignment, 0, 2);
 }
 
 T_MAIN("xsave", add_tests)
