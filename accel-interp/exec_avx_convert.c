@@ -1,5 +1,6 @@
 /* VEX forms of the conversions, and F16C (Intel SDM vol. 1, 14.1 and 14.4; vol. 2). */
 #include "accel-interp/avx_fp.h"
+#include "accel-interp/mmu.h"
 
 /* 256 bits to 256. */
 #define SAME_WIDTH(op)                                                                                                 \
@@ -65,7 +66,17 @@ TO_INTEGER(cvttsd2si, V8)
 /* ---- F16C -------------------------------------------------------------------------------------------------------- */
 
 #define HALVES_TO_SINGLES(v) fp_cvtph2ps(cpu->host_features, (v))
-AVX_FP_LOW(vcvtph2ps128, V8, HALVES_TO_SINGLES(src), FP_TINY_NONE)
+/* V8 that is never #AC. */
+static __m128i load_halves(struct interp *cpu, const struct insn *i, uint64_t linear)
+{
+    return _mm_cvtsi64_si128((long long)mmu_read(cpu, i, linear, 8, (enum tlb_view)(cpu->tlb - cpu->views)));
+}
+#define AVX_FP_TYPE_V8H __m128i
+#define AVX_FP_REG_V8H xmm_get
+#define AVX_FP_LOAD_V8H load_halves
+#define AVX_FP_HOST_V8H host_get_v8
+#define AVX_FP_BYTES_V8H 8
+AVX_FP_LOW(vcvtph2ps128, V8H, HALVES_TO_SINGLES(src), FP_TINY_NONE)
 AVX_FP_WHOLE(vcvtph2ps256, V16U, HALVES_TO_SINGLES(src), HALVES_TO_SINGLES(upper_half(src)), FP_TINY_NONE)
 
 /* The rounding is chosen by imm8. */
