@@ -432,6 +432,8 @@ enum status cpu_model_init(struct cpu_model *model, const char *name, struct err
     unsigned models = find_model(name, length);
     enum status status;
 
+    if (strlen(name) >= CPU_MODEL_NAME_MAX)
+        return error_status(error, STATUS_INVALID, "cpu: more than %d bytes", CPU_MODEL_NAME_MAX - 1);
     if (!models)
         return error_status(error, STATUS_INVALID, "cpu: unknown model \"%.*s\" (v1, v2, v3, qemu64, max)", (int)length,
                             name);

@@ -16,16 +16,17 @@ struct cpu_model_leaf {
 };
 
 #define CPU_MODEL_LEAVES_MAX 64
+#define CPU_MODEL_NAME_MAX 512 /* with the 0 */
 
 struct cpu_model {
-    char name[32];
+    char name[CPU_MODEL_NAME_MAX]; /* as it was asked for, with all changes */
     uint32_t count;
     struct cpu_model_leaf leaf[CPU_MODEL_LEAVES_MAX];
 };
 
 /* name: "max" (all that is implemented; the default; also called "vmrr"), "v1", "v2", "v3" (x86-64 psABI levels), "qemu64",
  * each with ",+feat,-feat", applied in order. A feature that is not implemented, or that needs one that is missing, is
- * refused; -feat also takes away what needs it. */
+ * refused; -feat also takes away what needs it. So is a text of CPU_MODEL_NAME_MAX bytes or more. */
 enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error) MUST_CHECK;
 /* As the CPUID instruction: out-of-range leaves answer as the highest basic leaf (Intel). The dynamic bits (OSXSAVE, APIC
  * enable, OSPKE, the sizes in leaf 0DH's EBX) are the accelerator's to merge. */

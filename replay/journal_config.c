@@ -308,7 +308,7 @@ static void get_cpu_name(struct field *field, struct cpu_model *cpu)
     if (name && strlen(name) < sizeof cpu->name)
         strcpy(cpu->name, name);
     else
-        field->fault = "expected at most 31 bytes";
+        field->fault = "expected at most 511 bytes";
     free(name);
 }
 

@@ -56,6 +56,9 @@ START_TEST(names)
     struct cpu_model model = model_of("max"), other = model_of("vmrr");
     struct error error = {0};
 
+    model = model_of("max,-avx,-avx2,-fma,-f16c,-aes,-pclmulqdq,-sha-ni,-rdrand,-rdseed,-adx");
+    ck_assert_str_eq(model.name, "max,-avx,-avx2,-fma,-f16c,-aes,-pclmulqdq,-sha-ni,-rdrand,-rdseed,-adx");
+    model = model_of("max");
     ck_assert_uint_eq(model.count, other.count);
     ck_assert(!memcmp(model.leaf, other.leaf, sizeof model.leaf));
     ck_assert(cpu_model_has(&model, "lahf_lm") && cpu_model_has(&model, "lahf-lm"));
@@ -72,6 +75,12 @@ START_TEST(names)
         ck_assert_int_eq(cpu_model_init(&model, bad[n], &error), STATUS_INVALID);
         ck_assert(error.text[0]);
     }
+    char many[CPU_MODEL_NAME_MAX + 8] = "max";
+    while (strlen(many) < CPU_MODEL_NAME_MAX)
+        strcat(many, ",-avx");
+    error_clear(&error);
+    ck_assert_int_eq(cpu_model_init(&model, many, &error), STATUS_INVALID);
+    ck_assert_str_eq(error.text, "cpu: more than 511 bytes");
 }
 END_TEST
 

@@ -123,7 +123,7 @@ START_TEST(test_config)
     config->seed = 1ull << 63;
     config->timing = 1;
     config->checkpoint_steps = 12345;
-    strcpy(config->cpu.name, "vmrr,+x,-y");
+    strcpy(config->cpu.name, "vmrr,+x,-y,-longer,-than,-thirty,-one,-bytes");
     config->cpu.count = 2;
     config->cpu.leaf[1] = (struct cpu_model_leaf){0x80000001, 7, true, 1, 2, 3, 0xffffffff};
     fill(&config->bios, 1000, 3);
