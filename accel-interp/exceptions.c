@@ -5,19 +5,9 @@
  * Not modelled: machine checks. */
 #include "accel-interp/exceptions.h"
 
+#include "accel-interp/event_fast.h"
 #include "accel-interp/monitor.h"
 #include "accel-interp/task.h"
-
-/* An event on its way: what the gates ask about it. */
-struct event {
-    const struct insn *i; /* of INT n; null otherwise */
-    uint8_t vector;
-    bool software; /* gate DPL is checked */
-    bool has_error;
-    uint32_t error;
-    uint64_t return_rip;
-    uint32_t flags; /* as pushed */
-};
 
 _Noreturn static void raise(struct interp *cpu, const struct insn *i, uint8_t vector, bool has_error, uint32_t error)
 {
@@ -252,15 +242,19 @@ static void deliver_long(struct interp *cpu, const struct event *e)
     enter_handler(cpu, selector, &code, cpl, rip, !(desc_type(&gate) & 1));
 }
 
-static void deliver(struct interp *cpu, const struct event *e)
+/* True: the chain may go on at the handler. */
+static bool deliver(struct interp *cpu, const struct event *e)
 {
     monitor_disarm(cpu);
+    if (event_fast_deliver(cpu, e))
+        return true;
     if (cpu->mode & MODE_REAL)
         deliver_real(cpu, e);
     else if (cpu->mode & MODE_LONG)
         deliver_long(cpu, e);
     else
         deliver_protected(cpu, e);
+    return false;
 }
 
 /* ---- the two entries ------------------------------------------------------------------------------------------------ */
@@ -340,20 +334,22 @@ void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source
     cpu->event_external = 0;
 }
 
-void exception_software(struct interp *cpu, const struct insn *i, uint8_t vector, uint64_t next_rip, bool icebp)
+bool exception_software(struct interp *cpu, const struct insn *i, uint8_t vector, uint64_t next_rip, bool icebp)
 {
     struct event e = {.i = i,
                       .vector = vector,
                       .return_rip = next_rip,
                       .software = !icebp,
                       .flags = (uint32_t)cpu_read_rflags(cpu) & ~FLAG_RF};
+    bool fast;
 
     cpu->event_external = icebp;
     if (icebp)
         cpu->s.debug_control &= ~(uint64_t)DEBUG_CONTROL_BTF;
-    deliver(cpu, &e);
+    fast = deliver(cpu, &e);
     cpu->event_external = 0;
     cpu->step_trap = false;
+    return fast;
 }
 
 /* ---- VME ------------------------------------------------------------------------------------------------------------ */

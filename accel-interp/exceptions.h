@@ -19,8 +19,9 @@ enum event_class { EVENT_NONE, EVENT_BENIGN, EVENT_CONTRIBUTORY, EVENT_PAGE_FAUL
 void exception_deliver(struct interp *cpu, uint8_t vector, enum exception_source source, bool has_error,
                        uint32_t error);
 
-/* INT n, INT3, INTO, INT1 at insn i, whose successor's offset is next_rip. icebp: INT1, no privilege check, EXT set. */
-void exception_software(struct interp *cpu, const struct insn *i, uint8_t vector, uint64_t next_rip, bool icebp);
+/* INT n, INT3, INTO, INT1 at insn i, whose successor's offset is next_rip. icebp: INT1, no privilege check, EXT set.
+ * True: nothing was out of the ordinary, the chain may go on at cpu->rip in the present mode. */
+bool exception_software(struct interp *cpu, const struct insn *i, uint8_t vector, uint64_t next_rip, bool icebp);
 
 /* INT n in virtual-8086 mode with CR4.VME: true when the TSS's redirection bitmap sent it to the task's own handler. */
 bool exception_redirect(struct interp *cpu, const struct insn *i, uint8_t vector);

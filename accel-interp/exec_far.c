@@ -2,6 +2,9 @@
  *
  * Each checks and reads (and, for CALL, writes stacks) first and changes registers last, so that a fault finds the CPU as
  * it was. */
+#include "accel-interp/block.h"
+#include "accel-interp/debug.h"
+#include "accel-interp/event_fast.h"
 #include "accel-interp/exceptions.h"
 #include "accel-interp/exec.h"
 #include "accel-interp/task.h"
@@ -516,9 +519,26 @@ static void iret_protected(struct interp *cpu, const struct insn *i)
     }
 }
 
+/* Goes on in the chain at cpu->rip, in whatever mode; nothing was done that the run loop would have to look at. */
+static const struct insn *end_at_rip(struct interp *cpu, const struct insn *i)
+{
+    block_update_mode(cpu);
+    return END_JUMP(cpu->rip);
+}
+
+/* Could an event have become deliverable by new flags, or by the end of an NMI's handler? */
+static bool event_possible(const struct interp *cpu)
+{
+    uint32_t ignored = cpu->sysflags & FLAG_IF ? 0 : (uint32_t)ATTENTION_INTR;
+
+    return (*cpu->attention & ~ignored) || cpu->s.nmi_pending || debug_active(cpu);
+}
+
 EXEC_STATIC(exec_iret)
 {
     cpu->s.nmi_blocked = false; /* even if it faults (SDM vol. 3, 6.7.1) */
+    if (!(cpu->sysflags & FLAG_NT) && event_fast_iret(cpu, i, iret_mask(cpu, insn_osize_bytes(i))))
+        return event_possible(cpu) ? END_LEAVE() : end_at_rip(cpu, i);
     if (unprotected(cpu)) {
         iret_unprotected(cpu, i);
     } else if (cpu->sysflags & FLAG_NT) {
@@ -571,8 +591,7 @@ EXEC_STATIC(exec_retf_imm)
 
 EXEC_STATIC(exec_int3)
 {
-    exception_software(cpu, i, EXC_BP, next_rip(cpu, i), false);
-    return END_LEAVE();
+    return exception_software(cpu, i, EXC_BP, next_rip(cpu, i), false) ? end_at_rip(cpu, i) : END_LEAVE();
 }
 
 EXEC_STATIC(exec_int)
@@ -581,16 +600,14 @@ EXEC_STATIC(exec_int)
         return END_LEAVE();
     if ((cpu->mode & MODE_VM86) && (cpu->sysflags & FLAG_IOPL) != FLAG_IOPL)
         RAISE_ERROR(EXC_GP, 0);
-    exception_software(cpu, i, (uint8_t)i->imm, next_rip(cpu, i), false);
-    return END_LEAVE();
+    return exception_software(cpu, i, (uint8_t)i->imm, next_rip(cpu, i), false) ? end_at_rip(cpu, i) : END_LEAVE();
 }
 
 EXEC_STATIC(exec_into)
 {
     if (!flag_of(cpu))
         return END_FALL();
-    exception_software(cpu, i, EXC_OF, next_rip(cpu, i), false);
-    return END_LEAVE();
+    return exception_software(cpu, i, EXC_OF, next_rip(cpu, i), false) ? end_at_rip(cpu, i) : END_LEAVE();
 }
 
 EXEC_STATIC(exec_int1)

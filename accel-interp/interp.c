@@ -411,6 +411,7 @@ static void interp_memory_map_changed(struct accel *accel)
 {
     struct interp *cpu = interp_of(accel);
 
+    cpu->mmu.tables = cpu->mmu.pages = (struct memory_range){0};
     mmu_drop_views(cpu);
     block_drop_all(cpu);
     block_jump_cache_flush(cpu);

@@ -23,10 +23,11 @@
 #ifndef VMRR_ACCEL_INTERP_INTERP_H
 #define VMRR_ACCEL_INTERP_INTERP_H
 
-#include "core/accel.h"
 #include "accel-interp/features.h"
+#include "core/accel.h"
 
 #include "core/machine.h"
+#include "core/memory_range.h"
 
 #include <setjmp.h>
 #include <stdbool.h>
@@ -161,6 +162,7 @@ struct mmu_entry {
     uint8_t rights; /* MMU_* of mmu.h */
     uint8_t shift;  /* log2 of the page's size */
     uint8_t key;    /* protection key */
+    uint8_t views;  /* bit 2 * view + access: that entry of the views may be this page's */
 };
 #define MMU_DATA_ENTRIES 2048u
 #define MMU_CODE_ENTRIES 1024u
@@ -171,13 +173,14 @@ struct mmu_cache {
     uint64_t large[4], huge[4];             /* filters: a fragment of a large (1 GiB) page may be cached here */
     uint16_t fill[MMU_FILLS_MAX];           /* non-global entries of the views since the last flush */
     uint32_t fills;                         /* > MMU_FILLS_MAX: too many to list */
+    struct memory_range tables, pages;      /* the last ones looked up; empty after a change of the memory map */
     bool keyed;                             /* the views may hold pages with a protection key other than 0 */
 };
 
 /* What CR0, CR4, XCR0 and MXCSR allow. */
-#define USABLE_SSE 0x01u   /* CR0.EM and TS clear, CR4.OSFXSR */
-#define USABLE_AVX 0x02u   /* CR0.TS clear, CR4.OSXSAVE, SSE and AVX state in XCR0 */
-#define READY_SSE 0x04u    /* usable, and MXCSR masks all exceptions */
+#define USABLE_SSE 0x01u /* CR0.EM and TS clear, CR4.OSFXSR */
+#define USABLE_AVX 0x02u /* CR0.TS clear, CR4.OSXSAVE, SSE and AVX state in XCR0 */
+#define READY_SSE 0x04u  /* usable, and MXCSR masks all exceptions */
 #define READY_AVX 0x08u
 
 struct interp {

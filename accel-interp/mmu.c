@@ -39,7 +39,14 @@ static enum tlb_view current_view(const struct interp *cpu)
 
 static struct memory_page lookup(struct interp *cpu, uint64_t gpa)
 {
-    return memory_lookup(machine_memory(cpu->accel.machine), gpa);
+    const struct memory_range *range = mmu_range(cpu, &cpu->mmu.pages, gpa);
+    uint64_t offset = (gpa - range->start) & ~0xFFFull;
+
+    if (!range->host)
+        return (struct memory_page){0};
+    return (struct memory_page){.host = range->host + offset,
+                                .flags = range->flags + (offset >> MEMORY_PAGE_SHIFT),
+                                .writable = range->writable};
 }
 
 /* ---- the two layers ------------------------------------------------------------------------------------------- */
@@ -49,14 +56,13 @@ static bool entry_valid(const struct interp *cpu, const struct mmu_entry *entry)
     return entry->generation == (entry->rights & MMU_GLOBAL ? cpu->mmu.global_generation : cpu->mmu.generation);
 }
 
-static void drop_from_views(struct interp *cpu, uint64_t page)
+static void drop_from_views(struct interp *cpu, uint64_t page, unsigned where)
 {
-    for (unsigned view = 0; view < TLB_VIEWS; view++) {
-        for (unsigned access = 0; access < 2; access++) {
-            struct tlb_entry *entry = &cpu->views[view].entry[access][TLB_INDEX(page)];
-            if ((entry->tag & ~TLB_DEVICE) == page)
-                entry->tag = TLB_EMPTY;
-        }
+    for (; where; where &= where - 1) {
+        unsigned bit = (unsigned)__builtin_ctz(where);
+        struct tlb_entry *entry = &cpu->views[bit / 2].entry[bit & 1][TLB_INDEX(page)];
+        if ((entry->tag & ~TLB_DEVICE) == page)
+            entry->tag = TLB_EMPTY;
     }
 }
 
@@ -67,7 +73,7 @@ static void evict(struct interp *cpu, struct mmu_entry *entry, bool code)
     if (code)
         block_jump_cache_flush(cpu);
     else
-        drop_from_views(cpu, entry->tag & ~1ull);
+        drop_from_views(cpu, entry->tag & ~1ull, entry->views);
     entry->tag = 0;
 }
 
@@ -117,8 +123,8 @@ static struct mmu_entry *slot(struct interp *cpu, uint64_t linear, enum tlb_acce
 }
 
 /* Brings the translation of linear's page into the architectural TLB; paging is on. Raises #PF. */
-static const struct mmu_entry *translate(struct interp *cpu, const struct insn *i, uint64_t linear,
-                                         enum tlb_access access, enum tlb_view view)
+static struct mmu_entry *translate(struct interp *cpu, const struct insn *i, uint64_t linear, enum tlb_access access,
+                                   enum tlb_view view)
 {
     struct mmu_entry *entry = slot(cpu, linear, access);
     struct mmu_walk walk;
@@ -145,8 +151,9 @@ static const struct mmu_entry *translate(struct interp *cpu, const struct insn *
     return entry;
 }
 
+/* mapping: the page's in the architectural TLB; null with paging off. */
 static void install(struct interp *cpu, uint64_t linear, uint64_t tag, uint64_t target, enum tlb_access access,
-                    enum tlb_view view, bool global)
+                    enum tlb_view view, struct mmu_entry *mapping)
 {
     struct tlb_entry *entry = &cpu->views[view].entry[access][TLB_INDEX(linear)];
 
@@ -156,7 +163,9 @@ static void install(struct interp *cpu, uint64_t linear, uint64_t tag, uint64_t 
     entry->tag = tag;
     entry->addend = target - TLB_PAGE(linear);
     cpu->statistics.tlb_fills++;
-    if (global || cpu->mmu.fills > MMU_FILLS_MAX)
+    if (mapping)
+        mapping->views |= (uint8_t)(1u << (view * 2u + access));
+    if ((mapping && (mapping->rights & MMU_GLOBAL)) || cpu->mmu.fills > MMU_FILLS_MAX)
         return;
     if (cpu->mmu.fills < MMU_FILLS_MAX)
         cpu->mmu.fill[cpu->mmu.fills] = (uint16_t)((view * 2u + access) * TLB_ENTRIES + TLB_INDEX(linear));
@@ -179,23 +188,20 @@ static void resolve_page(struct interp *cpu, const struct insn *i, uint64_t line
                          enum tlb_access access, enum tlb_view view, struct span *span)
 {
     struct memory_page page;
+    struct mmu_entry *entry = NULL;
     uint64_t gpa = linear;
-    bool global = false;
 
     if (cpu->cr0 & CR0_PG) {
-        const struct mmu_entry *entry;
-
         if ((cpu->mode & MODE_LONG) && !mmu_canonical(linear))
             raise_non_canonical(cpu, i);
         entry = translate(cpu, i, linear, access, view);
         gpa = entry->gpa | (linear & 0xFFF);
-        global = entry->rights & MMU_GLOBAL;
     }
     gpa = mmu_a20(cpu, gpa);
     page = lookup(cpu, gpa);
     *span = (struct span){.gpa = gpa, .size_bytes = size_bytes};
     if (!page.host || (access == TLB_WRITE && !page.writable)) {
-        install(cpu, linear, TLB_PAGE(linear) | TLB_DEVICE, TLB_PAGE(gpa), access, view, global);
+        install(cpu, linear, TLB_PAGE(linear) | TLB_DEVICE, TLB_PAGE(gpa), access, view, entry);
         return;
     }
     span->host = page.host + (gpa & 0xFFF);
@@ -204,7 +210,7 @@ static void resolve_page(struct interp *cpu, const struct insn *i, uint64_t line
         span->watched = *page.flags & MEMORY_PAGE_WATCHED;
     }
     if (!span->watched)
-        install(cpu, linear, TLB_PAGE(linear), (uint64_t)(uintptr_t)page.host, access, view, global);
+        install(cpu, linear, TLB_PAGE(linear), (uint64_t)(uintptr_t)page.host, access, view, entry);
 }
 
 static bool all_memory(const struct access *a)

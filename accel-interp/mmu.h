@@ -69,6 +69,14 @@ static inline uint64_t mmu_a20(const struct interp *cpu, uint64_t gpa)
     return machine_a20(cpu->accel.machine) ? gpa : gpa & ~(1ull << 20);
 }
 
+/* The range around gpa, through one of the two that are kept. */
+static inline const struct memory_range *mmu_range(struct interp *cpu, struct memory_range *kept, uint64_t gpa)
+{
+    if (__builtin_expect(gpa - kept->start >= kept->end - kept->start, 0))
+        *kept = memory_lookup_range(machine_memory(cpu->accel.machine), gpa);
+    return kept;
+}
+
 static inline bool mmu_canonical(uint64_t linear)
 {
     return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;

@@ -18,26 +18,38 @@
 
 /* The entries that a walk went through. */
 struct trail {
+    uint64_t a20_mask;
     unsigned levels;
-    bool wide; /* 8-byte entries */
+    bool wide;    /* 8-byte entries */
+    uint64_t all; /* bits that all of them have */
     uint64_t gpa[4], entry[4];
 };
 
-static uint64_t read_entry(struct interp *cpu, uint64_t gpa, bool wide)
+static void trail_begin(struct interp *cpu, struct trail *trail)
 {
-    struct memory_page page;
-    uint64_t value = 0;
+    trail->a20_mask = mmu_a20(cpu, UINT64_MAX);
+    trail->levels = 0;
+    trail->wide = false;
+    trail->all = UINT64_MAX;
+}
 
-    gpa = mmu_a20(cpu, gpa);
-    page = memory_lookup(machine_memory(cpu->accel.machine), gpa);
-    if (!page.host)
-        return wide ? UINT64_MAX : UINT32_MAX;
-    if (wide) {
-        memcpy(&value, page.host + (gpa & 0xFFF), 8);
+static inline uint64_t read_entry(struct interp *cpu, const struct trail *trail, uint64_t gpa)
+{
+    gpa &= trail->a20_mask;
+    const struct memory_range *range = mmu_range(cpu, &cpu->mmu.tables, gpa);
+    const uint8_t *host;
+    uint64_t value;
+    uint32_t narrow;
+
+    if (!range->host)
+        return trail->wide ? UINT64_MAX : UINT32_MAX;
+    host = range->host + (gpa - range->start);
+    if (trail->wide) {
+        memcpy(&value, host, 8);
         return value;
     }
-    memcpy(&value, page.host + (gpa & 0xFFF), 4);
-    return (uint32_t)value;
+    memcpy(&narrow, host, 4);
+    return narrow;
 }
 
 static void write_entry(struct interp *cpu, const struct insn *i, uint64_t gpa, uint64_t value, bool wide)
@@ -54,11 +66,12 @@ static void write_entry(struct interp *cpu, const struct insn *i, uint64_t gpa, 
     memcpy(page.host + (gpa & 0xFFF), &value, wide ? 8 : 4);
 }
 
-static bool step(struct interp *cpu, struct trail *trail, uint64_t gpa, uint64_t *entry)
+static inline bool step(struct interp *cpu, struct trail *trail, uint64_t gpa, uint64_t *entry)
 {
-    *entry = read_entry(cpu, gpa, trail->wide);
+    *entry = read_entry(cpu, trail, gpa);
     trail->gpa[trail->levels] = gpa;
     trail->entry[trail->levels++] = *entry;
+    trail->all &= *entry;
     return *entry & PTE_PRESENT;
 }
 
@@ -147,10 +160,11 @@ static void set_bits(struct interp *cpu, const struct insn *i, const struct trai
 bool mmu_walk(struct interp *cpu, const struct insn *i, uint64_t linear, enum tlb_access access, enum tlb_view view,
               bool commit, struct mmu_walk *walk)
 {
-    struct trail trail = {0};
+    struct trail trail;
     uint64_t leaf;
     bool good;
 
+    trail_begin(cpu, &trail);
     walk->error = 0;
     good = walk_format(cpu, linear, walk, &trail);
     if (good) {
@@ -166,7 +180,7 @@ bool mmu_walk(struct interp *cpu, const struct insn *i, uint64_t linear, enum tl
         return false;
     }
     leaf = trail.entry[trail.levels - 1];
-    if (commit)
+    if (commit && (!(trail.all & PTE_ACCESSED) || (access == TLB_WRITE && !(leaf & PTE_DIRTY))))
         set_bits(cpu, i, &trail, access == TLB_WRITE);
     if (access == TLB_WRITE || (leaf & PTE_DIRTY))
         walk->rights |= MMU_DIRTY;
@@ -178,10 +192,13 @@ bool mmu_walk(struct interp *cpu, const struct insn *i, uint64_t linear, enum tl
 void mmu_load_pdptes(struct interp *cpu, const struct insn *i, uint64_t cr3)
 {
     const uint64_t reserved = (~PHYSICAL_MASK) | 0x1E6u;
+    struct trail trail;
     uint64_t pdpte[4];
 
+    trail_begin(cpu, &trail);
+    trail.wide = true;
     for (unsigned n = 0; n < 4; n++) {
-        pdpte[n] = read_entry(cpu, (cr3 & 0xFFFFFFE0u) + 8 * n, true);
+        pdpte[n] = read_entry(cpu, &trail, (cr3 & 0xFFFFFFE0u) + 8 * n);
         if ((pdpte[n] & PTE_PRESENT) && (pdpte[n] & reserved))
             interp_raise_error(cpu, i, EXC_GP, 0);
     }

@@ -1,5 +1,6 @@
 /* Guest physical memory: blocks, maps, the flat view, whole-range access, digest. See memory.h. */
 #include "core/memory.h"
+#include "core/memory_range.h"
 
 #include "core/machine.h"
 
@@ -251,6 +252,20 @@ struct memory_page memory_lookup(struct memory *memory, uint64_t gpa)
     return (struct memory_page){.host = map->block->host + offset,
                                 .flags = &map->block->page_flags[offset >> MEMORY_PAGE_SHIFT],
                                 .writable = map->kind == MEMORY_RAM};
+}
+
+struct memory_range memory_lookup_range(struct memory *memory, uint64_t gpa)
+{
+    const struct range *range = find_range(memory, gpa);
+    if (!range)
+        return (struct memory_range){0};
+    const struct memory_map *map = range->map;
+    uint64_t offset = range->start - map->gpa + map->offset;
+    return (struct memory_range){.start = range->start,
+                                 .end = range->end,
+                                 .host = map->block->host + offset,
+                                 .flags = &map->block->page_flags[offset >> MEMORY_PAGE_SHIFT],
+                                 .writable = map->kind == MEMORY_RAM};
 }
 
 /* ---- whole ranges ---- */

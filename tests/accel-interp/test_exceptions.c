@@ -644,8 +644,129 @@ START_TEST(mov_ss_holds_back_step_trap)
 }
 END_TEST
 
+/* ---- with and without what the TLB's views hold ----------------------------------------------------------------------- */
+
+/* A delivery and the IRET from it, three times over, in one run; and the same step by step, where each step finds the views
+ * empty (t_steps sets the state), so that nothing goes the fast way of event_fast.c. State and stacks are to be the same. */
+static const struct {
+    bool in_long;
+    unsigned cpl;
+    uint8_t vector;
+    uint64_t rflags;
+    uint16_t cs, ss; /* of a descriptor changed to attributes; 0: none */
+    uint16_t attributes;
+    unsigned rsp; /* offset from the usual one */
+    uint8_t code[16];
+} round_trips[] = {
+    {false, 0, 0x42, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x42}},
+    {false, 0, 0x42, 0x2 | IF | 0x8D5, 0, 0, 0, 2, {0xCD, 0x42}},
+    {false, 0, 0x42, 0x2 | AC | IOPL3 | 0x200000, 0, 0, 0, 0, {0xCD, 0x42}},
+    {false, 0, 3, 0x2 | IF, 0, 0, 0, 0, {0xCC}},
+    {false, 0, 0x42, 0x2 | IF, 0, 0, 0, 4 - 0x1000, {0xCD, 0x42}}, /* over the end of a page */
+    {false, 3, 0x80, 0x2 | IF, 0, 0, 0, 0, {0xCD, 0x80}},
+    {false, 0, 0x42, 0x2 | IF, SEL_CODE0, 0, 0xC09A, 0, {0xCD, 0x42}}, /* not accessed */
+    {false, 0, 0x42, 0x2 | IF, SEL_CODE0, 0, 0xC09F, 0, {0xCD, 0x42}}, /* conforming */
+    {true, 0, 0x42, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x42}},
+    {true, 0, 0x42, 0x2 | AC | 0x8D5, 0, 0, 0, 5, {0xCD, 0x42}},
+    {true, 0, 3, 0x2 | IF, 0, 0, 0, 0, {0xCC}},
+    {true, 0, 0x42, 0x2 | IF, 0, 0, 0, 16 - 0x1000, {0xCD, 0x42}},
+    {true, 3, 0x80, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x80}},
+    {true, 3, 0x80, 0x2 | AC | 0x8D5, 0, 0, 0, 3, {0xCD, 0x80}},
+    {true, 3, 0x80, 0x2 | IF, SEL_CODE64_3, 0, 0xA0FA, 0, {0xCD, 0x80}},
+    {true, 3, 0x80, 0x2 | IF, 0, SEL_DATA3, 0xC0F2, 0, {0xCD, 0x80}},
+    {true, 0, 0x42, 0x2 | IF, SEL_CODE64, 0, 0xA09F, 0, {0xCD, 0x42}},
+};
+
+static struct cpu_test round_trip(int n, unsigned rounds)
+{
+    struct cpu_test t = t_create();
+    unsigned length = round_trips[n].code[0] == 0xCC ? 1 : 2;
+
+    if (round_trips[n].in_long)
+        t_long(&t, round_trips[n].cpl);
+    else
+        t_protected(&t, round_trips[n].cpl);
+    if (round_trips[n].cs | round_trips[n].ss)
+        t_gdt(&t, round_trips[n].cs | round_trips[n].ss, 0, 0xFFFFF, round_trips[n].attributes);
+    t.s.rflags = round_trips[n].rflags;
+    t.s.gpr[CPU_RSP] += round_trips[n].rsp;
+    for (unsigned round = 0; round < rounds; round++)
+        memory_write(t.memory, T_CODE + round * length, round_trips[n].code, length);
+    t_put(&t, T_CODE + rounds * length, 0xFEEB, 2);                                                    /* jmp . */
+    t_put(&t, T_HANDLERS + 16 * round_trips[n].vector, round_trips[n].in_long ? 0xCF48FD : 0xCFFD, 3); /* std; iret */
+    return t;
+}
+
+START_TEST(fast_as_slow)
+{
+    enum { ROUNDS = 3, STEPS = 3 * ROUNDS };
+    for (unsigned steps = 1; steps <= STEPS; steps++) {
+        struct cpu_test fast = round_trip(_i, ROUNDS), slow = round_trip(_i, ROUNDS);
+
+        t_steps(&fast, steps);
+        for (unsigned step = 0; step < steps; step++)
+            t_steps(&slow, 1);
+        ck_assert_uint_eq(fast.s.rip, slow.s.rip);
+        ck_assert_uint_eq(fast.s.rflags, slow.s.rflags);
+        ck_assert_mem_eq(fast.s.gpr, slow.s.gpr, sizeof fast.s.gpr);
+        for (unsigned n = 0; n < 8; n++) {
+            ck_assert_uint_eq(fast.s.segment[n].selector, slow.s.segment[n].selector);
+            ck_assert_uint_eq(fast.s.segment[n].attributes, slow.s.segment[n].attributes);
+            ck_assert_uint_eq(fast.s.segment[n].limit, slow.s.segment[n].limit);
+            ck_assert_uint_eq(fast.s.segment[n].base, slow.s.segment[n].base);
+        }
+        for (uint64_t at = 0; at < T_DATA; at += 8)
+            ck_assert_uint_eq(t_get(&fast, at, 8), t_get(&slow, at, 8));
+        t_destroy(&fast);
+        t_destroy(&slow);
+    }
+}
+END_TEST
+
+/* The guest changes what INT reads: the next one sees it, however warm the TLB is. */
+START_TEST(gate_and_descriptor_are_read_each_time)
+{
+    struct cpu_test t = t_create();
+    t_protected(&t, 0);
+    t_put(&t, T_HANDLERS + 16 * 0x42, 0xCF, 1);
+    t.s.gpr[CPU_RAX] = SEL_CODE0 << 16 | ((T_HANDLERS + 16 * 0x43) & 0xFFFF);
+    t_code(&t, 0xCD, 0x42, 0xCD, 0x42);             /* int 0x42, twice */
+    t_code(&t, 0xA3, 0x10, 0x12, 0, 0, 0xCD, 0x42); /* mov [T_IDT + 8 * 0x42], eax; int 0x42 */
+    t_run(&t);
+    ck_assert_int_eq(t.vector, 0x43);
+    t_destroy(&t);
+
+    t = t_create();
+    t_protected(&t, 0);
+    t_put(&t, T_HANDLERS + 16 * 0x42, 0xCF, 1);
+    t_code(&t, 0xCD, 0x42, 0xCD, 0x42);
+    t_code(&t, 0xC6, 0x05, 0x0D, 0x20, 0, 0, 0x1B, 0xCD, 0x42); /* mov byte [T_GDT + SEL_CODE0 + 5], 0x1B: absent */
+    t_run(&t);
+    ck_assert_int_ne(t.vector, 0x42);
+    ck_assert_int_eq(t.stop, MACHINE_STOP_SHUTDOWN); /* no handler can be entered any more */
+    t_destroy(&t);
+}
+END_TEST
+
+START_TEST(iret_refused_when_warm)
+{
+    struct cpu_test t = t_create();
+    t_long(&t, 0);
+    t_put(&t, T_HANDLERS + 16 * 0x42, 0xCF48, 2);
+    t_code(&t, 0xCD, 0x42, 0xCD, 0x42);                                                 /* int 0x42, twice */
+    t_code(&t, 0x6A, SEL_DATA3, 0x54, 0x9C, 0x6A, SEL_CODE64 | 3, 0x6A, 0, 0x48, 0xCF); /* iretq to DPL 0 with RPL 3 */
+    t_run(&t);
+    ck_assert_int_eq(t.vector, 13);
+    ck_assert_uint_eq(t_stack(&t, 0, 8), SEL_CODE64);
+    t_destroy(&t);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
+    tcase_add_test(tcase, iret_refused_when_warm);
+    tcase_add_loop_test(tcase, fast_as_slow, 0, sizeof round_trips / sizeof round_trips[0]);
+    tcase_add_test(tcase, gate_and_descriptor_are_read_each_time);
     tcase_add_test(tcase, real_mode_int);
     tcase_add_test(tcase, real_mode_fault_has_no_error_code);
     tcase_add_test(tcase, real_mode_ivt_limit_is_triple_fault);
