@@ -95,7 +95,64 @@ static void change_flags(struct interp *cpu, uint32_t gate_high)
     cpu->sysflags &= ~(FLAG_TF | FLAG_NT | FLAG_VM | FLAG_RF | (interrupt_gate ? FLAG_IF : 0));
 }
 
+/* Six bytes of a 16-bit stack in real mode, from this SP on, that do not wrap. */
+static uint8_t *real_frame(const struct interp *cpu, uint32_t sp, enum tlb_access access)
+{
+    const struct seg *ss = &cpu->seg[CPU_SS];
+
+    if ((ss->attributes & SEG_DB) || sp > 0xFFFAu || !seg_inside(ss, sp, 6) || !ss->writable)
+        return NULL;
+    return peek(cpu, mmu_view(cpu, cpu->cpl), (uint32_t)(ss->base + sp), 6, access);
+}
+
+static uint16_t get16(const uint8_t *host)
+{
+    uint16_t value;
+
+    memcpy(&value, host, sizeof value);
+    return value;
+}
+
+static void put16(uint8_t *host, uint16_t value)
+{
+    memcpy(host, &value, sizeof value);
+}
+
+/* Limit and attributes stay, so nothing else follows. */
+static void set_code_real(struct interp *cpu, uint16_t selector, uint64_t rip)
+{
+    cpu->seg[CPU_CS].selector = selector;
+    cpu->seg[CPU_CS].base = (uint32_t)selector << 4;
+    cpu->rip = rip;
+}
+
+static bool usable_code_real(const struct interp *cpu)
+{
+    return !(cpu->seg[CPU_CS].attributes & CPU_SEGMENT_UNUSABLE);
+}
+
 /* ---- delivery ------------------------------------------------------------------------------------------------------- */
+
+static bool deliver_real(struct interp *cpu, const struct event *e)
+{
+    const uint8_t *entry = peek(cpu, TLB_SUPERVISOR, cpu->idtr_base + e->vector * 4u, 4, TLB_READ);
+    uint16_t sp = (uint16_t)(cpu->r[CPU_RSP].w - 6u);
+    uint8_t *frame = real_frame(cpu, sp, TLB_WRITE);
+    uint16_t ip, selector;
+
+    if (!entry || !frame || !usable_code_real(cpu) || e->vector * 4u + 3u > cpu->idtr_limit ||
+        (cpu->sysflags & FLAG_AC))
+        return false;
+    ip = get16(entry);
+    selector = get16(entry + 2);
+    put16(frame, (uint16_t)e->return_rip);
+    put16(frame + 2, cpu->seg[CPU_CS].selector);
+    put16(frame + 4, (uint16_t)e->flags);
+    cpu->r[CPU_RSP].w = sp;
+    set_code_real(cpu, selector, ip);
+    cpu->sysflags &= ~(FLAG_IF | FLAG_TF | FLAG_RF);
+    return true;
+}
 
 static bool deliver_flat32(struct interp *cpu, const struct event *e)
 {
@@ -208,6 +265,8 @@ bool event_fast_deliver(struct interp *cpu, const struct event *e)
         return false;
     if ((cpu->mode & FLAT32_MASK) == FLAT32)
         return deliver_flat32(cpu, e);
+    if (cpu->mode & MODE_REAL)
+        return deliver_real(cpu, e);
     return (cpu->mode & (MODE_LONG | MODE_CODE_MASK)) == (MODE_LONG | MODE_CODE64) && deliver_long(cpu, e);
 }
 
@@ -217,6 +276,22 @@ static void put_flags(struct interp *cpu, uint32_t flags, uint32_t mask)
 {
     /* the arithmetic ones are all in mask */
     cpu_write_rflags(cpu, (cpu->sysflags & ~mask) | (flags & mask));
+}
+
+static bool iret_real(struct interp *cpu, uint32_t mask)
+{
+    const uint8_t *frame = real_frame(cpu, cpu->r[CPU_RSP].w, TLB_READ);
+    uint16_t ip;
+
+    if (!frame || !usable_code_real(cpu))
+        return false;
+    ip = get16(frame);
+    if (ip > cpu->seg[CPU_CS].limit)
+        return false;
+    cpu->r[CPU_RSP].w = (uint16_t)(cpu->r[CPU_RSP].w + 6u);
+    set_code_real(cpu, get16(frame + 2), ip);
+    put_flags(cpu, get16(frame + 4), mask);
+    return true;
 }
 
 static bool iret_flat32(struct interp *cpu, uint32_t mask)
@@ -302,6 +377,8 @@ bool event_fast_iret(struct interp *cpu, const struct insn *i, uint32_t mask)
         return false;
     if (insn_osize(i) == 2 && (cpu->mode & FLAT32_MASK) == FLAT32)
         return iret_flat32(cpu, mask);
+    if (insn_osize(i) == 1 && (cpu->mode & MODE_REAL))
+        return iret_real(cpu, mask);
     return insn_osize(i) == 3 && (cpu->mode & (MODE_LONG | MODE_CODE_MASK)) == (MODE_LONG | MODE_CODE64) &&
            iret_long(cpu, mask);
 }

@@ -649,7 +649,7 @@ END_TEST
 /* A delivery and the IRET from it, three times over, in one run; and the same step by step, where each step finds the views
  * empty (t_steps sets the state), so that nothing goes the fast way of event_fast.c. State and stacks are to be the same. */
 static const struct {
-    bool in_long;
+    enum { REAL, PROTECTED, LONG } mode;
     unsigned cpl;
     uint8_t vector;
     uint64_t rflags;
@@ -658,23 +658,28 @@ static const struct {
     unsigned rsp; /* offset from the usual one */
     uint8_t code[16];
 } round_trips[] = {
-    {false, 0, 0x42, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x42}},
-    {false, 0, 0x42, 0x2 | IF | 0x8D5, 0, 0, 0, 2, {0xCD, 0x42}},
-    {false, 0, 0x42, 0x2 | AC | IOPL3 | 0x200000, 0, 0, 0, 0, {0xCD, 0x42}},
-    {false, 0, 3, 0x2 | IF, 0, 0, 0, 0, {0xCC}},
-    {false, 0, 0x42, 0x2 | IF, 0, 0, 0, 4 - 0x1000, {0xCD, 0x42}}, /* over the end of a page */
-    {false, 3, 0x80, 0x2 | IF, 0, 0, 0, 0, {0xCD, 0x80}},
-    {false, 0, 0x42, 0x2 | IF, SEL_CODE0, 0, 0xC09A, 0, {0xCD, 0x42}}, /* not accessed */
-    {false, 0, 0x42, 0x2 | IF, SEL_CODE0, 0, 0xC09F, 0, {0xCD, 0x42}}, /* conforming */
-    {true, 0, 0x42, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x42}},
-    {true, 0, 0x42, 0x2 | AC | 0x8D5, 0, 0, 0, 5, {0xCD, 0x42}},
-    {true, 0, 3, 0x2 | IF, 0, 0, 0, 0, {0xCC}},
-    {true, 0, 0x42, 0x2 | IF, 0, 0, 0, 16 - 0x1000, {0xCD, 0x42}},
-    {true, 3, 0x80, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x80}},
-    {true, 3, 0x80, 0x2 | AC | 0x8D5, 0, 0, 0, 3, {0xCD, 0x80}},
-    {true, 3, 0x80, 0x2 | IF, SEL_CODE64_3, 0, 0xA0FA, 0, {0xCD, 0x80}},
-    {true, 3, 0x80, 0x2 | IF, 0, SEL_DATA3, 0xC0F2, 0, {0xCD, 0x80}},
-    {true, 0, 0x42, 0x2 | IF, SEL_CODE64, 0, 0xA09F, 0, {0xCD, 0x42}},
+    {REAL, 0, 0x42, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x42}},
+    {REAL, 0, 3, 0x2 | IOPL3 | 0x8D4, 0, 0, 0, 1, {0xCC}},
+    {REAL, 0, 0x42, 0x2 | IF | AC, 0, 0, 0, 0, {0xCD, 0x42}},
+    {REAL, 0, 0x42, 0x2 | IF, 0, 0, 0, 2 - 0x1000, {0xCD, 0x42}},
+    {REAL, 0, 0x42, 0x2 | IF, 0, 0, 0, 4 - 0x7000, {0xCD, 0x42}}, /* SP wraps: to FFFE */
+    {PROTECTED, 0, 0x42, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x42}},
+    {PROTECTED, 0, 0x42, 0x2 | IF | 0x8D5, 0, 0, 0, 2, {0xCD, 0x42}},
+    {PROTECTED, 0, 0x42, 0x2 | AC | IOPL3 | 0x200000, 0, 0, 0, 0, {0xCD, 0x42}},
+    {PROTECTED, 0, 3, 0x2 | IF, 0, 0, 0, 0, {0xCC}},
+    {PROTECTED, 0, 0x42, 0x2 | IF, 0, 0, 0, 4 - 0x1000, {0xCD, 0x42}}, /* over the end of a page */
+    {PROTECTED, 3, 0x80, 0x2 | IF, 0, 0, 0, 0, {0xCD, 0x80}},
+    {PROTECTED, 0, 0x42, 0x2 | IF, SEL_CODE0, 0, 0xC09A, 0, {0xCD, 0x42}}, /* not accessed */
+    {PROTECTED, 0, 0x42, 0x2 | IF, SEL_CODE0, 0, 0xC09F, 0, {0xCD, 0x42}}, /* conforming */
+    {LONG, 0, 0x42, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x42}},
+    {LONG, 0, 0x42, 0x2 | AC | 0x8D5, 0, 0, 0, 5, {0xCD, 0x42}},
+    {LONG, 0, 3, 0x2 | IF, 0, 0, 0, 0, {0xCC}},
+    {LONG, 0, 0x42, 0x2 | IF, 0, 0, 0, 16 - 0x1000, {0xCD, 0x42}},
+    {LONG, 3, 0x80, 0x2 | IF | CF, 0, 0, 0, 0, {0xCD, 0x80}},
+    {LONG, 3, 0x80, 0x2 | AC | 0x8D5, 0, 0, 0, 3, {0xCD, 0x80}},
+    {LONG, 3, 0x80, 0x2 | IF, SEL_CODE64_3, 0, 0xA0FA, 0, {0xCD, 0x80}},
+    {LONG, 3, 0x80, 0x2 | IF, 0, SEL_DATA3, 0xC0F2, 0, {0xCD, 0x80}},
+    {LONG, 0, 0x42, 0x2 | IF, SEL_CODE64, 0, 0xA09F, 0, {0xCD, 0x42}},
 };
 
 static struct cpu_test round_trip(int n, unsigned rounds)
@@ -682,9 +687,9 @@ static struct cpu_test round_trip(int n, unsigned rounds)
     struct cpu_test t = t_create();
     unsigned length = round_trips[n].code[0] == 0xCC ? 1 : 2;
 
-    if (round_trips[n].in_long)
+    if (round_trips[n].mode == LONG)
         t_long(&t, round_trips[n].cpl);
-    else
+    else if (round_trips[n].mode == PROTECTED)
         t_protected(&t, round_trips[n].cpl);
     if (round_trips[n].cs | round_trips[n].ss)
         t_gdt(&t, round_trips[n].cs | round_trips[n].ss, 0, 0xFFFFF, round_trips[n].attributes);
@@ -692,8 +697,9 @@ static struct cpu_test round_trip(int n, unsigned rounds)
     t.s.gpr[CPU_RSP] += round_trips[n].rsp;
     for (unsigned round = 0; round < rounds; round++)
         memory_write(t.memory, T_CODE + round * length, round_trips[n].code, length);
-    t_put(&t, T_CODE + rounds * length, 0xFEEB, 2);                                                    /* jmp . */
-    t_put(&t, T_HANDLERS + 16 * round_trips[n].vector, round_trips[n].in_long ? 0xCF48FD : 0xCFFD, 3); /* std; iret */
+    t_put(&t, T_CODE + rounds * length, 0xFEEB, 2); /* jmp . */
+    t_put(&t, T_HANDLERS + 16 * round_trips[n].vector, round_trips[n].mode == LONG ? 0xCF48FD : 0xCFFD,
+          3); /* std; iret */
     return t;
 }
 
