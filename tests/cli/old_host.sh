@@ -4,6 +4,7 @@
 . "$(dirname "$0")/../guests/lib.sh"
 command -v qemu-x86_64 >/dev/null || skip "no qemu-x86_64 (package qemu-user)"
 [ "$(uname -m)" = x86_64 ] || skip "not an x86-64 host"
+! grep -aq __asan_init "$VMRR" || skip "AddressSanitizer's shadow memory does not fit into qemu-x86_64"
 cd "$work"
 guest protected32
 
