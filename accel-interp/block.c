@@ -1,8 +1,9 @@
 /* The block cache: see block.h for its invariants.
  *
  * Memory: one arena for blocks and one for what is known of each page with code, taken from the bottom up; a dropped block's
- * room is given to the next block of the same size, and when one of the two is full everything is dropped. Pages with decoded code carry MEMORY_PAGE_CODE, so that writes to them
- * come to block_code_written; a bitmap of 64-byte chunks that hold decoded bytes makes writes beside the code cheap.
+ * room is given to the next block of the same size, and when one of the two is full everything is dropped. Pages with
+ * decoded code carry MEMORY_PAGE_CODE, so that writes to them come to block_code_written; a bitmap of 64-byte chunks that
+ * hold decoded bytes makes writes beside the code cheap.
  * Not modelled: code executed out of MMIO (it reads as all ones, without touching the device). */
 #include "accel-interp/block.h"
 

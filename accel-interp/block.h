@@ -66,12 +66,18 @@ static inline int block_steps_after(const struct insn *i)
     return block_of(i)->steps - i->index - 1;
 }
 
-/* May the chain go on after instruction i touched a device? key: jump_key of before. */
-static inline bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key)
+/* What asks for the run loop now: an interrupt that waits while IF is clear does not. */
+static inline bool interp_attention(const struct interp *cpu)
 {
     uint32_t ignored = cpu->sysflags & FLAG_IF ? 0 : (uint32_t)ATTENTION_INTR;
 
-    return !(*cpu->attention & ~ignored) && *cpu->next_timer_ns == cpu->planned_timer_ns && cpu->jump_key == key &&
+    return *cpu->attention & ~ignored;
+}
+
+/* May the chain go on after instruction i touched a device? key: jump_key of before. */
+static inline bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key)
+{
+    return !interp_attention(cpu) && *cpu->next_timer_ns == cpu->planned_timer_ns && cpu->jump_key == key &&
            block_of(i)->key;
 }
 

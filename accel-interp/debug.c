@@ -1,8 +1,7 @@
 /* Debug registers, single stepping and #DB (Intel SDM vol. 3, chapter 17). See debug.h for the hooks.
  *
  * Pages with enabled data breakpoints stay out of the TLB views, so that the accesses come by here.
- * Not modelled: LBR, BTS, RTM; with BTF a branch to the
- * instruction that follows it does not trap. */
+ * Not modelled: LBR, BTS, RTM; with BTF a branch to the instruction that follows it does not trap. */
 #include "accel-interp/debug.h"
 
 #include "accel-interp/mmu.h"

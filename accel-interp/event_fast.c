@@ -5,6 +5,8 @@
  * found. Descriptors are read each time; a segment register that already holds what its descriptor says need not be loaded. */
 #include "accel-interp/event_fast.h"
 
+#include "accel-interp/exec.h"
+
 #define LONG_GATE_BYTES 16u
 #define LONG_FRAME_BYTES 40u
 #define FLAT32 (MODE_FLAT | MODE_CODE32 | MODE_STACK32)
@@ -16,32 +18,6 @@ static uint8_t *peek(const struct interp *cpu, enum tlb_view view, uint64_t line
     const struct tlb_entry *entry = &cpu->views[view].entry[access][TLB_INDEX(linear)];
 
     return entry->tag == TLB_PAGE(linear + size_bytes - 1) ? (uint8_t *)(uintptr_t)(linear + entry->addend) : NULL;
-}
-
-static uint32_t get32(const uint8_t *host)
-{
-    uint32_t value;
-
-    memcpy(&value, host, sizeof value);
-    return value;
-}
-
-static uint64_t get64(const uint8_t *host)
-{
-    uint64_t value;
-
-    memcpy(&value, host, sizeof value);
-    return value;
-}
-
-static void put32(uint8_t *host, uint32_t value)
-{
-    memcpy(host, &value, sizeof value);
-}
-
-static void put64(uint8_t *host, uint64_t value)
-{
-    memcpy(host, &value, sizeof value);
 }
 
 /* A descriptor of the GDT that is present and accessed, no system descriptor. */
@@ -56,13 +32,9 @@ static bool get_descriptor(const struct interp *cpu, uint16_t selector, struct d
     host = peek(cpu, TLB_SUPERVISOR, d->linear, 8, TLB_READ);
     if (!host)
         return false;
-    d->low = get32(host);
-    d->high = get32(host + 4);
-    d->base = (d->low >> 16) | ((d->high & 0xFFu) << 16) | (d->high & 0xFF000000u);
-    d->limit = (d->low & 0xFFFFu) | (d->high & 0xF0000u);
-    d->attributes = (uint16_t)((d->high >> 8) & 0xF0FFu);
-    if (d->attributes & SEG_G)
-        d->limit = (d->limit << 12) | 0xFFFu;
+    d->low = host_get32(host);
+    d->high = host_get32(host + 4);
+    desc_decode(d);
     return (d->attributes & wanted) == wanted;
 }
 
@@ -105,19 +77,6 @@ static uint8_t *real_frame(const struct interp *cpu, uint32_t sp, enum tlb_acces
     return peek(cpu, mmu_view(cpu, cpu->cpl), (uint32_t)(ss->base + sp), 6, access);
 }
 
-static uint16_t get16(const uint8_t *host)
-{
-    uint16_t value;
-
-    memcpy(&value, host, sizeof value);
-    return value;
-}
-
-static void put16(uint8_t *host, uint16_t value)
-{
-    memcpy(host, &value, sizeof value);
-}
-
 /* Limit and attributes stay, so nothing else follows. */
 static void set_code_real(struct interp *cpu, uint16_t selector, uint64_t rip)
 {
@@ -143,11 +102,11 @@ static bool deliver_real(struct interp *cpu, const struct event *e)
     if (!entry || !frame || !usable_code_real(cpu) || e->vector * 4u + 3u > cpu->idtr_limit ||
         (cpu->sysflags & FLAG_AC))
         return false;
-    ip = get16(entry);
-    selector = get16(entry + 2);
-    put16(frame, (uint16_t)e->return_rip);
-    put16(frame + 2, cpu->seg[CPU_CS].selector);
-    put16(frame + 4, (uint16_t)e->flags);
+    ip = host_get16(entry);
+    selector = host_get16(entry + 2);
+    host_set16(frame, (uint16_t)e->return_rip);
+    host_set16(frame + 2, cpu->seg[CPU_CS].selector);
+    host_set16(frame + 4, (uint16_t)e->flags);
     cpu->r[CPU_RSP].w = sp;
     set_code_real(cpu, selector, ip);
     cpu->sysflags &= ~(FLAG_IF | FLAG_TF | FLAG_RF);
@@ -166,8 +125,8 @@ static bool deliver_flat32(struct interp *cpu, const struct event *e)
 
     if (!gate || e->vector * 8u + 7u > cpu->idtr_limit)
         return false;
-    low = get32(gate);
-    high = get32(gate + 4);
+    low = host_get32(gate);
+    high = host_get32(gate + 4);
     rip = (low & 0xFFFFu) | (high & 0xFFFF0000u);
     selector = (uint16_t)(low >> 16);
     if (!usable_gate(cpu, e, high) || !get_descriptor(cpu, selector, &code) || !code_of_level(&code, cpu->cpl) ||
@@ -177,12 +136,12 @@ static bool deliver_flat32(struct interp *cpu, const struct event *e)
     if (!frame)
         return false;
     if (e->has_error) {
-        put32(frame, e->error);
+        host_set32(frame, e->error);
         frame += 4;
     }
-    put32(frame, (uint32_t)e->return_rip);
-    put32(frame + 4, cs->selector);
-    put32(frame + 8, e->flags);
+    host_set32(frame, (uint32_t)e->return_rip);
+    host_set32(frame + 4, cs->selector);
+    host_set32(frame + 8, e->flags);
     cpu->r[CPU_RSP].q = esp;
     cs->selector = (uint16_t)((selector & 0xFFFCu) | cpu->cpl);
     cpu->rip = rip;
@@ -199,21 +158,21 @@ static bool inner_stack_long(const struct interp *cpu, unsigned level, uint64_t 
 
     if (!host)
         return false;
-    *rsp = get64(host);
+    *rsp = host_get64(host);
     return mmu_canonical(*rsp);
 }
 
 static void push_frame_long(const struct interp *cpu, const struct event *e, uint8_t *frame)
 {
     if (e->has_error) {
-        put64(frame, e->error);
+        host_set64(frame, e->error);
         frame += 8;
     }
-    put64(frame, e->return_rip);
-    put64(frame + 8, cpu->seg[CPU_CS].selector);
-    put64(frame + 16, e->flags);
-    put64(frame + 24, cpu->r[CPU_RSP].q);
-    put64(frame + 32, cpu->seg[CPU_SS].selector);
+    host_set64(frame, e->return_rip);
+    host_set64(frame + 8, cpu->seg[CPU_CS].selector);
+    host_set64(frame + 16, e->flags);
+    host_set64(frame + 24, cpu->r[CPU_RSP].q);
+    host_set64(frame + 32, cpu->seg[CPU_SS].selector);
 }
 
 static bool deliver_long(struct interp *cpu, const struct event *e)
@@ -230,9 +189,9 @@ static bool deliver_long(struct interp *cpu, const struct event *e)
 
     if (!gate || e->vector * LONG_GATE_BYTES + LONG_GATE_BYTES - 1 > cpu->idtr_limit)
         return false;
-    low = get32(gate);
-    high = get32(gate + 4);
-    rip = (low & 0xFFFFu) | (high & 0xFFFF0000u) | (uint64_t)get32(gate + 8) << 32;
+    low = host_get32(gate);
+    high = host_get32(gate + 4);
+    rip = (low & 0xFFFFu) | (high & 0xFFFF0000u) | (uint64_t)host_get32(gate + 8) << 32;
     selector = (uint16_t)(low >> 16);
     if (!usable_gate(cpu, e, high) || (high & 7u) || !get_descriptor(cpu, selector, &code))
         return false;
@@ -285,12 +244,12 @@ static bool iret_real(struct interp *cpu, uint32_t mask)
 
     if (!frame || !usable_code_real(cpu))
         return false;
-    ip = get16(frame);
+    ip = host_get16(frame);
     if (ip > cpu->seg[CPU_CS].limit)
         return false;
     cpu->r[CPU_RSP].w = (uint16_t)(cpu->r[CPU_RSP].w + 6u);
-    set_code_real(cpu, get16(frame + 2), ip);
-    put_flags(cpu, get16(frame + 4), mask);
+    set_code_real(cpu, host_get16(frame + 2), ip);
+    put_flags(cpu, host_get16(frame + 4), mask);
     return true;
 }
 
@@ -304,9 +263,9 @@ static bool iret_flat32(struct interp *cpu, uint32_t mask)
 
     if (!frame)
         return false;
-    rip = get32(frame);
-    selector = (uint16_t)get32(frame + 4);
-    flags = get32(frame + 8);
+    rip = host_get32(frame);
+    selector = (uint16_t)host_get32(frame + 4);
+    flags = host_get32(frame + 8);
     if ((flags & FLAG_VM) || (selector & 3u) != cpu->cpl || !get_descriptor(cpu, selector, &code) ||
         !code_of_level(&code, cpu->cpl) || !holds(cs, &code) || rip > code.limit)
         return false;
@@ -345,17 +304,17 @@ static bool iret_long(struct interp *cpu, uint32_t mask)
 
     if (!frame)
         return false;
-    rip = get64(frame);
-    selector = (uint16_t)get64(frame + 8);
-    flags = get64(frame + 16);
-    ss_selector = (uint16_t)get64(frame + 32);
+    rip = host_get64(frame);
+    selector = (uint16_t)host_get64(frame + 8);
+    flags = host_get64(frame + 16);
+    ss_selector = (uint16_t)host_get64(frame + 32);
     level = selector & 3u;
     if (level < cpu->cpl || !get_descriptor(cpu, selector, &code) || !code_of_level(&code, level) || !code64(&code) ||
         !mmu_canonical(rip) || !return_stack_long(cpu, ss_selector, level, &stack, &load_stack))
         return false;
     if (level == cpu->cpl && !(holds(cs, &code) && (!load_stack || holds(ss, &stack))))
         return false;
-    cpu->r[CPU_RSP].q = get64(frame + 24);
+    cpu->r[CPU_RSP].q = host_get64(frame + 24);
     cpu->rip = rip;
     if (level == cpu->cpl) {
         cs->selector = selector;

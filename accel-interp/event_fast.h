@@ -20,7 +20,8 @@ struct event {
 /* In real mode, through a 32-bit gate without change of level, flat, or through a gate of long mode without IST to the same
  * or an inner level. */
 bool event_fast_deliver(struct interp *cpu, const struct event *e);
-/* IRET of 16 bits in real mode, of 32 bits to the same level, flat, or of 64 bits from and to 64-bit code; NT is clear. mask: flags that it may change. */
+/* IRET of 16 bits in real mode, of 32 bits to the same level, flat, or of 64 bits from and to 64-bit code; NT is clear.
+ * mask: flags that it may change. */
 bool event_fast_iret(struct interp *cpu, const struct insn *i, uint32_t mask);
 
 #endif

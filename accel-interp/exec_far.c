@@ -529,9 +529,7 @@ static const struct insn *end_at_rip(struct interp *cpu, const struct insn *i)
 /* Could an event have become deliverable by new flags, or by the end of an NMI's handler? */
 static bool event_possible(const struct interp *cpu)
 {
-    uint32_t ignored = cpu->sysflags & FLAG_IF ? 0 : (uint32_t)ATTENTION_INTR;
-
-    return (*cpu->attention & ~ignored) || cpu->s.nmi_pending || debug_active(cpu);
+    return interp_attention(cpu) || cpu->s.nmi_pending || debug_active(cpu);
 }
 
 EXEC_STATIC(exec_iret)

@@ -3,7 +3,8 @@
  * Two layers (see struct mmu_entry in interp.h): the architectural TLB decides what is mapped where, and the views cache
  * host addresses of a part of it. Invariants:
  *  1. An entry of a view, or of the jump cache, exists only while its page is in the architectural TLB (paging on).
- *  2. A write entry of a view (but for TLB_DEVICE) is only on pages that are RAM, dirty (MEMORY_PAGE_DIRTY) and not MEMORY_PAGE_WATCHED.
+ *  2. A write entry of a view (but for TLB_DEVICE) is only on pages that are RAM, dirty (MEMORY_PAGE_DIRTY) and not
+ *     MEMORY_PAGE_WATCHED.
  *  3. Nothing is written before every page of the access has been checked for writing.
  * Not modelled: caches of upper-level entries (hardware may have them; a walk here always starts at CR3). */
 #include "accel-interp/mmu.h"

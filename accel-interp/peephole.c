@@ -38,23 +38,18 @@ static unsigned hash_of(insn_fn *fn, unsigned bits)
 
 /* ---- tables --------------------------------------------------------------------------------------------------- */
 
-static struct known *known_place(struct peephole *peephole, insn_fn *fn)
+static unsigned known_index(const struct peephole *peephole, insn_fn *fn)
 {
     unsigned n = hash_of(fn, KNOWN_BITS);
 
     while (peephole->known[n].fn && peephole->known[n].fn != fn)
         n = (n + 1) & ((1u << KNOWN_BITS) - 1);
-    return &peephole->known[n];
-}
-
-static const struct known *find_known(const struct peephole *peephole, insn_fn *fn)
-{
-    return known_place((struct peephole *)(uintptr_t)peephole, fn);
+    return n;
 }
 
 static struct known *add_known(struct peephole *peephole, insn_fn *fn)
 {
-    struct known *place = known_place(peephole, fn);
+    struct known *place = &peephole->known[known_index(peephole, fn)];
 
     if (!place->fn) {
         CHECK(++peephole->known_count < 1u << (KNOWN_BITS - 1));
@@ -74,8 +69,9 @@ static void add_use(struct peephole *peephole, const struct insn_forms *forms, e
 #define WRITERS_(X)                                                                                                    \
     X(add_eg)                                                                                                          \
     X(add_ge)                                                                                                          \
-    X(add_ei) X(sub_eg) X(sub_ge) X(sub_ei) X(and_eg) X(and_ge) X(and_ei) X(or_eg) X(or_ge) X(or_ei) X(xor_eg)         \
-        X(xor_ge) X(xor_ei) X(cmp_eg) X(cmp_ge) X(cmp_ei) X(test_eg) X(test_ei) X(neg) X(imul_ge)
+    X(add_ei)                                                                                                          \
+    X(sub_eg) X(sub_ge) X(sub_ei) X(and_eg) X(and_ge) X(and_ei) X(or_eg) X(or_ge) X(or_ei) X(xor_eg) X(xor_ge)         \
+        X(xor_ei) X(cmp_eg) X(cmp_ge) X(cmp_ei) X(test_eg) X(test_ei) X(neg) X(imul_ge)
 #define PASSERS_(X)                                                                                                    \
     X(mov_eg)                                                                                                          \
     X(mov_ge)                                                                                                          \
@@ -107,13 +103,13 @@ static void add_quiet(struct peephole *peephole, const struct peephole_op *op)
     add_known(peephole, op->quiet)->plain = plain;
 }
 
-static struct known_pair *pair_place(struct peephole *peephole, insn_fn *first, insn_fn *second)
+static unsigned pair_index(const struct peephole *peephole, insn_fn *first, insn_fn *second)
 {
     unsigned n = hash_of(first, PAIR_BITS) ^ hash_of(second, PAIR_BITS - 1);
 
     while (peephole->pair[n].fn && (peephole->pair[n].first != first || peephole->pair[n].second != second))
         n = (n + 1) & ((1u << PAIR_BITS) - 1);
-    return &peephole->pair[n];
+    return n;
 }
 
 static void add_pair(struct peephole *peephole, const struct peephole_pair *pair)
@@ -122,7 +118,7 @@ static void add_pair(struct peephole *peephole, const struct peephole_pair *pair
     insn_fn *second = pair->second->quiet ? pair->second->quiet : peephole_own(pair->second);
 
     CHECK(++peephole->pair_count < 1u << (PAIR_BITS - 1));
-    *pair_place(peephole, first, second) = (struct known_pair){first, second, pair->fn};
+    peephole->pair[pair_index(peephole, first, second)] = (struct known_pair){first, second, pair->fn};
     add_known(peephole, pair->fn)->plain = peephole_own(pair->first);
 }
 
@@ -151,7 +147,7 @@ size_t peephole_bytes(void)
 
 insn_fn *peephole_plain(const struct peephole *peephole, insn_fn *fn)
 {
-    const struct known *known = find_known(peephole, fn);
+    const struct known *known = &peephole->known[known_index(peephole, fn)];
 
     return known->fn ? known->plain : fn;
 }
@@ -175,7 +171,7 @@ static void make_quiet(const struct peephole *peephole, struct insn *insns, unsi
     for (unsigned n = count; n-- > 0;) {
         struct insn *i = &insns[n];
         bool fused = fused_fn && n + 2 == count;
-        const struct known *known = find_known(peephole, fused ? fused_fn : i->fn);
+        const struct known *known = &peephole->known[known_index(peephole, fused ? fused_fn : i->fn)];
         if (dead && !fused && known->quiet)
             i->fn = known->quiet;
         else
@@ -187,8 +183,7 @@ void peephole_run(const struct peephole *peephole, struct insn *insns, unsigned 
 {
     make_quiet(peephole, insns, count, fused_fn);
     for (unsigned n = 0; n + 1 < count; n++) {
-        const struct known_pair *pair =
-            pair_place((struct peephole *)(uintptr_t)peephole, insns[n].fn, insns[n + 1].fn);
+        const struct known_pair *pair = &peephole->pair[pair_index(peephole, insns[n].fn, insns[n + 1].fn)];
         if (pair->fn)
             insns[n++].fn = pair->fn;
     }

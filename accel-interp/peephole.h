@@ -17,7 +17,7 @@ struct peephole;
 struct peephole *peephole_create(void);
 void peephole_destroy(struct peephole *peephole);
 size_t peephole_bytes(void); /* of host memory, each */
-/* count instructions of a block, flat or not. last_fn: the own function of the last but one if it was fused with the branch
+/* count instructions of a block, flat or not. fused_fn: the own function of the last but one if it was fused with the branch
  * after it, else null. */
 void peephole_run(const struct peephole *peephole, struct insn *insns, unsigned count, insn_fn *fused_fn);
 /* The instruction's own function, for one that peephole_run may have given another. */

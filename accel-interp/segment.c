@@ -30,11 +30,7 @@ bool descriptor_fetch(struct interp *cpu, const struct insn *i, uint16_t selecto
     raw = sys_read(cpu, i, d->linear, 8);
     d->low = (uint32_t)raw;
     d->high = (uint32_t)(raw >> 32);
-    d->base = (d->low >> 16) | ((d->high & 0xFFu) << 16) | (d->high & 0xFF000000u);
-    d->limit = (d->low & 0xFFFFu) | (d->high & 0xF0000u);
-    d->attributes = (uint16_t)((d->high >> 8) & 0xF0FFu);
-    if (d->attributes & SEG_G)
-        d->limit = (d->limit << 12) | 0xFFFu;
+    desc_decode(d);
     return true;
 }
 

@@ -44,6 +44,15 @@ struct descriptor {
     uint16_t attributes;
 };
 
+/* low and high are there: the fields that they hold. */
+static inline void desc_decode(struct descriptor *d)
+{
+    d->base = (d->low >> 16) | ((d->high & 0xFFu) << 16) | (d->high & 0xFF000000u);
+    d->limit = (d->low & 0xFFFFu) | (d->high & 0xF0000u);
+    d->attributes = (uint16_t)((d->high >> 8) & 0xF0FFu);
+    if (d->attributes & SEG_G)
+        d->limit = (d->limit << 12) | 0xFFFu;
+}
 static inline unsigned desc_type(const struct descriptor *d)
 {
     return d->attributes & SEG_TYPE;
