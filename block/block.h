@@ -18,6 +18,7 @@
 #ifndef VMRR_BLOCK_BLOCK_H
 #define VMRR_BLOCK_BLOCK_H
 
+#include "block/activity.h"
 #include "core/machine.h"
 #include "core/status.h"
 #include "core/trace.h"
@@ -29,13 +30,39 @@
 #define BLOCK_REQUEST_SECTORS_MAX 65536u
 
 struct block_image;
+struct host_file;
+struct host_file_options; /* block/host_file.h */
+
+/* Where a range of an image lies. A run of sectors that have all of this in common. */
+enum block_extent_flag {
+    BLOCK_EXTENT_DATA = 1,       /* read from a file */
+    BLOCK_EXTENT_ZERO = 2,       /* reads as zeros, known without reading */
+    BLOCK_EXTENT_ALLOCATED = 4,  /* in this image or one of its chain: see depth; clear: nowhere, reads as zeros */
+    BLOCK_EXTENT_COMPRESSED = 8, /* file_offset is where the compressed data start */
+    BLOCK_EXTENT_OFFSET = 16,    /* file and file_offset are good; without COMPRESSED the run lies there as it is */
+};
+struct block_extent {
+    uint64_t sectors; /* at least 1 */
+    unsigned flags;
+    unsigned depth; /* 0: this image, 1: its backing image, ... */
+    struct host_file *file;
+    uint64_t file_offset; /* bytes */
+};
 
 struct block_image_ops {
     const char *format; /* "raw" */
     enum status (*read)(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer);
     enum status (*write)(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer, bool fua);
     enum status (*flush)(struct block_image *image);
-    enum status (*discard)(struct block_image *image, uint64_t sector, uint32_t sectors);
+    /* The range reads as zeros afterwards, whatever lies below. unmap: space is given back where that is possible, else
+     * it stays, or becomes, allocated where the format can tell. Null: zeros are written. */
+    enum status (*zero)(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap);
+    /* The first extent of the range (sectors: at most so many). Null: all of it is data, somewhere. */
+    enum status (*map)(struct block_image *image, uint64_t sector, uint64_t sectors, struct block_extent *extent);
+    /* Null: can't. Sectors that come new read as zeros. */
+    enum status (*resize)(struct block_image *image, uint64_t size_sectors, struct error *error);
+    /* Who logs the steps from now on, in all files of the image (activity.h); null activity: nobody. May be null. */
+    void (*watch)(struct block_image *image, struct block_activity *activity);
     void (*destroy)(struct block_image *image);
 };
 
@@ -49,8 +76,24 @@ struct block_image {
 
 void block_image_destroy(struct block_image *image); /* null allowed */
 
-/* raw.c: file or block device. Size rounded down to sectors, at least one. */
-struct block_image *block_raw_open(const char *path, bool read_only, struct error *error);
+enum block_detect_zeroes { BLOCK_DETECT_OFF, BLOCK_DETECT_ON, BLOCK_DETECT_UNMAP };
+
+struct block_open_options {
+    const char *format; /* "raw", ...; null: by the first bytes of the file */
+    bool read_only;
+};
+/* open.c: an image by its format, with all that it names (backing files, data file). Null with the path, the field and
+ * what was expected in error. */
+struct block_image *block_image_open(const char *path, const struct block_open_options *options, struct error *error);
+/* The functions above for any image, in pieces that every format takes; what a format has no function for is made up. */
+enum status block_image_zero(struct block_image *image, uint64_t sector, uint64_t sectors, bool unmap) MUST_CHECK;
+enum status block_image_map(struct block_image *image, uint64_t sector, uint64_t sectors,
+                            struct block_extent *extent) MUST_CHECK;
+void block_image_watch(struct block_image *image, struct block_activity *activity);
+
+/* raw.c: file or block device. Size rounded down to sectors, at least one. The image owns the file, also when this
+ * fails. */
+struct block_image *block_raw_open(struct host_file *file, struct error *error);
 /* overlay.c: writes stay in memory (sparse, 64 KiB chunks), reads fall through to base. Owns base; base may be null
  * (all zero, size given). For -snapshot, for journal-driven machines, for tests. */
 struct block_image *block_overlay_create(struct block_image *base, uint64_t size_sectors, struct error *error);

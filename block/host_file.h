@@ -1,9 +1,13 @@
-/* A file or block device of the host, for images. The only door of this room to the host: everything above it is a
- * function of its arguments. All calls retry EINTR and short transfers; errors come back as STATUS_IO or
- * STATUS_NO_SPACE. Thread: any, one call at a time. */
+/* A file or block device of the host, for images: the only door of this room to the host. Everything above it is a
+ * function of its arguments, so a test may put a file of its own behind these functions (struct host_file_ops), which
+ * keeps a log of what reached the disk, or fails on demand. host_file_posix.c is the real one.
+ *
+ * Ranges are in bytes, whole: short transfers and EINTR are retried below. Failures are STATUS_IO or STATUS_NO_SPACE.
+ * Thread: any, one call at a time for a file. */
 #ifndef VMRR_BLOCK_HOST_FILE_H
 #define VMRR_BLOCK_HOST_FILE_H
 
+#include "block/activity.h"
 #include "core/status.h"
 
 #include <stdbool.h>
@@ -11,19 +15,50 @@
 
 struct host_file;
 
-/* Regular files and block devices only. Null on failure, with the path and the reason in error. */
-struct host_file *host_file_open(const char *path, bool read_only, struct error *error);
-void host_file_close(struct host_file *file);                /* null allowed; no flush */
-uint64_t host_file_size_bytes(const struct host_file *file); /* when it was opened */
-const char *host_file_path(const struct host_file *file);
+enum host_preallocation { HOST_PREALLOC_OFF, HOST_PREALLOC_FALLOC, HOST_PREALLOC_FULL };
 
-/* Whole ranges. A read past the end of the file (it shrank) is STATUS_IO. */
+struct host_file_ops {
+    enum status (*read)(struct host_file *file, uint64_t offset, void *buffer, uint64_t size_bytes);
+    enum status (*write)(struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes);
+    enum status (*flush)(struct host_file *file);
+    enum status (*zero)(struct host_file *file, uint64_t offset, uint64_t size_bytes, bool unmap);
+    enum status (*resize)(struct host_file *file, uint64_t size_bytes, enum host_preallocation preallocation);
+    /* The run that starts at offset: true when it holds data, false for a hole. size_bytes > 0 while offset is inside. */
+    enum status (*extent)(struct host_file *file, uint64_t offset, uint64_t *size_bytes, bool *data);
+    void (*close)(struct host_file *file); /* frees it */
+};
+
+/* First member of every implementation. */
+struct host_file {
+    const struct host_file_ops *ops;
+    const char *path;    /* for messages; the implementation's */
+    uint64_t size_bytes; /* now: as it was opened, then by what this file did to it */
+    bool read_only;
+    uint8_t index;                   /* struct block_step file */
+    struct block_activity *activity; /* null: nobody looks */
+};
+
+struct host_file_options {
+    bool read_only;
+    bool create; /* a new regular file, mode 0644, or an old one emptied */
+};
+
+/* Regular files and block devices only. Null on failure, with the path and the reason in error. */
+struct host_file *host_file_open(const char *path, const struct host_file_options *options, struct error *error);
+void host_file_close(struct host_file *file); /* null allowed; no flush */
+
+/* A read past the end of the file is STATUS_IO: formats that allow it ask size_bytes first. A write past the end makes
+ * the file longer (a block device: STATUS_NO_SPACE). */
 enum status host_file_read(struct host_file *file, uint64_t offset, void *buffer, uint64_t size_bytes) MUST_CHECK;
 enum status host_file_write(struct host_file *file, uint64_t offset, const void *buffer,
                             uint64_t size_bytes) MUST_CHECK;
 /* Data and the metadata needed to read it are on stable storage. */
 enum status host_file_flush(struct host_file *file) MUST_CHECK;
-/* The range reads as zeros afterwards; space is given back where the host can. */
-enum status host_file_zero(struct host_file *file, uint64_t offset, uint64_t size_bytes) MUST_CHECK;
+/* The range reads as zeros afterwards. unmap: space is given back where the host can; else the range stays allocated. It
+ * may reach past the end, which then becomes the end of the range. */
+enum status host_file_zero(struct host_file *file, uint64_t offset, uint64_t size_bytes, bool unmap) MUST_CHECK;
+enum status host_file_resize(struct host_file *file, uint64_t size_bytes,
+                             enum host_preallocation preallocation) MUST_CHECK;
+enum status host_file_extent(struct host_file *file, uint64_t offset, uint64_t *size_bytes, bool *data) MUST_CHECK;
 
 #endif

@@ -78,7 +78,9 @@ static uint64_t plain_ns(struct block_latency *latency, enum trace_block_op op, 
         ns += FLUSH_NS + latency->unflushed_sectors * FLUSH_SECTOR_NS;
         latency->unflushed_sectors = 0;
         break;
-    case TRACE_BLOCK_DISCARD: break;
+    case TRACE_BLOCK_DISCARD:
+    case TRACE_BLOCK_WRITE_ZEROES:
+    case TRACE_BLOCK_OPS: break;
     }
     return ns;
 }

@@ -173,9 +173,15 @@ static enum status overlay_flush(struct block_image *image)
     return STATUS_OK;
 }
 
-static enum status overlay_discard(struct block_image *image, uint64_t sector, uint32_t sectors)
+static enum status overlay_zero(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap)
 {
+    (void)unmap;
     return overlay_store(overlay_of(image), sector, sectors, NULL);
+}
+
+static void overlay_watch(struct block_image *image, struct block_activity *activity)
+{
+    block_image_watch(overlay_of(image)->base, activity);
 }
 
 static void overlay_destroy(struct block_image *image)
@@ -193,7 +199,8 @@ static const struct block_image_ops overlay_ops = {
     .read = overlay_read,
     .write = overlay_write,
     .flush = overlay_flush,
-    .discard = overlay_discard,
+    .zero = overlay_zero,
+    .watch = overlay_watch,
     .destroy = overlay_destroy,
 };
 

@@ -422,7 +422,7 @@ static void drive_reset(struct device *device)
 static bool slot_sound(const struct block_drive *drive, const struct slot *slot)
 {
     uint64_t size = drive->image->size_sectors;
-    return slot->state < SLOT_STATES && slot->op <= TRACE_BLOCK_DISCARD && slot->sectors <= BLOCK_REQUEST_SECTORS_MAX &&
+    return slot->state < SLOT_STATES && slot->op < TRACE_BLOCK_OPS && slot->sectors <= BLOCK_REQUEST_SECTORS_MAX &&
            (slot->refused || (slot->sector <= size && slot->sectors <= size - slot->sector)) &&
            (slot->op != TRACE_BLOCK_WRITE || slot->refused || slot->buffer_bytes >= slot_bytes(slot));
 }

@@ -23,8 +23,6 @@ static enum status raw_read(struct block_image *image, uint64_t sector, uint32_t
 
 static enum status raw_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer, bool fua)
 {
-    if (image->read_only)
-        return STATUS_READ_ONLY;
     enum status status = host_file_write(raw_of(image)->file, sector * BLOCK_SECTOR_BYTES, buffer,
                                          (uint64_t)sectors * BLOCK_SECTOR_BYTES);
     return status || !fua ? status : host_file_flush(raw_of(image)->file);
@@ -35,11 +33,46 @@ static enum status raw_flush(struct block_image *image)
     return image->read_only ? STATUS_OK : host_file_flush(raw_of(image)->file);
 }
 
-static enum status raw_discard(struct block_image *image, uint64_t sector, uint32_t sectors)
+static enum status raw_zero(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap)
 {
-    if (image->read_only)
-        return STATUS_READ_ONLY;
-    return host_file_zero(raw_of(image)->file, sector * BLOCK_SECTOR_BYTES, (uint64_t)sectors * BLOCK_SECTOR_BYTES);
+    return host_file_zero(raw_of(image)->file, sector * BLOCK_SECTOR_BYTES, (uint64_t)sectors * BLOCK_SECTOR_BYTES,
+                          unmap);
+}
+
+/* Holes begin and end where the host's file system likes: a sector that is not whole in one is data. */
+static enum status raw_map(struct block_image *image, uint64_t sector, uint64_t sectors, struct block_extent *extent)
+{
+    struct host_file *file = raw_of(image)->file;
+    uint64_t run_bytes = 0;
+    bool data = true;
+    enum status status = host_file_extent(file, sector * BLOCK_SECTOR_BYTES, &run_bytes, &data);
+    if (status)
+        return status;
+    uint64_t run = data ? (run_bytes + BLOCK_SECTOR_BYTES - 1) / BLOCK_SECTOR_BYTES : run_bytes / BLOCK_SECTOR_BYTES;
+    if (!run) {
+        data = true;
+        run = 1;
+    }
+    *extent = (struct block_extent){.sectors = run < sectors ? run : sectors,
+                                    .flags = BLOCK_EXTENT_ALLOCATED | BLOCK_EXTENT_OFFSET |
+                                             (unsigned)(data ? BLOCK_EXTENT_DATA : BLOCK_EXTENT_ZERO),
+                                    .file = file,
+                                    .file_offset = sector * BLOCK_SECTOR_BYTES};
+    return STATUS_OK;
+}
+
+static enum status raw_resize(struct block_image *image, uint64_t size_sectors, struct error *error)
+{
+    enum status status = host_file_resize(raw_of(image)->file, size_sectors * BLOCK_SECTOR_BYTES, HOST_PREALLOC_OFF);
+    if (status)
+        return error_status(error, status, "%s: cannot be resized: %s", image->name, status_name(status));
+    image->size_sectors = size_sectors;
+    return STATUS_OK;
+}
+
+static void raw_watch(struct block_image *image, struct block_activity *activity)
+{
+    raw_of(image)->file->activity = activity;
 }
 
 static void raw_destroy(struct block_image *image)
@@ -53,26 +86,26 @@ static const struct block_image_ops raw_ops = {
     .read = raw_read,
     .write = raw_write,
     .flush = raw_flush,
-    .discard = raw_discard,
+    .zero = raw_zero,
+    .map = raw_map,
+    .resize = raw_resize,
+    .watch = raw_watch,
     .destroy = raw_destroy,
 };
 
-struct block_image *block_raw_open(const char *path, bool read_only, struct error *error)
+struct block_image *block_raw_open(struct host_file *file, struct error *error)
 {
-    struct host_file *file = host_file_open(path, read_only, error);
-    if (!file)
-        return NULL;
-    uint64_t sectors = host_file_size_bytes(file) / BLOCK_SECTOR_BYTES;
+    uint64_t sectors = file->size_bytes / BLOCK_SECTOR_BYTES;
     struct raw_image *raw = sectors ? calloc(1, sizeof *raw) : NULL;
     if (!raw) {
         if (sectors)
-            error_set(error, "%s: out of memory", path);
+            error_set(error, "%s: out of memory", file->path);
         else
-            error_set(error, "%s: is smaller than a sector (%u bytes)", path, BLOCK_SECTOR_BYTES);
+            error_set(error, "%s: is smaller than a sector (%u bytes)", file->path, BLOCK_SECTOR_BYTES);
         host_file_close(file);
         return NULL;
     }
-    raw->image = (struct block_image){&raw_ops, sectors, read_only, host_file_path(file)};
+    raw->image = (struct block_image){&raw_ops, sectors, file->read_only, file->path};
     raw->file = file;
     return &raw->image;
 }

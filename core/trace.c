@@ -20,3 +20,9 @@ const char *trace_kind_name(enum trace_kind kind)
     };
     return kind < TRACE_KIND_COUNT && names[kind] ? names[kind] : "unknown";
 }
+
+const char *trace_block_op_name(enum trace_block_op op)
+{
+    static const char *const names[TRACE_BLOCK_OPS] = {"read", "write", "flush", "discard", "write-zeroes"};
+    return op < TRACE_BLOCK_OPS ? names[op] : "?";
+}

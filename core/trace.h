@@ -27,7 +27,16 @@ enum trace_kind {
     TRACE_KIND_COUNT
 };
 
-enum trace_block_op { TRACE_BLOCK_READ, TRACE_BLOCK_WRITE, TRACE_BLOCK_FLUSH, TRACE_BLOCK_DISCARD };
+/* Write zeroes: the space stays allocated; discard: it may be given back. Both read as zeros afterwards. */
+enum trace_block_op {
+    TRACE_BLOCK_READ,
+    TRACE_BLOCK_WRITE,
+    TRACE_BLOCK_FLUSH,
+    TRACE_BLOCK_DISCARD,
+    TRACE_BLOCK_WRITE_ZEROES,
+    TRACE_BLOCK_OPS
+};
+const char *trace_block_op_name(enum trace_block_op op); /* "?" when out of range */
 
 struct trace_event {
     enum trace_kind kind;

@@ -5,12 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char *block_op_name(uint32_t op)
-{
-    static const char *const names[] = {"read", "write", "flush", "discard"};
-    return op < sizeof names / sizeof names[0] ? names[op] : "?";
-}
-
 static void trace_text(const struct journal_event *event, char *out, size_t size)
 {
     const struct trace_event *t = &event->trace;
@@ -29,7 +23,7 @@ static void trace_text(const struct journal_event *event, char *out, size_t size
     case TRACE_BLOCK_COMPLETION:
     case TRACE_HOST_WRITE:
         snprintf(out, size, "%s drive %u tag %u %s sector %" PRIu64 "+%u status %d hash %016" PRIx64, name, t->drive,
-                 t->tag, block_op_name(t->op), t->address, t->sectors, t->status, t->value);
+                 t->tag, trace_block_op_name((enum trace_block_op)t->op), t->address, t->sectors, t->status, t->value);
         break;
     case TRACE_DIGEST:
         snprintf(out, size, "%s %s%0*" PRIx64, name, event->digest_bits == 8 ? ".." : "",

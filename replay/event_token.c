@@ -107,7 +107,7 @@ static bool token_to_trace(const struct event_token *token, struct trace_event *
         trace->address = token->extra[1];
         trace->sectors = (uint32_t)token->extra[2];
         trace->status = (int32_t)token->extra[3];
-        return token->format == EVENT_FORMAT_HASH && token->extras == 4 && trace->op <= TRACE_BLOCK_DISCARD &&
+        return token->format == EVENT_FORMAT_HASH && token->extras == 4 && trace->op < TRACE_BLOCK_OPS &&
                trace->address < JOURNAL_POSITION_LIMIT;
     case TRACE_DIGEST: trace->value = token->value; return token->format == EVENT_FORMAT_HASH && token->extras == 0;
     case TRACE_CHECKPOINT:

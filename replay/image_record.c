@@ -65,14 +65,19 @@ static enum status record_flush(struct block_image *image)
     return self->below->ops->flush(self->below);
 }
 
-static enum status record_discard(struct block_image *image, uint64_t sector, uint32_t sectors)
+static enum status record_zero(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap)
 {
     struct record_image *self = image_of(image);
-    enum status status = self->below->ops->discard(self->below, sector, sectors);
+    enum status status = self->below->ops->zero(self->below, sector, sectors, unmap);
     sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
     if (status)
         note_failed(self, sector, sectors);
     return status;
+}
+
+static void record_watch(struct block_image *image, struct block_activity *activity)
+{
+    block_image_watch(image_of(image)->below, activity);
 }
 
 static void record_destroy(struct block_image *image)
@@ -87,16 +92,18 @@ static const struct block_image_ops record_ops = {
     .read = record_read,
     .write = record_write,
     .flush = record_flush,
-    .discard = record_discard,
+    .zero = record_zero,
+    .watch = record_watch,
     .destroy = record_destroy,
 };
 
-/* Below has no discard: nor has this one, so that the block layer does what it would have done. */
-static const struct block_image_ops record_ops_without_discard = {
+/* Below has no zero: nor has this one, so that the block layer does what it would have done. */
+static const struct block_image_ops record_ops_without_zero = {
     .format = "record",
     .read = record_read,
     .write = record_write,
     .flush = record_flush,
+    .watch = record_watch,
     .destroy = record_destroy,
 };
 
@@ -111,7 +118,7 @@ struct block_image *replay_recorder_image(struct replay_recorder *recorder, uint
         return NULL;
     }
     self->image = *image;
-    self->image.ops = image->ops->discard ? &record_ops : &record_ops_without_discard;
+    self->image.ops = image->ops->zero ? &record_ops : &record_ops_without_zero;
     self->below = image;
     self->recorder = recorder;
     self->drive = drive;

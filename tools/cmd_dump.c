@@ -34,10 +34,9 @@ static void set_number(json_t *object, const char *key, int64_t value)
 
 static void json_block(json_t *object, const struct trace_event *event)
 {
-    static const char *const ops[] = {"read", "write", "flush", "discard"};
     set_number(object, "drive", event->drive);
     set_number(object, "tag", event->tag);
-    json_object_set_new(object, "op", json_string(event->op < 4 ? ops[event->op] : "?"));
+    json_object_set_new(object, "op", json_string(trace_block_op_name((enum trace_block_op)event->op)));
     set_number(object, "sector", (int64_t)event->address);
     set_number(object, "sectors", event->sectors);
     set_number(object, "status", event->status);

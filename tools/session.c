@@ -121,7 +121,8 @@ static struct block_image *open_image(struct session *session, unsigned index, s
     if (session->player)
         return replay_player_image(session->player, index, error);
     bool throw_away = option->snapshot || session->options.snapshot;
-    struct block_image *image = block_raw_open(option->path, option->read_only || throw_away, error);
+    struct block_open_options open = {.format = "raw", .read_only = option->read_only || throw_away};
+    struct block_image *image = block_image_open(option->path, &open, error);
     if (image && throw_away)
         image = block_overlay_create(image, image->size_sectors, error);
     return image;

@@ -75,10 +75,10 @@ static inline enum status probe_flush(struct block_image *image)
     return probe_leave(probe, probe->fail_flush);
 }
 
-static inline enum status probe_discard(struct block_image *image, uint64_t sector, uint32_t sectors)
+static inline enum status probe_zero(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap)
 {
     struct probe_image *probe = (struct probe_image *)(void *)image;
-    probe_enter(probe, TRACE_BLOCK_DISCARD, sector, sectors, false);
+    probe_enter(probe, unmap ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES, sector, sectors, false);
     if (!probe->fail_discard)
         memset(probe->bytes + sector * 512, 0, (size_t)sectors * 512);
     return probe_leave(probe, probe->fail_discard);
@@ -101,8 +101,12 @@ static inline uint8_t probe_byte(uint64_t sector, size_t at)
 
 static inline struct probe_image *probe_create(uint64_t sectors, uint64_t shown_sectors)
 {
-    static const struct block_image_ops ops = {"probe",     probe_read,    probe_write,
-                                               probe_flush, probe_discard, probe_destroy};
+    static const struct block_image_ops ops = {.format = "probe",
+                                               .read = probe_read,
+                                               .write = probe_write,
+                                               .flush = probe_flush,
+                                               .zero = probe_zero,
+                                               .destroy = probe_destroy};
     struct probe_image *probe = calloc(1, sizeof *probe);
     CHECK(probe);
     probe->bytes = calloc(sectors, 512);

@@ -55,7 +55,8 @@ static void base_destroy(struct block_image *image)
 
 static struct block_image *make_base(bool *destroyed)
 {
-    static const struct block_image_ops ops = {"test", base_read, base_write, base_flush, NULL, base_destroy};
+    static const struct block_image_ops ops = {
+        .format = "test", .read = base_read, .write = base_write, .flush = base_flush, .destroy = base_destroy};
     struct test_base *base = calloc(1, sizeof *base);
     base->image = (struct block_image){&ops, BASE_SECTORS, true, "base"};
     base->destroyed = destroyed;
@@ -91,7 +92,7 @@ START_TEST(test_against_array)
             if (rand() % 4)
                 break;
             memset(model + at, 0, bytes);
-            ck_assert_int_eq(image->ops->discard(image, sector, sectors), STATUS_OK);
+            ck_assert_int_eq(image->ops->zero(image, sector, sectors, true), STATUS_OK);
             break;
         default:
             ck_assert_int_eq(image->ops->read(image, sector, sectors, buffer), STATUS_OK);

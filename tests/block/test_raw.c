@@ -23,11 +23,16 @@ static void make_file(size_t size_bytes)
     close(fd);
 }
 
+static struct block_image *open_raw(const char *name, bool read_only, struct error *error)
+{
+    return block_image_open(name, &(struct block_open_options){.format = "raw", .read_only = read_only}, error);
+}
+
 START_TEST(test_size_rounds_down)
 {
     struct error error = {0};
     make_file(512 * 3 + 100);
-    struct block_image *image = block_raw_open(path, true, &error);
+    struct block_image *image = open_raw(path, true, &error);
     ck_assert_ptr_nonnull(image);
     ck_assert_uint_eq(image->size_sectors, 3);
     ck_assert(image->read_only);
@@ -38,7 +43,7 @@ START_TEST(test_size_rounds_down)
     for (size_t n = 0; n < 512; n++)
         ck_assert_uint_eq(sector[n], (uint8_t)((1024 + n) * 7 + 2));
     ck_assert_int_eq(image->ops->write(image, 0, 1, sector, false), STATUS_READ_ONLY);
-    ck_assert_int_eq(image->ops->discard(image, 0, 1), STATUS_READ_ONLY);
+    ck_assert_int_eq(image->ops->zero(image, 0, 1, true), STATUS_READ_ONLY);
     ck_assert_int_eq(image->ops->flush(image), STATUS_OK);
     block_image_destroy(image);
     unlink(path);
@@ -48,19 +53,19 @@ END_TEST
 START_TEST(test_refused)
 {
     struct error error = {0};
-    ck_assert_ptr_null(block_raw_open("/nonexistent/image", false, &error));
+    ck_assert_ptr_null(open_raw("/nonexistent/image", false, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent/image"));
     error = (struct error){0};
-    ck_assert_ptr_null(block_raw_open("/tmp", true, &error));
+    ck_assert_ptr_null(open_raw("/tmp", true, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "neither a regular file"));
     make_file(511);
     error = (struct error){0};
-    ck_assert_ptr_null(block_raw_open(path, true, &error));
+    ck_assert_ptr_null(open_raw(path, true, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "smaller than a sector"));
     unlink(path);
     ck_assert_int_eq(mkfifo(path, 0600), 0);
     error = (struct error){0};
-    ck_assert_ptr_null(block_raw_open(path, false, &error)); /* and does not wait for a writer */
+    ck_assert_ptr_null(open_raw(path, false, &error)); /* and does not wait for a writer */
     ck_assert_ptr_nonnull(strstr(error.text, "neither a regular file"));
     unlink(path);
 }
@@ -71,7 +76,7 @@ START_TEST(test_write_and_discard)
     struct error error = {0};
     uint8_t out[2048], in[2048];
     make_file(512 * 8);
-    struct block_image *image = block_raw_open(path, false, &error);
+    struct block_image *image = open_raw(path, false, &error);
     ck_assert_ptr_nonnull(image);
     for (size_t n = 0; n < sizeof out; n++)
         out[n] = (uint8_t)(n ^ 0x5A);
@@ -79,7 +84,7 @@ START_TEST(test_write_and_discard)
     ck_assert_int_eq(image->ops->flush(image), STATUS_OK);
     ck_assert_int_eq(image->ops->read(image, 2, 4, in), STATUS_OK);
     ck_assert_mem_eq(in, out, sizeof in);
-    ck_assert_int_eq(image->ops->discard(image, 3, 2), STATUS_OK);
+    ck_assert_int_eq(image->ops->zero(image, 3, 2, true), STATUS_OK);
     ck_assert_int_eq(image->ops->read(image, 2, 4, in), STATUS_OK);
     memset(out + 512, 0, 1024);
     ck_assert_mem_eq(in, out, sizeof in);
@@ -101,7 +106,7 @@ START_TEST(test_shrunk_file)
     struct error error = {0};
     uint8_t in[1024];
     make_file(512 * 4);
-    struct block_image *image = block_raw_open(path, false, &error);
+    struct block_image *image = open_raw(path, false, &error);
     ck_assert_int_eq(truncate(path, 512 * 3 + 10), 0);
     ck_assert_int_eq(image->ops->read(image, 2, 1, in), STATUS_OK);
     ck_assert_int_eq(image->ops->read(image, 2, 2, in), STATUS_IO);
@@ -113,13 +118,13 @@ END_TEST
 START_TEST(test_no_space)
 {
     struct error error = {0};
-    struct host_file *file = host_file_open("/dev/full", false, &error);
+    struct host_file *file = host_file_open("/dev/full", &(struct host_file_options){0}, &error);
     ck_assert_ptr_null(file); /* a character device is no image */
     make_file(512);
-    file = host_file_open(path, false, &error);
+    file = host_file_open(path, &(struct host_file_options){0}, &error);
     ck_assert_int_eq(host_file_write(file, UINT64_MAX - 5, "x", 1), STATUS_IO);
     ck_assert_int_eq(host_file_read(file, 1ull << 63, (char[1]){0}, 1), STATUS_IO);
-    ck_assert_int_eq(host_file_zero(file, UINT64_MAX, 10), STATUS_IO);
+    ck_assert_int_eq(host_file_zero(file, UINT64_MAX, 10, true), STATUS_IO);
     host_file_close(file);
     unlink(path);
 }

@@ -20,7 +20,7 @@ TRACE_NAMES = [None, "pio-read", "pio-write", "mmio-read", "mmio-write", "irq", 
                "block-completion", "host-write", "digest", "checkpoint", "reset", "end"]
 INPUT_NAMES = ["wall-clock", "entropy", "io-status", "clock", "uncontrolled", "serial", "key", "mouse", "block",
                "media", "power-button", "reset-button", "fault"]
-OPERATIONS = ["read", "write", "flush", "discard"]
+OPERATIONS = ["read", "write", "flush", "discard", "write-zeroes"]
 
 
 class FormatError(Exception):
