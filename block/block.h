@@ -123,6 +123,34 @@ struct block_request {
     uint32_t tag; /* set by block_submit: ordinal of the request in its drive */
 };
 
+/* What a drive is to the guest: the controller, its place there, and what it says of itself. The queue does not look at
+ * it; boards do. Numbers are part of the journal format: append only. */
+enum block_attach {
+    BLOCK_ATTACH_IDE_DISK,   /* unit 0..3: primary master, slave, secondary master, slave */
+    BLOCK_ATTACH_IDE_CD,     /* the same */
+    BLOCK_ATTACH_VIRTIO_BLK, /* a PCI function of its own */
+    BLOCK_ATTACH_NVME,       /* a PCI function of its own; its only namespace */
+    BLOCK_ATTACH_AHCI_DISK,  /* unit: port 0..5 of the controller in this slot */
+    BLOCK_ATTACH_AHCI_CD,    /* the same */
+    BLOCK_ATTACH_KINDS
+};
+enum block_attach_flag {
+    BLOCK_ATTACH_NO_LEGACY = 1,      /* virtio: modern only */
+    BLOCK_ATTACH_NO_MODERN = 2,      /* virtio: legacy only */
+    BLOCK_ATTACH_NO_WRITE_CACHE = 4, /* the guest is told that writes are durable when they complete */
+    BLOCK_ATTACH_NO_DISCARD = 8,     /* the guest is not offered discard, and what it discards stays */
+    BLOCK_ATTACH_FLAGS = 15
+};
+#define BLOCK_SERIAL_BYTES 21u
+
+struct block_attachment {
+    enum block_attach kind;
+    uint8_t unit, slot; /* slot: of PCI bus 0, 0 for IDE */
+    uint8_t flags;
+    char serial[BLOCK_SERIAL_BYTES]; /* empty: the device makes one up of the drive's index */
+};
+const char *block_attach_name(enum block_attach kind); /* "ide-hd", ..., "?" */
+
 /* A drive: image plus queue. It registers itself with the machine (receiver, device "drive0" for its state: pending
  * requests), which owns it from then on. Owns the image, also when it fails. The executor must live longer than the
  * machine, the mailbox longer than the executor. */

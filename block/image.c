@@ -6,6 +6,13 @@
 #define ZERO_SECTORS 128u
 #define PART_SECTORS_MAX (1u << 20)
 
+const char *block_attach_name(enum block_attach kind)
+{
+    static const char *const names[BLOCK_ATTACH_KINDS] = {"ide-hd", "ide-cd",  "virtio-blk",
+                                                          "nvme",   "ahci-hd", "ahci-cd"};
+    return kind < BLOCK_ATTACH_KINDS ? names[kind] : "?";
+}
+
 void block_image_destroy(struct block_image *image)
 {
     if (image)

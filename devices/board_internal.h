@@ -33,6 +33,9 @@
 
 struct fw_cfg;
 
+struct board;
+struct irq_line board_isa_irq(struct board *board, unsigned irq);
+
 struct board {
     struct device device;
     struct pci_bus *pci;
@@ -55,6 +58,13 @@ enum status board_map_memory(struct board *board, const struct board_pc_options 
                              struct error *error) MUST_CHECK;
 void board_describe_memory(struct board *board, bool firmware);
 void board_fill_cmos(struct board *board, const struct board_pc_options *options);
+
+/* board_drives.c: PIIX3's IDE with its drives; the controllers in PCI slots of their own, in order of slots. Two drives at
+ * one place, or a kind that this board has not: STATUS_INVALID, STATUS_UNSUPPORTED. */
+enum status board_create_ide(struct board *board, const struct board_pc_options *options,
+                             struct error *error) MUST_CHECK;
+enum status board_create_drives(struct board *board, const struct board_pc_options *options,
+                                struct error *error) MUST_CHECK;
 
 /* board_firmware.c */
 void board_fill_fw_cfg(struct board *board, const struct board_pc_options *options);

@@ -106,8 +106,11 @@ static unsigned boot_device(char letter)
 static uint8_t disk_translation(const struct board_pc_options *options)
 {
     unsigned bits = 0;
-    for (unsigned i = 0; i < BOARD_IDE_DRIVES; i++)
-        bits |= (unsigned)(options->ide[i] && block_drive_sectors(options->ide[i]) > CHS_SECTORS_MAX) << (2 * i);
+    for (unsigned i = 0; i < BOARD_DRIVES; i++) {
+        const struct board_drive *drive = &options->drive[i];
+        if (drive->drive && drive->at.kind == BLOCK_ATTACH_IDE_DISK && drive->at.unit < BOARD_IDE_DRIVES)
+            bits |= (unsigned)(block_drive_sectors(drive->drive) > CHS_SECTORS_MAX) << (2 * drive->at.unit);
+    }
     return (uint8_t)bits;
 }
 

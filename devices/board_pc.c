@@ -82,7 +82,7 @@ static void set_isa_irq(void *opaque, unsigned irq, bool level)
     irq_set(board->ioapic_line[irq], level);
 }
 
-static struct irq_line isa_irq(struct board *board, unsigned irq)
+struct irq_line board_isa_irq(struct board *board, unsigned irq)
 {
     return (struct irq_line){set_isa_irq, board, irq};
 }
@@ -100,7 +100,7 @@ static void create_interrupt_controllers(struct board *board)
         board->pic_line[irq] = pic_8259_irq_line(board->pic, irq);
         board->ioapic_line[irq] = ioapic_irq_line(board->ioapic, irq == BOARD_IRQ_PIT ? 2 : irq);
     }
-    machine_set_ferr_line(machine, isa_irq(board, BOARD_IRQ_FPU));
+    machine_set_ferr_line(machine, board_isa_irq(board, BOARD_IRQ_FPU));
 }
 
 /* ---- chips ---- */
@@ -111,7 +111,7 @@ static void create_host_bridge(struct board *board)
     struct i440fx_options bridge = {.ram = board->ram, .bios = board->bios};
     struct irq_line line[BOARD_IRQS];
     for (unsigned irq = 0; irq < BOARD_IRQS; irq++)
-        line[irq] = isa_irq(board, irq);
+        line[irq] = board_isa_irq(board, irq);
     board->pci = pci_bus_create(machine);
     i440fx_create(machine, board->pci, &bridge);
     piix3_isa_create(machine, board->pci, line);
@@ -121,32 +121,35 @@ static void create_legacy_chips(struct board *board, const struct board_pc_optio
 {
     struct machine *machine = board->device.machine;
     struct device *pm;
-    struct device *hpet = hpet_create(machine, isa_irq(board, BOARD_IRQ_PIT), isa_irq(board, BOARD_IRQ_RTC),
+    struct device *hpet = hpet_create(machine, board_isa_irq(board, BOARD_IRQ_PIT), board_isa_irq(board, BOARD_IRQ_RTC),
                                       ioapic_irq_line(board->ioapic, 0));
     pit_8254_create(machine, hpet_pit_line(hpet));
     board->rtc = rtc_mc146818_create(machine, hpet_rtc_line(hpet));
     dma_8237_create(machine);
-    kbd_8042_create(machine, isa_irq(board, BOARD_IRQ_KEYBOARD), isa_irq(board, BOARD_IRQ_MOUSE));
-    uart_16550a_create(machine, 0, IO_COM1, isa_irq(board, BOARD_IRQ_COM1), options->serial[0]);
-    uart_16550a_create(machine, 1, IO_COM2, isa_irq(board, BOARD_IRQ_COM2), options->serial[1]);
+    kbd_8042_create(machine, board_isa_irq(board, BOARD_IRQ_KEYBOARD), board_isa_irq(board, BOARD_IRQ_MOUSE));
+    uart_16550a_create(machine, 0, IO_COM1, board_isa_irq(board, BOARD_IRQ_COM1), options->serial[0]);
+    uart_16550a_create(machine, 1, IO_COM2, board_isa_irq(board, BOARD_IRQ_COM2), options->serial[1]);
     port_80_create(machine);
     port_92_create(machine);
     port_f0_create(machine);
     debugcon_create(machine, options->debugcon);
     isa_debug_exit_create(machine);
-    pm = piix4_pm_create(machine, isa_irq(board, PIIX4_SCI_IRQ));
+    pm = piix4_pm_create(machine, board_isa_irq(board, PIIX4_SCI_IRQ));
     piix4_pm_pci_create(machine, board->pci, pm);
 }
 
 static enum status create_pci_chips(struct board *board, const struct board_pc_options *options, struct error *error)
 {
     struct machine *machine = board->device.machine;
-    struct irq_line ide_irq[2] = {isa_irq(board, BOARD_IRQ_IDE0), isa_irq(board, BOARD_IRQ_IDE1)};
-    ide_piix3_create(machine, board->pci, options->ide, ide_irq);
-    if (options->no_vga)
-        return STATUS_OK;
-    board->vga = vga_create(machine, board->pci, BOARD_SLOT_VGA, error);
-    return board->vga ? STATUS_OK : STATUS_NO_MEMORY;
+    enum status status = board_create_ide(board, options, error);
+    if (status)
+        return status;
+    if (!options->no_vga) {
+        board->vga = vga_create(machine, board->pci, BOARD_SLOT_VGA, error);
+        if (!board->vga)
+            return STATUS_NO_MEMORY;
+    }
+    return board_create_drives(board, options, error);
 }
 
 /* ---- tables and kernel ---- */

@@ -2,9 +2,9 @@
 #ifndef VMRR_DEVICES_BOARD_PC_H
 #define VMRR_DEVICES_BOARD_PC_H
 
+#include "block/block.h"
 #include "core/machine.h"
 
-struct block_drive;
 struct char_backend;
 
 /* Where a UART's or debug port's bytes go: tools/ gives it. write runs on the machine thread and must not fail into the
@@ -16,6 +16,10 @@ struct char_sink {
 
 #define BOARD_SERIALS 2
 #define BOARD_IDE_DRIVES 4
+#define BOARD_AHCI_PORTS 6
+#define BOARD_DRIVES 16
+#define BOARD_SLOT_FIRST_FREE 3u /* of PCI bus 0: for controllers of drives, up to BOARD_SLOT_LAST */
+#define BOARD_SLOT_LAST 31u
 #define BOARD_BLOB_NAME_BYTES 56
 
 /* A file for fw_cfg or a loader; bytes borrowed for the machine's life. */
@@ -23,6 +27,11 @@ struct board_blob {
     const uint8_t *bytes; /* null: none */
     size_t size_bytes;
     const char *name; /* for messages: the path it came from; null: its role ("kernel", ...) */
+};
+
+struct board_drive {
+    struct block_drive *drive; /* null: no such drive */
+    struct block_attachment at;
 };
 
 struct board_pc_options {
@@ -35,7 +44,7 @@ struct board_pc_options {
     const char *append;     /* kernel command line; null: empty */
     const char *boot_order; /* QEMU's letters "cdn"; null: "c" */
     bool boot_menu;
-    struct block_drive *ide[BOARD_IDE_DRIVES]; /* primary master, slave, secondary master, slave */
+    struct board_drive drive[BOARD_DRIVES]; /* no two at one place */
     struct char_sink serial[BOARD_SERIALS];
     struct char_sink debugcon; /* ports 0x402 and 0xe9 */
     bool no_vga;

@@ -33,6 +33,8 @@ enum config_tag {
 #define DRIVE_READ_ONLY 1u
 #define DRIVE_PATH 2u
 #define DRIVE_FORMAT 4u
+#define DRIVE_ATTACHMENT 8u
+#define DRIVE_FLAGS_ALL 15u
 #define LEAF_BYTES 28u
 
 void journal_config_free(struct journal_config *config)
@@ -116,15 +118,33 @@ static void put_counted_string(struct byte_sink *sink, const char *string)
     byte_sink_put(sink, string, strlen(string));
 }
 
+/* Drives from before attachments were written: IDE disks, the unit the index. */
+static bool plain_attachment(const struct block_attachment *at, unsigned index)
+{
+    return at->kind == BLOCK_ATTACH_IDE_DISK && at->unit == index && !at->flags && !at->serial[0];
+}
+
+static void put_attachment(struct byte_sink *sink, const struct block_attachment *at)
+{
+    byte_sink_put_varint(sink, at->kind);
+    byte_sink_put_varint(sink, at->unit);
+    byte_sink_put_varint(sink, at->slot);
+    byte_sink_put_varint(sink, at->flags);
+    put_counted_string(sink, at->serial);
+}
+
 static void put_drive(struct byte_sink *sink, unsigned index, const struct journal_drive *drive)
 {
     struct byte_sink field = {0};
     byte_sink_put_varint(&field, index);
     byte_sink_put_varint(&field, (drive->read_only ? DRIVE_READ_ONLY : 0) | (drive->path ? DRIVE_PATH : 0) |
-                                     (drive->format ? DRIVE_FORMAT : 0));
+                                     (drive->format ? DRIVE_FORMAT : 0) |
+                                     (plain_attachment(&drive->at, index) ? 0 : DRIVE_ATTACHMENT));
     byte_sink_put_varint(&field, drive->size_sectors);
     put_counted_string(&field, drive->path);
     put_counted_string(&field, drive->format);
+    if (!plain_attachment(&drive->at, index))
+        put_attachment(&field, &drive->at);
     put_bytes(sink, TAG_DRIVE, field.bytes, field.used);
     sink->failed |= field.failed;
     byte_sink_free(&field);
@@ -369,10 +389,23 @@ static void get_module(struct field *field, struct journal_config_reader *reader
         config->module_args[index] = take_string(field, byte_source_left(&field->source));
 }
 
+static void get_attachment(struct field *field, struct block_attachment *at)
+{
+    at->kind = (enum block_attach)get_number(field, BLOCK_ATTACH_KINDS - 1, "expected a kind of drive 0 .. 5");
+    at->unit = (uint8_t)get_number(field, 15, "expected a unit 0 .. 15");
+    at->slot = (uint8_t)get_number(field, 31, "expected a PCI slot 0 .. 31");
+    at->flags = (uint8_t)get_number(field, BLOCK_ATTACH_FLAGS, "expected flags 0 .. 15");
+    uint64_t length = get_number(field, BLOCK_SERIAL_BYTES - 1, "expected a serial number of at most 20 bytes");
+    char *serial = field->fault ? NULL : take_string(field, length);
+    if (serial)
+        memcpy(at->serial, serial, length);
+    free(serial);
+}
+
 static void get_drive(struct field *field, struct journal_config *config)
 {
-    uint64_t index = get_number(field, JOURNAL_DRIVES - 1, "expected a drive 0 .. 3");
-    uint64_t flags = get_number(field, DRIVE_READ_ONLY | DRIVE_PATH | DRIVE_FORMAT, "expected flags 0 .. 7");
+    uint64_t index = get_number(field, JOURNAL_DRIVES - 1, "expected a drive 0 .. 15");
+    uint64_t flags = get_number(field, DRIVE_FLAGS_ALL, "expected flags 0 .. 15");
     uint64_t sectors = get_number(field, UINT64_C(1) << 48, "expected at most 2^48 sectors");
     if (field->fault)
         return;
@@ -388,6 +421,10 @@ static void get_drive(struct field *field, struct journal_config *config)
         drive->path = take_string(field, byte_source_varint(&field->source));
     if (flags & DRIVE_FORMAT)
         drive->format = take_string(field, byte_source_varint(&field->source));
+    if (flags & DRIVE_ATTACHMENT)
+        get_attachment(field, &drive->at);
+    else
+        drive->at.unit = (uint8_t)index;
 }
 
 static void get_flags(struct field *field, struct journal_config *config)

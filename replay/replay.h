@@ -22,10 +22,11 @@ struct journal_blob {
 struct journal_drive {
     uint64_t size_sectors;
     bool present, read_only;
+    struct block_attachment at;
     char *path;   /* where it came from, for people */
     char *format; /* "raw" */
 };
-#define JOURNAL_DRIVES 4
+#define JOURNAL_DRIVES 16
 #define JOURNAL_MODULES 16
 struct journal_config {
     char *creator; /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */

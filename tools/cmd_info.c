@@ -130,7 +130,9 @@ static void print_machine(const struct info *info)
         printf("  %-10s %s\n", "append", config->append);
     for (unsigned i = 0; i < JOURNAL_DRIVES; i++)
         if (config->drive[i].present)
-            printf("  drive %u    %s, %s, %" PRIu64 " sectors (%s)%s\n", i,
+            printf("  drive %-4u %s %u, %s, %s, %" PRIu64 " sectors (%s)%s\n", i,
+                   block_attach_name(config->drive[i].at.kind),
+                   config->drive[i].at.slot ? config->drive[i].at.slot : config->drive[i].at.unit,
                    config->drive[i].path ? config->drive[i].path : "-",
                    config->drive[i].format ? config->drive[i].format : "-", config->drive[i].size_sectors,
                    format_bytes(config->drive[i].size_sectors * 512, size, sizeof size),
@@ -218,6 +220,11 @@ static json_t *json_machine(const struct info *info)
             continue;
         json_t *drive = json_object();
         set_number(drive, "index", i);
+        set_string(drive, "attached", block_attach_name(config->drive[i].at.kind));
+        set_number(drive, "unit", config->drive[i].at.unit);
+        set_number(drive, "slot", config->drive[i].at.slot);
+        if (config->drive[i].at.serial[0])
+            set_string(drive, "serial", config->drive[i].at.serial);
         set_string(drive, "path", config->drive[i].path);
         set_string(drive, "format", config->drive[i].format);
         set_number(drive, "sectors", config->drive[i].size_sectors);

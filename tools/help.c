@@ -13,8 +13,11 @@
     "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \
     "  -append TEXT             kernel command line\n"                                                                 \
     "  -bios FILE               firmware (default Debian's SeaBIOS; none with -kernel unless given)\n"                 \
-    "  -drive file=F[,format=raw][,if=ide][,index=N][,readonly=on][,snapshot=on]\n"                                    \
-    "  -hda FILE .. -hdd FILE   the same in short\n"                                                                   \
+    "  -drive file=F[,format=raw][,if=ide|virtio|none][,index=N][,media=disk|cdrom][,id=ID][,serial=S]\n"              \
+    "         [,readonly=on][,snapshot=on]\n"                                                                          \
+    "  -hda FILE .. -hdd FILE, -cdrom FILE  the same in short\n"                                                       \
+    "  -device virtio-blk-pci|nvme|ide-hd|ide-cd,drive=ID[,serial=S][,addr=SLOT][,bus=ide.N|AHCI.PORT]\n"              \
+    "  -device ahci,id=AHCI     a controller for ide-hd and ide-cd\n"                                                  \
     "  -snapshot                no drive's file is written to\n"                                                       \
     "  -boot order=cdn,menu=on  for the firmware\n"                                                                    \
     "  -serial stdio|none|file:F  COM1, a second time COM2 (default: COM1 on standard output, and on a terminal\n"     \

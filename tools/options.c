@@ -4,6 +4,7 @@
 #include "tools/options.h"
 
 #include "tools/help.h"
+#include "tools/options_internal.h"
 #include "tools/tools.h"
 
 #include <stdlib.h>
@@ -11,16 +12,6 @@
 #include <time.h>
 
 #define RAM_DEFAULT_BYTES (128ull << 20)
-
-struct parser {
-    struct run_options *options;
-    enum options_use use;
-    const char *name; /* of the option being parsed */
-    int next_drive;
-    unsigned next_serial;
-};
-
-typedef int option_fn(struct parser *parser, const char *value);
 
 enum { FOR_RUN = 1, FOR_RECORD = 2, FOR_REPLAY = 4, FOR_MACHINE = FOR_RUN | FOR_RECORD, FOR_ALL = 7 };
 
@@ -31,13 +22,13 @@ struct option_row {
     option_fn *parse;
 };
 
-static int bad(const struct parser *parser, const char *value, const char *expected)
+int options_bad(const struct parser *parser, const char *value, const char *expected)
 {
     tool_error("-%s %s: expected %s", parser->name, value, expected);
     return EXIT_CODE_USAGE;
 }
 
-static char *own(struct parser *parser, char *text)
+char *options_own(struct parser *parser, char *text)
 {
     struct run_options *options = parser->options;
     CHECK(text && options->owned_count < sizeof options->owned / sizeof options->owned[0]);
@@ -47,7 +38,7 @@ static char *own(struct parser *parser, char *text)
 
 /* ---- key=value lists, as in -drive: commas separate, two commas stand for one ---- */
 
-static char *next_item(char **rest)
+char *options_next_item(char **rest)
 {
     char *start = *rest, *out = start, *in = start;
     if (!start || !*start)
@@ -68,7 +59,7 @@ done:
     return start;
 }
 
-static char *item_value(char *item)
+char *options_item_value(char *item)
 {
     char *equals = strchr(item, '=');
     if (equals)
@@ -76,7 +67,7 @@ static char *item_value(char *item)
     return equals;
 }
 
-static bool is_on(const char *value)
+bool options_is_on(const char *value)
 {
     return value && (!strcmp(value, "on") || !strcmp(value, "yes") || !strcmp(value, "true"));
 }
@@ -89,7 +80,7 @@ static int parse_memory(struct parser *parser, const char *value)
         value += 5;
     if (parse_size(value, 1 << 20, &parser->options->ram_bytes) || parser->options->ram_bytes % (1 << 20) ||
         parser->options->ram_bytes < 1 << 20 || parser->options->ram_bytes > MEMORY_RAM_MAX_BYTES)
-        return bad(parser, value, "a size in whole MiB from 1M to 8G");
+        return options_bad(parser, value, "a size in whole MiB from 1M to 8G");
     return -1;
 }
 
@@ -125,23 +116,24 @@ FLAG_OPTION(parse_dump_state, dump_state)
 static int parse_accel(struct parser *parser, const char *value)
 {
     if (!strcmp(value, "kvm"))
-        return bad(parser, value, "interp (the KVM accelerator is not in this version)");
+        return options_bad(parser, value, "interp (the KVM accelerator is not in this version)");
     if (strcmp(value, "interp") && strcmp(value, "tcg"))
-        return bad(parser, value, "interp");
+        return options_bad(parser, value, "interp");
     parser->options->accel = "interp";
     return -1;
 }
 
 static int parse_smp(struct parser *parser, const char *value)
 {
-    return strcmp(value, "1") && strcmp(value, "cpus=1") ? bad(parser, value, "1: the machine has one CPU") : -1;
+    return strcmp(value, "1") && strcmp(value, "cpus=1") ? options_bad(parser, value, "1: the machine has one CPU")
+                                                         : -1;
 }
 
 static int parse_machine(struct parser *parser, const char *value)
 {
     if (!strncmp(value, "type=", 5))
         value += 5;
-    return strncmp(value, "pc", 2) ? bad(parser, value, "pc: i440FX and PIIX are the only board") : -1;
+    return strncmp(value, "pc", 2) ? options_bad(parser, value, "pc: i440FX and PIIX are the only board") : -1;
 }
 
 static int parse_vga(struct parser *parser, const char *value)
@@ -149,18 +141,18 @@ static int parse_vga(struct parser *parser, const char *value)
     if (!strcmp(value, "none"))
         parser->options->no_vga = true;
     else if (strcmp(value, "std"))
-        return bad(parser, value, "std or none");
+        return options_bad(parser, value, "std or none");
     return -1;
 }
 
 static int parse_none_only(struct parser *parser, const char *value)
 {
-    return strcmp(value, "none") ? bad(parser, value, "none: this machine has no such device") : -1;
+    return strcmp(value, "none") ? options_bad(parser, value, "none: this machine has no such device") : -1;
 }
 
 static int parse_display(struct parser *parser, const char *value)
 {
-    return strcmp(value, "none") ? bad(parser, value, "none: the screen is read with -screendump") : -1;
+    return strcmp(value, "none") ? options_bad(parser, value, "none: the screen is read with -screendump") : -1;
 }
 
 static int parse_ignored(struct parser *parser, const char *value)
@@ -170,28 +162,20 @@ static int parse_ignored(struct parser *parser, const char *value)
     return -1;
 }
 
-static int parse_device(struct parser *parser, const char *value)
-{
-    if (!strcmp(value, "isa-debug-exit") || !strcmp(value, "isa-debug-exit,iobase=0xf4,iosize=0x04") ||
-        !strcmp(value, "isa-debug-exit,iobase=0xf4") || !strcmp(value, "isa-debugcon,iobase=0xe9"))
-        return -1;
-    return bad(parser, value, "isa-debug-exit at 0xf4 (built in); other devices are not in this version");
-}
-
 static int parse_boot(struct parser *parser, const char *value)
 {
-    char *text = own(parser, strdup(value)), *rest = text, *item;
-    while ((item = next_item(&rest))) {
-        char *setting = item_value(item);
+    char *text = options_own(parser, strdup(value)), *rest = text, *item;
+    while ((item = options_next_item(&rest))) {
+        char *setting = options_item_value(item);
         const char *order = setting ? NULL : item;
         if (setting && !strcmp(item, "order"))
             order = setting;
         else if (setting && !strcmp(item, "menu"))
-            parser->options->boot_menu = is_on(setting);
+            parser->options->boot_menu = options_is_on(setting);
         else if (setting && strcmp(item, "once") && strcmp(item, "strict"))
-            return bad(parser, item, "order=, menu=");
+            return options_bad(parser, item, "order=, menu=");
         if (order && order[strspn(order, "acdn")])
-            return bad(parser, order, "letters of a, c, d, n");
+            return options_bad(parser, order, "letters of a, c, d, n");
         if (order) {
             free(parser->options->boot_order);
             parser->options->boot_order = strdup(order);
@@ -212,72 +196,10 @@ static int parse_rtc(struct parser *parser, const char *value)
         end = strptime(base, "%Y-%m-%d", &tm);
     }
     if (!end || *end)
-        return bad(parser, value, "base=utc, base=2026-01-31 or base=2026-01-31T12:00:00");
+        return options_bad(parser, value, "base=utc, base=2026-01-31 or base=2026-01-31T12:00:00");
     parser->options->has_rtc_base = true;
     parser->options->rtc_base_seconds = (uint64_t)timegm(&tm);
     return -1;
-}
-
-/* ---- drives ---- */
-
-static int add_drive(struct parser *parser, int index, struct drive_option drive)
-{
-    if (index < 0) {
-        while (parser->next_drive < JOURNAL_DRIVES && parser->options->drive[parser->next_drive].path)
-            parser->next_drive++;
-        index = parser->next_drive;
-    }
-    if (index >= JOURNAL_DRIVES) {
-        tool_error("-%s: at most %d IDE drives", parser->name, JOURNAL_DRIVES);
-        return EXIT_CODE_USAGE;
-    }
-    if (parser->options->drive[index].path) {
-        tool_error("-%s: IDE drive %d is given twice", parser->name, index);
-        return EXIT_CODE_USAGE;
-    }
-    parser->options->drive[index] = drive;
-    return -1;
-}
-
-static int parse_drive(struct parser *parser, const char *value)
-{
-    char *rest = own(parser, strdup(value)), *item;
-    struct drive_option drive = {0};
-    uint64_t index = UINT64_MAX;
-    while ((item = next_item(&rest))) {
-        char *setting = item_value(item);
-        if (!setting)
-            return bad(parser, item, "key=value");
-        if (!strcmp(item, "file")) {
-            drive.path = setting;
-        } else if (!strcmp(item, "format")) {
-            if (strcmp(setting, "raw"))
-                return bad(parser, setting, "format=raw (other formats are not in this version)");
-        } else if (!strcmp(item, "if")) {
-            if (strcmp(setting, "ide"))
-                return bad(parser, setting, "if=ide (other interfaces are not in this version)");
-        } else if (!strcmp(item, "index")) {
-            if (parse_u64(setting, &index) || index >= JOURNAL_DRIVES)
-                return bad(parser, setting, "index=0 to 3");
-        } else if (!strcmp(item, "media")) {
-            if (strcmp(setting, "disk"))
-                return bad(parser, setting, "media=disk (there is no CD-ROM in this version)");
-        } else if (!strcmp(item, "readonly") || !strcmp(item, "read-only")) {
-            drive.read_only = is_on(setting);
-        } else if (!strcmp(item, "snapshot")) {
-            drive.snapshot = is_on(setting);
-        } else if (strcmp(item, "id") && strcmp(item, "cache") && strcmp(item, "aio")) {
-            return bad(parser, item, "file, format, if, index, media, readonly, snapshot, id");
-        }
-    }
-    if (!drive.path || !*drive.path)
-        return bad(parser, value, "file=PATH");
-    return add_drive(parser, index == UINT64_MAX ? -1 : (int)index, drive);
-}
-
-static int parse_hd(struct parser *parser, const char *value)
-{
-    return add_drive(parser, parser->name[2] - 'a', (struct drive_option){.path = value});
 }
 
 /* ---- character devices ---- */
@@ -291,14 +213,14 @@ static int parse_serial_value(struct parser *parser, const char *value, struct s
     else if (!strncmp(value, "file:", 5) && value[5])
         *serial = (struct serial_option){SERIAL_FILE, value + 5};
     else
-        return bad(parser, value, "stdio, none or file:PATH");
+        return options_bad(parser, value, "stdio, none or file:PATH");
     return -1;
 }
 
 static int parse_serial(struct parser *parser, const char *value)
 {
     if (parser->next_serial == OPTION_SERIALS)
-        return bad(parser, value, "at most two serial ports");
+        return options_bad(parser, value, "at most two serial ports");
     return parse_serial_value(parser, value, &parser->options->serial[parser->next_serial++]);
 }
 
@@ -316,24 +238,25 @@ static int parse_timing(struct parser *parser, const char *value)
     else if (!strcmp(value, "host"))
         parser->options->timing = BLOCK_TIMING_HOST;
     else
-        return bad(parser, value, "model or host");
+        return options_bad(parser, value, "model or host");
     return -1;
 }
 
 static int parse_seed(struct parser *parser, const char *value)
 {
-    return parse_u64(value, &parser->options->seed) ? bad(parser, value, "a number") : -1;
+    return parse_u64(value, &parser->options->seed) ? options_bad(parser, value, "a number") : -1;
 }
 
 static int parse_until(struct parser *parser, const char *value)
 {
-    return parse_size(value, 1, &parser->options->limit_icount) ? bad(parser, value, "a position (icount)") : -1;
+    return parse_size(value, 1, &parser->options->limit_icount) ? options_bad(parser, value, "a position (icount)")
+                                                                : -1;
 }
 
 static int parse_checkpoint(struct parser *parser, const char *value)
 {
     if (parse_u64(value, &parser->options->checkpoint_steps) || parser->options->checkpoint_steps < 1000000)
-        return bad(parser, value, "instructions between checkpoints, at least 1000000");
+        return options_bad(parser, value, "instructions between checkpoints, at least 1000000");
     return -1;
 }
 
@@ -341,7 +264,7 @@ static int parse_zstd_level(struct parser *parser, const char *value)
 {
     uint64_t level;
     if (parse_u64(value, &level) || level < 1 || level > 19)
-        return bad(parser, value, "1 to 19");
+        return options_bad(parser, value, "1 to 19");
     parser->options->zstd_level = (int)level;
     return -1;
 }
@@ -368,14 +291,15 @@ static const struct option_row rows[] = {
     {"nodefaults", false, FOR_MACHINE, parse_ignored},
     {"no-user-config", false, FOR_MACHINE, parse_ignored},
     {"nographic", false, FOR_ALL, parse_ignored},
-    {"device", true, FOR_MACHINE, parse_device},
+    {"device", true, FOR_MACHINE, options_parse_device},
     {"boot", true, FOR_MACHINE, parse_boot},
     {"rtc", true, FOR_MACHINE, parse_rtc},
-    {"drive", true, FOR_MACHINE, parse_drive},
-    {"hda", true, FOR_MACHINE, parse_hd},
-    {"hdb", true, FOR_MACHINE, parse_hd},
-    {"hdc", true, FOR_MACHINE, parse_hd},
-    {"hdd", true, FOR_MACHINE, parse_hd},
+    {"drive", true, FOR_MACHINE, options_parse_drive},
+    {"hda", true, FOR_MACHINE, options_parse_hd},
+    {"hdb", true, FOR_MACHINE, options_parse_hd},
+    {"hdc", true, FOR_MACHINE, options_parse_hd},
+    {"hdd", true, FOR_MACHINE, options_parse_hd},
+    {"cdrom", true, FOR_MACHINE, options_parse_cdrom},
     {"snapshot", false, FOR_MACHINE, parse_snapshot},
     {"serial", true, FOR_ALL, parse_serial},
     {"debugcon", true, FOR_ALL, parse_debugcon},
@@ -439,7 +363,7 @@ static int parse_positional(struct parser *parser, const char *text)
         return -1;
     }
     if (parser->use != OPTIONS_REPLAY)
-        return add_drive(parser, 0, (struct drive_option){.path = text}); /* as QEMU: a disk image */
+        return options_add_disk(parser, 0, text); /* as QEMU: a disk image */
     tool_error("unexpected argument %s", text);
     return EXIT_CODE_USAGE;
 }
@@ -485,7 +409,8 @@ int options_parse(struct run_options *options, enum options_use use, int argc, c
         if (code >= 0)
             return code;
     }
-    return check_complete(options, use);
+    int code = options_place_drives(&parser);
+    return code >= 0 ? code : check_complete(options, use);
 }
 
 void options_free(struct run_options *options)

@@ -17,6 +17,7 @@ struct serial_option {
 struct drive_option {
     const char *path; /* null: no drive */
     bool read_only, snapshot;
+    struct block_attachment at;
 };
 
 #define OPTION_SERIALS 2
@@ -29,7 +30,7 @@ struct run_options {
     const char *cpu, *accel;
     char *boot_order; /* owned */
     bool boot_menu, no_reboot, no_vga, start_stopped, snapshot;
-    struct drive_option drive[JOURNAL_DRIVES];
+    struct drive_option drive[JOURNAL_DRIVES]; /* by index: 0..3 the IDE units, the others from 4 on */
     struct serial_option serial[OPTION_SERIALS];
     struct serial_option debugcon;
     bool has_rtc_base;
@@ -45,7 +46,7 @@ struct run_options {
     const char *input;      /* replay: the journal */
     bool quiet, follow, dump_state;
     int zstd_level;
-    char *owned[32]; /* copies made while parsing */
+    char *owned[64]; /* copies made while parsing */
     unsigned owned_count;
 };
 

@@ -140,6 +140,7 @@ static enum status open_images(struct session *session, struct block_image *imag
         session->config.drive[n] = (struct journal_drive){.size_sectors = images[n]->size_sectors,
                                                           .present = true,
                                                           .read_only = session->options.drive[n].read_only,
+                                                          .at = session->options.drive[n].at,
                                                           .path = strdup(session->options.drive[n].path),
                                                           .format = strdup(images[n]->ops->format)};
     }
@@ -197,7 +198,7 @@ static enum status create_board(struct session *session, struct error *error)
         board.module_args[n] = config->module_args[n];
     }
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++)
-        board.ide[n] = session->drive[n];
+        board.drive[n] = (struct board_drive){session->drive[n], config->drive[n].at};
     for (unsigned n = 0; n < BOARD_SERIALS; n++)
         board.serial[n] = console_serial(session->console, n);
     return board_pc_create(session->machine, &board, error);

@@ -52,8 +52,19 @@ refused "letters of" run -boot order=xyz
 refused "expected file=PATH" run -drive format=raw
 refused "expected key=value" run -drive disk.img
 refused "expected format=raw" run -drive file=disk.img,format=qcow2
-refused "expected if=ide" run -drive file=disk.img,if=virtio
-refused "expected index=0 to 3" run -drive file=disk.img,index=4
+refused "expected if=ide" run -drive file=disk.img,if=scsi
+refused "expected index=0 to 15" run -drive file=disk.img,index=16
+refused "index=0 to 3" run -drive file=disk.img,index=4
+refused "expected serial=" run -drive file=disk.img,serial=123456789012345678901
+refused "expected media=" run -drive file=disk.img,media=tape
+refused "if=none: expected a -device" run -drive file=disk.img,if=none,id=a
+refused "expected the id of a -drive" run -drive file=disk.img,if=none,id=a -device nvme,drive=b
+refused "if=none that no other device has" run -drive file=disk.img,id=a -device nvme,drive=a
+refused "if=none that no other device has" run -drive file=disk.img,if=none,id=a -device nvme,drive=a -device nvme,drive=a
+refused "expected addr=3 to 1f" run -drive file=disk.img,if=none,id=a -device nvme,drive=a,addr=2
+refused "expected ide.0, ide.1, or PORT" run -drive file=disk.img,if=none,id=a -device ide-hd,drive=a,bus=sata.0
+refused "AHCI port is taken" run -device ahci,id=s -drive file=disk.img,if=none,id=a -device ide-hd,drive=a,bus=s.1 -drive file=disk.img,if=none,id=b -device ide-hd,drive=b,bus=s.1
+refused "expected virtio-blk-pci, nvme" run -device e1000
 refused "drive 0 is given twice" run -hda disk.img -drive file=disk.img,index=0
 refused "at most 4 IDE drives" run -drive file=disk.img -drive file=disk.img -drive file=disk.img -drive file=disk.img -drive file=disk.img
 

@@ -133,8 +133,9 @@ static void make_board(struct run *run, struct block_image *images[DRIVES])
                                             .executor = run->executor,
                                             .timing = run->choices & 1 ? BLOCK_TIMING_HOST : BLOCK_TIMING_MODEL};
         images[n]->read_only = n;
-        board.ide[2 * n] = block_drive_create(run->machine, &queue, images[n], &error);
-        if (!board.ide[2 * n])
+        board.drive[n].at.unit = (uint8_t)(2 * n);
+        board.drive[n].drive = block_drive_create(run->machine, &queue, images[n], &error);
+        if (!board.drive[n].drive)
             fail(&error);
     }
     if (board_pc_create(run->machine, &board, &error))

@@ -253,7 +253,7 @@ def check_sectors(raw, next_content):
     own, end = next_content, next_content + contents
     for _ in range(entries):
         drive, sector, count, kind = source.varint(), source.varint(), source.varint(), source.u8()
-        if drive > 3 or not count or sector >= LIMIT or kind > 3:
+        if drive > 15 or not count or sector >= LIMIT or kind > 3:
             raise FormatError("entry of a sectors frame")
         number = source.varint() if kind == 2 else own
         if kind == 3 and source.varint() > M32:

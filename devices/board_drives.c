@@ -1,0 +1,102 @@
+/* The board's drives and their controllers. One case a kind in create_controller. */
+#include "devices/board_internal.h"
+#include "devices/ide.h"
+
+static bool is_ide(const struct board_drive *drive)
+{
+    return drive->drive && (drive->at.kind == BLOCK_ATTACH_IDE_DISK || drive->at.kind == BLOCK_ATTACH_IDE_CD);
+}
+
+static enum status unsupported(const struct board_drive *drive, struct error *error)
+{
+    return error_status(error, STATUS_UNSUPPORTED, "drive %u: %s is not in this version",
+                        (unsigned)block_drive_index(drive->drive), block_attach_name(drive->at.kind));
+}
+
+enum status board_create_ide(struct board *board, const struct board_pc_options *options, struct error *error)
+{
+    struct irq_line irq[2] = {board_isa_irq(board, BOARD_IRQ_IDE0), board_isa_irq(board, BOARD_IRQ_IDE1)};
+    struct block_drive *drives[BOARD_IDE_DRIVES] = {0};
+    for (unsigned n = 0; n < BOARD_DRIVES; n++) {
+        const struct board_drive *drive = &options->drive[n];
+        if (!is_ide(drive))
+            continue;
+        if (drive->at.kind == BLOCK_ATTACH_IDE_CD)
+            return unsupported(drive, error);
+        if (drive->at.unit >= BOARD_IDE_DRIVES || drives[drive->at.unit])
+            return error_status(error, STATUS_INVALID, "drive %u: IDE unit %u: expected 0 to 3, each once",
+                                (unsigned)block_drive_index(drive->drive), drive->at.unit);
+        drives[drive->at.unit] = drive->drive;
+    }
+    ide_piix3_create(board->device.machine, board->pci, drives, irq);
+    return STATUS_OK;
+}
+
+/* The first drive of a slot; the others of an AHCI controller come with it. */
+static enum status create_controller(struct board *board, const struct board_pc_options *options,
+                                     const struct board_drive *drive, struct error *error)
+{
+    (void)board;
+    (void)options;
+    switch (drive->at.kind) {
+    case BLOCK_ATTACH_VIRTIO_BLK:
+    case BLOCK_ATTACH_NVME:
+    case BLOCK_ATTACH_AHCI_DISK:
+    case BLOCK_ATTACH_AHCI_CD: break;
+    case BLOCK_ATTACH_IDE_DISK:
+    case BLOCK_ATTACH_IDE_CD:
+    case BLOCK_ATTACH_KINDS: break;
+    }
+    return unsupported(drive, error);
+}
+
+static bool shares_slot(enum block_attach kind)
+{
+    return kind == BLOCK_ATTACH_AHCI_DISK || kind == BLOCK_ATTACH_AHCI_CD;
+}
+
+/* The drives of a slot: one, or ports of one AHCI controller. */
+static enum status check_slot(const struct board_pc_options *options, const struct board_drive *first,
+                              const struct board_drive *other, struct error *error)
+{
+    bool ports = shares_slot(first->at.kind) && shares_slot(other->at.kind) && first->at.unit != other->at.unit &&
+                 other->at.unit < BOARD_AHCI_PORTS;
+    (void)options;
+    return ports ? STATUS_OK
+                 : error_status(error, STATUS_INVALID, "drive %u: PCI slot %u, unit %u is taken",
+                                (unsigned)block_drive_index(other->drive), other->at.slot, other->at.unit);
+}
+
+static enum status create_slot(struct board *board, const struct board_pc_options *options, unsigned slot,
+                               struct error *error)
+{
+    const struct board_drive *first = NULL;
+    for (unsigned n = 0; n < BOARD_DRIVES; n++) {
+        const struct board_drive *drive = &options->drive[n];
+        if (!drive->drive || is_ide(drive) || drive->at.slot != slot)
+            continue;
+        enum status status = first ? check_slot(options, first, drive, error) : STATUS_OK;
+        if (status)
+            return status;
+        if (!first)
+            first = drive;
+    }
+    return first ? create_controller(board, options, first, error) : STATUS_OK;
+}
+
+enum status board_create_drives(struct board *board, const struct board_pc_options *options, struct error *error)
+{
+    for (unsigned n = 0; n < BOARD_DRIVES; n++) {
+        const struct board_drive *drive = &options->drive[n];
+        if (drive->drive && !is_ide(drive) &&
+            (drive->at.slot < BOARD_SLOT_FIRST_FREE || drive->at.slot > BOARD_SLOT_LAST))
+            return error_status(error, STATUS_INVALID, "drive %u: PCI slot %u: expected 3 to 31",
+                                (unsigned)block_drive_index(drive->drive), drive->at.slot);
+    }
+    for (unsigned slot = BOARD_SLOT_FIRST_FREE; slot <= BOARD_SLOT_LAST; slot++) {
+        enum status status = create_slot(board, options, slot, error);
+        if (status)
+            return status;
+    }
+    return STATUS_OK;
+}

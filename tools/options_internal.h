@@ -1,0 +1,54 @@
+/* What the files that parse options share. */
+#ifndef VMRR_TOOLS_OPTIONS_INTERNAL_H
+#define VMRR_TOOLS_OPTIONS_INTERNAL_H
+
+#include "tools/options.h"
+
+enum drive_interface { INTERFACE_IDE, INTERFACE_VIRTIO, INTERFACE_NONE };
+
+/* -drive and its short forms, before they have a place. Strings as in struct run_options. */
+struct drive_given {
+    struct drive_option option;
+    enum drive_interface interface;
+    const char *id;   /* for -device drive= */
+    const char *text; /* as given, for messages */
+    bool cdrom, has_index, placed;
+    uint64_t index;
+};
+
+/* -device that is, or may be, a drive's. */
+struct device_given {
+    const char *name, *id, *drive, *bus, *serial, *text;
+    bool has_unit, has_slot;
+    uint64_t unit, slot;
+    uint8_t flags; /* enum block_attach_flag */
+};
+
+struct parser {
+    struct run_options *options;
+    enum options_use use;
+    const char *name; /* of the option being parsed */
+    unsigned next_serial;
+    struct drive_given drive[JOURNAL_DRIVES];
+    unsigned drive_count;
+    struct device_given device[JOURNAL_DRIVES + 6];
+    unsigned device_count;
+};
+
+/* Returns -1 to go on, else the exit code. */
+typedef int option_fn(struct parser *parser, const char *value);
+
+int options_bad(const struct parser *parser, const char *value, const char *expected); /* says so; the exit code */
+char *options_own(struct parser *parser, char *text);                                  /* freed by options_free */
+/* key=value lists, as in -drive: commas separate, two commas stand for one. The next item, or null. */
+char *options_next_item(char **rest);
+char *options_item_value(char *item); /* cuts the item at its '='; null: there is none */
+bool options_is_on(const char *value);
+
+/* options_drive.c */
+option_fn options_parse_drive, options_parse_hd, options_parse_cdrom, options_parse_device;
+int options_add_disk(struct parser *parser, unsigned ide_unit, const char *path);
+/* When all is parsed: gives each drive its index, controller and place. */
+int options_place_drives(struct parser *parser);
+
+#endif
