@@ -39,7 +39,7 @@ struct irq_line board_isa_irq(struct board *board, unsigned irq);
 struct board {
     struct device device;
     struct pci_bus *pci;
-    struct device *pic, *ioapic, *vga, *rtc;
+    struct device *lapic, *pic, *ioapic, *vga, *rtc;
     struct fw_cfg *fw_cfg;
     struct irq_line pic_line[BOARD_IRQS], ioapic_line[BOARD_IRQS];
     struct memory_block *ram, *bios;

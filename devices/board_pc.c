@@ -90,10 +90,10 @@ struct irq_line board_isa_irq(struct board *board, unsigned irq)
 static void create_interrupt_controllers(struct board *board)
 {
     struct machine *machine = board->device.machine;
-    struct device *lapic = lapic_create(machine);
-    board->pic = pic_8259_create(machine, lapic_lint_line(lapic, 0));
-    lapic_connect_pic(lapic, board->pic);
-    board->ioapic = ioapic_create(machine, lapic);
+    board->lapic = lapic_create(machine);
+    board->pic = pic_8259_create(machine, lapic_lint_line(board->lapic, 0));
+    lapic_connect_pic(board->lapic, board->pic);
+    board->ioapic = ioapic_create(machine, board->lapic);
     for (unsigned irq = 0; irq < BOARD_IRQS; irq++) {
         if (irq == 2)
             continue; /* the cascade */
@@ -101,6 +101,12 @@ static void create_interrupt_controllers(struct board *board)
         board->ioapic_line[irq] = ioapic_irq_line(board->ioapic, irq == BOARD_IRQ_PIT ? 2 : irq);
     }
     machine_set_ferr_line(machine, board_isa_irq(board, BOARD_IRQ_FPU));
+}
+
+static void send_msi(void *opaque, uint64_t address, uint32_t data)
+{
+    struct board *board = opaque;
+    (void)lapic_deliver_msi(board->lapic, address, data); /* one that nobody takes is lost, as on the bus */
 }
 
 /* ---- chips ---- */
@@ -113,6 +119,7 @@ static void create_host_bridge(struct board *board)
     for (unsigned irq = 0; irq < BOARD_IRQS; irq++)
         line[irq] = board_isa_irq(board, irq);
     board->pci = pci_bus_create(machine);
+    pci_bus_set_msi(board->pci, send_msi, board);
     i440fx_create(machine, board->pci, &bridge);
     piix3_isa_create(machine, board->pci, line);
 }

@@ -24,6 +24,9 @@
 #define LVT_LEVEL 0x8000u
 #define LVT_REMOTE_IRR 0x4000u
 #define LVT_PENDING 0x1000u
+#define MSI_LOGICAL 0x4u
+#define MSI_LEVEL 0x8000u
+#define MSI_ASSERT 0x4000u
 #define ESR_SEND_VECTOR 0x20u
 #define ESR_RECEIVED_VECTOR 0x40u
 #define ESR_REGISTER 0x80u
@@ -202,6 +205,22 @@ bool lapic_deliver(struct device *device, const struct lapic_message *message)
 {
     struct lapic *lapic = device_of(device, struct lapic);
     return (lapic->base_msr & BASE_ENABLE) && lapic_addressed(lapic, message) && lapic_accept(lapic, message);
+}
+
+/* SDM vol. 3, 11.11. The redirection hint makes no difference with one CPU. A level-triggered message that takes the
+ * level away has nothing to say to a local APIC. */
+bool lapic_deliver_msi(struct device *device, uint64_t address, uint32_t data)
+{
+    struct lapic_message message = {
+        .vector = (uint8_t)data,
+        .delivery = data >> 8 & 7,
+        .destination = (uint8_t)(address >> 12),
+        .logical = address & MSI_LOGICAL,
+        .level = data & MSI_LEVEL,
+    };
+    if ((data & MSI_LEVEL) && !(data & MSI_ASSERT))
+        return false;
+    return lapic_deliver(device, &message);
 }
 
 static void lapic_write_icr(struct lapic *lapic, uint32_t value)

@@ -43,5 +43,7 @@ void lapic_connect_eoi(struct device *device, void (*eoi)(void *opaque, uint8_t 
 struct irq_line lapic_lint_line(struct device *device, unsigned pin);
 /* True when this APIC is addressed and takes the message. */
 bool lapic_deliver(struct device *device, const struct lapic_message *message);
+/* A message-signalled interrupt: a write of data to an address FEExxxxxh (SDM vol. 3, 11.11). As lapic_deliver. */
+bool lapic_deliver_msi(struct device *device, uint64_t address, uint32_t data);
 
 #endif

@@ -1,6 +1,7 @@
 /* PCI bus 0: PCI Local Bus Specification 2.1, 3.7.4.1 (configuration mechanism #1) and 6 (configuration space).
- * Not modelled: other buses and bridges, mechanism #2, special cycles, 64-bit BARs, parity and error reporting, latency
- * timers. CONFIG_ADDRESS answers to dwords only, as on the 440FX; other accesses there pass it by. */
+ * Capabilities (6.7), 64-bit BARs (6.2.5.1) and the messages of MSI (6.8) are those of revision 2.2 and later.
+ * Not modelled: other buses and bridges, mechanism #2, special cycles, parity and error reporting, latency timers.
+ * CONFIG_ADDRESS answers to dwords only, as on the 440FX; other accesses there pass it by. */
 #include "devices/pci_bus.h"
 
 #include <string.h>
@@ -13,7 +14,15 @@
 #define CONFIG_ADDRESS_BITS 0x80FFFFFCu
 #define HEADER_MULTIFUNCTION 0x80
 #define STATUS_INTERRUPT 0x0008u
+#define STATUS_CAPABILITIES 0x0010u
+#define CAPABILITIES_START 0x40u
 #define ROM_ENABLE 0x00000001u
+#define BAR_IO 0x1u
+#define BAR_64 0x4u
+#define BAR_PREFETCH 0x8u
+#define ADDRESS_END (1ull << 52) /* of what an x86 can address at all */
+#define MSI_FIRST_GPA 0xFEE00000ull
+#define MSI_LAST_GPA 0xFEEFFFFFull
 
 const struct state_field pci_function_fields[] = {
     PCI_FUNCTION_STATE(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, struct pci_function){.name = NULL}};
@@ -28,6 +37,8 @@ struct pci_bus {
     struct pci_function *function[PCI_SLOTS][PCI_FUNCTIONS];
     void (*set_pirq)(void *opaque, unsigned pirq, bool level);
     void *router;
+    void (*send_msi)(void *opaque, uint64_t address, uint32_t data);
+    void *msi_opaque;
 };
 STATE_TABLE(pci_bus_fields, struct pci_bus, PCI_BUS_STATE);
 
@@ -68,19 +79,27 @@ static unsigned bar_offset(unsigned bar)
     return bar == PCI_BAR_ROM ? PCI_ROM_BAR : PCI_BAR0 + 4 * bar;
 }
 
+static bool bar_is_64(const struct pci_bar *bar)
+{
+    return bar->kind == PCI_BAR_MEMORY_64 || bar->kind == PCI_BAR_MEMORY_64_PREFETCH;
+}
+
 static bool bar_decodes(const struct pci_function *function, unsigned bar, uint64_t *base)
 {
     const struct pci_bar *info = &function->bar[bar];
     uint32_t command = pci_function_get(function, PCI_COMMAND, 2);
-    uint32_t value = pci_function_get(function, bar_offset(bar), 4);
-    bool io = info->kind == PCI_BAR_IO;
-    *base = value & ~(uint32_t)(info->size_bytes - 1);
+    uint64_t value = pci_function_get(function, bar_offset(bar), 4);
+    bool io = info->kind == PCI_BAR_IO, wide = bar_is_64(info);
+    if (wide)
+        value |= (uint64_t)pci_function_get(function, bar_offset(bar + 1), 4) << 32;
+    *base = value & ~(info->size_bytes - 1);
     if (!(command & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
         return false;
     if (info->kind == PCI_BAR_EXPANSION_ROM && !(value & ROM_ENABLE))
         return false;
     /* Zero: not placed yet. The end of the space: all ones, written to learn the size. */
-    return *base && *base + info->size_bytes < (io ? 0x10000u : 0x100000000ull);
+    uint64_t end = io ? 0x10000u : wide && *base >> 32 ? ADDRESS_END : 0x100000000ull;
+    return *base && *base < end && info->size_bytes < end - *base;
 }
 
 void pci_function_update_bars(struct pci_function *function)
@@ -100,16 +119,53 @@ void pci_function_update_bars(struct pci_function *function)
     }
 }
 
+static uint32_t bar_flags(enum pci_bar_kind kind)
+{
+    switch (kind) {
+    case PCI_BAR_IO: return BAR_IO;
+    case PCI_BAR_MEMORY_PREFETCH: return BAR_PREFETCH;
+    case PCI_BAR_MEMORY_64: return BAR_64;
+    case PCI_BAR_MEMORY_64_PREFETCH: return BAR_64 | BAR_PREFETCH;
+    default: return 0;
+    }
+}
+
 void pci_function_add_bar(struct pci_function *function, unsigned bar, enum pci_bar_kind kind, uint64_t size_bytes)
 {
-    uint32_t flags = kind == PCI_BAR_IO ? 1 : kind == PCI_BAR_MEMORY_PREFETCH ? 8 : 0;
     uint32_t mask = ~(uint32_t)(size_bytes - 1) | (kind == PCI_BAR_EXPANSION_ROM ? ROM_ENABLE : 0);
     CHECK(bar < PCI_BARS && (bar == PCI_BAR_ROM) == (kind == PCI_BAR_EXPANSION_ROM));
     CHECK(size_bytes >= 4 && size_bytes <= 1u << 31 && !(size_bytes & (size_bytes - 1)));
     function->bar[bar] = (struct pci_bar){.kind = kind, .size_bytes = size_bytes};
-    pci_function_define(function, bar_offset(bar), 4, flags, mask);
+    pci_function_define(function, bar_offset(bar), 4, bar_flags(kind), mask);
+    if (bar_is_64(&function->bar[bar])) {
+        CHECK(bar + 1 < PCI_BAR_ROM && function->bar[bar + 1].kind == PCI_BAR_NONE);
+        pci_function_define(function, bar_offset(bar + 1), 4, 0, UINT32_MAX);
+    }
     function->write_mask[PCI_COMMAND] |= kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
-    pci_function_set(function, bar_offset(bar), 4, flags);
+    pci_function_set(function, bar_offset(bar), 4, bar_flags(kind));
+}
+
+/* ---- capabilities ---- */
+
+/* The pointer that ends the list: that of the header, or in the last capability. */
+static unsigned last_pointer(const struct pci_function *function)
+{
+    unsigned at = PCI_CAPABILITIES;
+    while (function->reset_config[at])
+        at = function->reset_config[at] + 1u;
+    return at;
+}
+
+unsigned pci_function_add_capability(struct pci_function *function, uint8_t id, unsigned size_bytes)
+{
+    unsigned offset = function->capabilities_end ? function->capabilities_end : CAPABILITIES_START;
+    CHECK(size_bytes >= 2 && offset + size_bytes <= PCI_CONFIG_BYTES);
+    function->reset_config[last_pointer(function)] = (uint8_t)offset;
+    function->reset_config[PCI_STATUS] |= STATUS_CAPABILITIES;
+    pci_function_define(function, offset, 2, id, 0);
+    function->capabilities_end = (offset + size_bytes + 3) & ~3u;
+    memcpy(function->config, function->reset_config, sizeof function->config);
+    return offset;
 }
 
 /* ---- plugging in ---- */
@@ -137,6 +193,11 @@ void pci_function_init(struct pci_function *function, struct pci_bus *bus, unsig
     pci_function_define(function, PCI_INTERRUPT_PIN, 1, identity->interrupt_pin, 0);
     pci_function_define(function, PCI_INTERRUPT_LINE, 1, 0, identity->interrupt_pin ? 0xFF : 0);
     memcpy(function->config, function->reset_config, sizeof function->config);
+}
+
+struct machine *pci_function_machine(const struct pci_function *function)
+{
+    return function->bus->device.machine;
 }
 
 /* ---- interrupts ---- */
@@ -182,6 +243,23 @@ void pci_bus_set_router(struct pci_bus *bus, void (*set_pirq)(void *opaque, unsi
 {
     bus->set_pirq = set_pirq;
     bus->router = opaque;
+}
+
+void pci_bus_set_msi(struct pci_bus *bus, void (*send)(void *opaque, uint64_t address, uint32_t data), void *opaque)
+{
+    bus->send_msi = send;
+    bus->msi_opaque = opaque;
+}
+
+void pci_function_send_msi(struct pci_function *function, uint64_t address, uint32_t data)
+{
+    struct pci_bus *bus = function->bus;
+    if (!(pci_function_get(function, PCI_COMMAND, 2) & PCI_COMMAND_MASTER))
+        return;
+    if (address < MSI_FIRST_GPA || address > MSI_LAST_GPA)
+        memory_write_u32(machine_memory(bus->device.machine), address, data);
+    else if (bus->send_msi)
+        bus->send_msi(bus->msi_opaque, address, data);
 }
 
 void pci_function_reset(struct pci_function *function)

@@ -34,6 +34,7 @@
 #define PCI_SUBSYSTEM_VENDOR 0x2C
 #define PCI_SUBSYSTEM 0x2E
 #define PCI_ROM_BAR 0x30
+#define PCI_CAPABILITIES 0x34
 #define PCI_INTERRUPT_LINE 0x3C
 #define PCI_INTERRUPT_PIN 0x3D
 
@@ -45,7 +46,16 @@
 struct pci_bus;
 struct pci_function;
 
-enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEMORY, PCI_BAR_MEMORY_PREFETCH, PCI_BAR_EXPANSION_ROM };
+/* A 64-bit BAR takes the next one's register too. */
+enum pci_bar_kind {
+    PCI_BAR_NONE,
+    PCI_BAR_IO,
+    PCI_BAR_MEMORY,
+    PCI_BAR_MEMORY_PREFETCH,
+    PCI_BAR_MEMORY_64,
+    PCI_BAR_MEMORY_64_PREFETCH,
+    PCI_BAR_EXPANSION_ROM
+};
 
 struct pci_function_ops {
     /* The range of a BAR changed, or its decoding was switched. base is meaningless when not enabled. */
@@ -75,6 +85,7 @@ struct pci_function {
     uint8_t write_mask[PCI_CONFIG_BYTES]; /* bits a guest's write changes */
     uint8_t clear_mask[PCI_CONFIG_BYTES]; /* bits a guest clears by writing one */
     struct pci_bar bar[PCI_BARS];
+    unsigned capabilities_end; /* where the next capability goes; 0: none yet */
 };
 extern const struct state_field pci_function_fields[];
 
@@ -92,6 +103,9 @@ struct pci_bus *pci_bus_create(struct machine *machine);
 /* Who gets the PIRQ levels: piix3_isa.c. */
 void pci_bus_set_router(struct pci_bus *bus, void (*set_pirq)(void *opaque, unsigned pirq, bool level), void *opaque);
 
+/* Who gets messages (MSI, MSI-X): the local APIC. */
+void pci_bus_set_msi(struct pci_bus *bus, void (*send)(void *opaque, uint64_t address, uint32_t data), void *opaque);
+
 /* Plugs the function in; the place must be free. The command register has bus master and INTx disable as writable bits,
  * and those for I/O and memory with a BAR that needs them; a function that is otherwise defines it anew. */
 void pci_function_init(struct pci_function *function, struct pci_bus *bus, unsigned slot, unsigned number,
@@ -101,6 +115,9 @@ void pci_function_add_bar(struct pci_function *function, unsigned bar, enum pci_
 /* Reset value and writable bits of a register of 1, 2 or 4 bytes. */
 void pci_function_define(struct pci_function *function, unsigned offset, unsigned size_bytes, uint32_t reset_value,
                          uint32_t write_mask);
+/* Links a capability of size_bytes (header included) into the list; returns its offset. The bytes behind the header are
+ * zero and read-only until defined. From 0x40 up, in the order of the calls; the list is in that order too. */
+unsigned pci_function_add_capability(struct pci_function *function, uint8_t id, unsigned size_bytes);
 void pci_function_reset(struct pci_function *function);
 void pci_function_post_load(struct pci_function *function);
 
@@ -111,6 +128,11 @@ void pci_function_set(struct pci_function *function, unsigned offset, unsigned s
 void pci_function_update_bars(struct pci_function *function);
 /* Level of the function's interrupt pin. */
 void pci_function_set_intx(struct pci_function *function, bool level);
+/* A message-signalled interrupt: a write of 4 bytes by the function as bus master, to the local APIC or, if the guest has
+ * said so, to memory. Vanishes while the function is no bus master. */
+void pci_function_send_msi(struct pci_function *function, uint64_t address, uint32_t data);
+
+struct machine *pci_function_machine(const struct pci_function *function);
 
 /* Configuration cycles, as CONFIG_DATA makes them; all ones where nothing is. For firmware-less boots and tests. */
 uint32_t pci_bus_config_read(struct pci_bus *bus, unsigned slot, unsigned number, unsigned offset, unsigned size_bytes);
