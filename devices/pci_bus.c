@@ -283,7 +283,9 @@ static struct pci_function *function_at(const struct pci_bus *bus, unsigned slot
 
 uint32_t pci_bus_config_read(struct pci_bus *bus, unsigned slot, unsigned number, unsigned offset, unsigned size_bytes)
 {
-    const struct pci_function *function = function_at(bus, slot, number);
+    struct pci_function *function = function_at(bus, slot, number);
+    if (function && function->ops && function->ops->config_reading)
+        function->ops->config_reading(function->opaque, offset, size_bytes);
     return function ? pci_function_get(function, offset, size_bytes) : UINT32_MAX >> (32 - 8 * size_bytes);
 }
 

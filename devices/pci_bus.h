@@ -62,6 +62,8 @@ struct pci_function_ops {
     void (*bar_changed)(void *opaque, unsigned bar, uint64_t base, bool enabled);
     /* After a guest's write was stored (masks applied): registers with side effects. offset is that of the access. */
     void (*config_written)(void *opaque, unsigned offset, unsigned size_bytes);
+    /* Before a guest's read: registers that are made when they are read. */
+    void (*config_reading)(void *opaque, unsigned offset, unsigned size_bytes);
 };
 
 struct pci_bar {

@@ -47,7 +47,7 @@ static void card_reset(struct device *device)
 
 static const struct device_class card_class = {
     .name = "card", .version = 1, .size = sizeof(struct card), .fields = card_fields, .reset = card_reset};
-static const struct pci_function_ops card_ops = {card_bar_changed, card_written};
+static const struct pci_function_ops card_ops = {.bar_changed = card_bar_changed, .config_written = card_written};
 
 struct bench {
     struct fake_machine *fake;

@@ -63,7 +63,7 @@ static const struct device_class card_class = {.name = "card",
                                                .fields = card_fields,
                                                .reset = card_reset,
                                                .post_load = card_post_load};
-static const struct pci_function_ops card_ops = {card_bar_changed, card_written};
+static const struct pci_function_ops card_ops = {.bar_changed = card_bar_changed, .config_written = card_written};
 
 static void send_msi(void *opaque, uint64_t address, uint32_t data)
 {
