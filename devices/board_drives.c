@@ -1,6 +1,7 @@
 /* The board's drives and their controllers. One case a kind in create_controller. */
 #include "devices/board_internal.h"
 #include "devices/ide.h"
+#include "devices/virtio_blk.h"
 
 static bool is_ide(const struct board_drive *drive)
 {
@@ -32,14 +33,28 @@ enum status board_create_ide(struct board *board, const struct board_pc_options 
     return STATUS_OK;
 }
 
+static enum status create_virtio(struct board *board, const struct board_drive *drive, struct error *error)
+{
+    struct virtio_blk_options options = {.drive = drive->drive,
+                                         .serial = drive->at.serial,
+                                         .no_legacy = drive->at.flags & BLOCK_ATTACH_NO_LEGACY,
+                                         .no_modern = drive->at.flags & BLOCK_ATTACH_NO_MODERN,
+                                         .no_write_cache = drive->at.flags & BLOCK_ATTACH_NO_WRITE_CACHE,
+                                         .no_discard = drive->at.flags & BLOCK_ATTACH_NO_DISCARD};
+    if (options.no_legacy && options.no_modern)
+        return error_status(error, STATUS_INVALID, "drive %u: virtio-blk with neither a legacy nor a modern interface",
+                            (unsigned)block_drive_index(drive->drive));
+    virtio_blk_create(board->device.machine, board->pci, drive->at.slot, &options);
+    return STATUS_OK;
+}
+
 /* The first drive of a slot; the others of an AHCI controller come with it. */
 static enum status create_controller(struct board *board, const struct board_pc_options *options,
                                      const struct board_drive *drive, struct error *error)
 {
-    (void)board;
     (void)options;
     switch (drive->at.kind) {
-    case BLOCK_ATTACH_VIRTIO_BLK:
+    case BLOCK_ATTACH_VIRTIO_BLK: return create_virtio(board, drive, error);
     case BLOCK_ATTACH_NVME:
     case BLOCK_ATTACH_AHCI_DISK:
     case BLOCK_ATTACH_AHCI_CD: break;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A Debian kernel makes a file system on its IDE disk, writes with fsync, checks and powers off. Recorded, replayed twice, and
-# judged by the host's e2fsck.  Usage: disk.sh KERNEL_NAME [record options]
+# A Debian kernel makes a file system on its disk, writes with fsync, checks and powers off. Recorded, replayed twice, and
+# judged by the host's e2fsck.  Usage: disk.sh [CONTROLLER=WHERE] KERNEL_NAME [record options]   (WHERE: see lib.sh)
 . "$(dirname "$0")/lib.sh"
+case $1 in CONTROLLER=*) CONTROLLER=${1#CONTROLLER=} && shift ;; esac
 name=$1
 shift
 new_disk "$work/disk.img"

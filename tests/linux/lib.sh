@@ -21,9 +21,10 @@ kernel_of() {
     echo "$path"
 }
 
-# initrd_of NAME: made once
+# initrd_of NAME: made once, and anew when what makes it has changed
 initrd_of() {
-    local path=$ASSETS/initrd-$1.gz
+    local path
+    path=$ASSETS/initrd-$1-$(cat "$here/make-initrd" "$here/init" | sha256sum | head -c 12).gz
     (
         flock 9
         [ -f "$path" ] || "$here/make-initrd" "$ASSETS/$1" "$path"
@@ -45,14 +46,23 @@ new_disk() {
     truncate -s "${2:-64M}" "$1"
 }
 
-# linux_options KERNEL_NAME TASK DISK: fills the array options
+# linux_options KERNEL_NAME TASK DISK: fills the array options. The disk is where the variable
+# CONTROLLER says: ide (the default), or virtio with more properties of the device, as "virtio,disable-legacy=on".
 linux_options() {
-    local kernel initrd
+    local kernel initrd disk=
     kernel=$(kernel_of "$1") || exit $?
     initrd=$(initrd_of "$1")
-    options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2" -no-reboot
+    case ${CONTROLLER:-ide} in
+    ide) disk_options=(-drive "file=${3:-},format=raw,if=ide") ;;
+    virtio*)
+        disk=" vmrr.disk=vda vmrr.modules=virtio_pci,virtio_blk"
+        disk_options=(-drive "file=${3:-},format=raw,if=none,id=disk"
+            -device "virtio-blk-pci,drive=disk,serial=vmrr-virtio${CONTROLLER#virtio}")
+        ;;
+    esac
+    options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2$disk" -no-reboot
         -rtc base=2026-01-01)
-    [ -z "${3:-}" ] || options+=(-drive "file=$3,format=raw,if=ide")
+    [ -z "${3:-}" ] || options+=("${disk_options[@]}")
 }
 
 record() { # record JOURNAL CONSOLE options...
