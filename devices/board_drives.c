@@ -1,6 +1,7 @@
 /* The board's drives and their controllers. One case a kind in create_controller. */
 #include "devices/board_internal.h"
 #include "devices/ide.h"
+#include "devices/nvme.h"
 #include "devices/virtio_blk.h"
 
 static bool is_ide(const struct board_drive *drive)
@@ -48,6 +49,13 @@ static enum status create_virtio(struct board *board, const struct board_drive *
     return STATUS_OK;
 }
 
+static enum status create_nvme(struct board *board, const struct board_drive *drive)
+{
+    struct nvme_options options = {.drive = drive->drive, .serial = drive->at.serial, .flags = drive->at.flags};
+    nvme_create(board->device.machine, board->pci, drive->at.slot, &options);
+    return STATUS_OK;
+}
+
 /* The first drive of a slot; the others of an AHCI controller come with it. */
 static enum status create_controller(struct board *board, const struct board_pc_options *options,
                                      const struct board_drive *drive, struct error *error)
@@ -55,7 +63,7 @@ static enum status create_controller(struct board *board, const struct board_pc_
     (void)options;
     switch (drive->at.kind) {
     case BLOCK_ATTACH_VIRTIO_BLK: return create_virtio(board, drive, error);
-    case BLOCK_ATTACH_NVME:
+    case BLOCK_ATTACH_NVME: return create_nvme(board, drive);
     case BLOCK_ATTACH_AHCI_DISK:
     case BLOCK_ATTACH_AHCI_CD: break;
     case BLOCK_ATTACH_IDE_DISK:

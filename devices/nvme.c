@@ -350,11 +350,13 @@ struct device *nvme_create(struct machine *machine, struct pci_bus *bus, unsigne
     uint32_t block_bytes = options->block_bytes ? options->block_bytes : BLOCK_SECTOR_BYTES;
     CHECK(block_bytes == 512 || block_bytes == 4096);
     nvme->drive = options->drive;
+    nvme->has_cache = !(options->flags & BLOCK_ATTACH_NO_WRITE_CACHE);
+    nvme->has_discard = !(options->flags & BLOCK_ATTACH_NO_DISCARD);
     nvme->block_shift = block_bytes == 4096 ? 3 : 0;
     nvme->blocks = block_drive_sectors(nvme->drive) >> nvme->block_shift;
     snprintf(nvme->id, sizeof nvme->id, "nvme%u", (unsigned)block_drive_index(nvme->drive));
     nvme->device.id = nvme->id;
-    if (options->serial)
+    if (options->serial && options->serial[0])
         snprintf(nvme->serial, sizeof nvme->serial, "%s", options->serial);
     else
         snprintf(nvme->serial, sizeof nvme->serial, "VMRR%06u", (unsigned)block_drive_index(nvme->drive) + 1);

@@ -13,8 +13,9 @@
 
 struct nvme_options {
     struct block_drive *drive; /* not shared with another device */
-    const char *serial;        /* copied; at most NVME_SERIAL_BYTES_MAX count; null: made of the drive's number */
-    uint32_t block_bytes;      /* 512 or 4096, the drive a multiple of it (what is left over is not shown); 0: 512 */
+    const char *serial;   /* copied; at most NVME_SERIAL_BYTES_MAX count; null, empty: made of the drive's number */
+    unsigned flags;       /* enum block_attach_flag: NO_WRITE_CACHE, NO_DISCARD */
+    uint32_t block_bytes; /* 512 or 4096, the drive a multiple of it (what is left over is not shown); 0: 512 */
 };
 
 /* Function 0 of a slot. Registers the device "nvmeN", N being the drive's number. */

@@ -105,13 +105,16 @@ static unsigned set_queues(struct nvme *nvme, uint32_t value, uint32_t *result)
 
 bool nvme_features_need_flush(const struct nvme *nvme, const struct nvme_sqe *sqe)
 {
-    return (sqe->dword[0] & 0xFF) == FEATURE_WRITE_CACHE && nvme->write_cache && !(sqe->dword[1] & 1);
+    return (sqe->dword[0] & 0xFF) == FEATURE_WRITE_CACHE && nvme->has_cache && nvme->write_cache &&
+           !(sqe->dword[1] & 1);
 }
 
 /* Switching it off brings what is in it to the medium. */
 static unsigned set_write_cache(struct nvme *nvme, const struct nvme_sqe *sqe)
 {
     bool flush = nvme_features_need_flush(nvme, sqe);
+    if (!nvme->has_cache)
+        return NVME_INVALID_FIELD | NVME_DO_NOT_RETRY;
     nvme->write_cache = sqe->dword[1] & 1;
     if (!flush)
         return NVME_SUCCESS;
@@ -158,7 +161,10 @@ static unsigned read_feature(struct nvme *nvme, uint32_t feature, uint32_t selec
         valid = threshold_selected(selection, false, &which);
         *result = nvme->threshold[which];
         break;
-    case FEATURE_WRITE_CACHE: *result = nvme->write_cache; break;
+    case FEATURE_WRITE_CACHE:
+        valid = nvme->has_cache;
+        *result = nvme->write_cache;
+        break;
     case FEATURE_QUEUES: *result = QUEUES_GIVEN; break;
     case FEATURE_VECTOR:
         valid = vector_exists(selection);
@@ -178,7 +184,7 @@ static unsigned read_feature(struct nvme *nvme, uint32_t feature, uint32_t selec
 unsigned nvme_get_features(struct nvme *nvme, const struct nvme_sqe *sqe, uint32_t *result)
 {
     uint32_t feature = sqe->dword[0] & 0xFF, select = sqe->dword[0] >> 8 & 7, selection = sqe->dword[1];
-    struct nvme fresh = {.threshold = {0}};
+    struct nvme fresh = {.has_cache = nvme->has_cache};
     if (select > SELECT_CAPABILITIES)
         return NVME_INVALID_FIELD | NVME_DO_NOT_RETRY;
     nvme_features_reset(&fresh);

@@ -18,10 +18,12 @@
 #define ONCS_COMPARE 0x01u
 #define ONCS_DATASET 0x04u
 #define ONCS_WRITE_ZEROES 0x08u
-#define VWC_PRESENT_FLUSH_ALL 0x07u /* a flush of all namespaces is supported */
+#define VWC_PRESENT 0x01u
+#define VWC_FLUSH_ALL 0x06u /* a flush of all namespaces is supported */
 #define LPA_EFFECTS_EXTENDED 0x06u
 #define FRMW_ONE_SLOT_READ_ONLY 0x03u
-#define DLFEAT_ZEROES 0x09u /* deallocated blocks read as zeros; Write Zeroes may deallocate */
+#define DLFEAT_ZEROES 0x01u       /* deallocated blocks read as zeros */
+#define DLFEAT_WRITE_ZEROES 0x08u /* which may deallocate */
 #define NSATTR_READ_ONLY 0x01u
 
 static void put_text(uint8_t *data, unsigned offset, unsigned size_bytes, const char *text)
@@ -73,8 +75,8 @@ static void identify_controller(const struct nvme *nvme, uint8_t *data)
     data[512] = 0x66; /* entries of 64 bytes */
     data[513] = 0x44; /* and of 16 */
     nvme_put(data, 516, 4, 1);
-    nvme_put(data, 520, 2, ONCS_COMPARE | ONCS_DATASET | ONCS_WRITE_ZEROES);
-    data[525] = VWC_PRESENT_FLUSH_ALL;
+    nvme_put(data, 520, 2, ONCS_COMPARE | ONCS_WRITE_ZEROES | (nvme->has_discard ? ONCS_DATASET : 0));
+    data[525] = VWC_FLUSH_ALL | (nvme->has_cache ? VWC_PRESENT : 0);
     put_subsystem_name(nvme, data, 768);
     nvme_put(data, 2048, 2, 2500); /* power state 0: at most 25 W */
     nvme_put(data, 2052, 4, 16);   /* us to enter, to leave */
@@ -86,7 +88,7 @@ static void identify_namespace(const struct nvme *nvme, uint8_t *data)
     nvme_put(data, 0, 8, nvme->blocks);  /* size, */
     nvme_put(data, 8, 8, nvme->blocks);  /* capacity, */
     nvme_put(data, 16, 8, nvme->blocks); /* and use: there is no thin provisioning */
-    data[33] = DLFEAT_ZEROES;
+    data[33] = DLFEAT_ZEROES | (nvme->has_discard ? DLFEAT_WRITE_ZEROES : 0);
     data[99] = block_drive_read_only(nvme->drive) ? NSATTR_READ_ONLY : 0;
     data[130] = (uint8_t)(9 + nvme->block_shift); /* LBA format 0: 2^n bytes, no metadata */
 }

@@ -222,6 +222,7 @@ struct nvme {
     struct vtimer fetch_timer;
     uint8_t *scratch; /* NVME_TRANSFER_BYTES_MAX: data on the way from guest memory */
     unsigned block_shift;
+    bool has_cache, has_discard;
     uint64_t blocks;
     char id[16];
     char serial[NVME_SERIAL_BYTES_MAX + 1];

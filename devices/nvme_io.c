@@ -133,6 +133,12 @@ static unsigned block_range(const struct nvme *nvme, const struct nvme_sqe *sqe,
     return NVME_SUCCESS;
 }
 
+/* Without a cache every write is durable as it is. */
+static bool write_through(const struct nvme *nvme, const struct nvme_sqe *sqe)
+{
+    return nvme->has_cache && ((sqe->dword[2] & CDW12_FUA) || !nvme->write_cache);
+}
+
 static unsigned data_command(struct nvme *nvme, const struct nvme_sqe *sqe)
 {
     uint64_t sector, sectors, bytes = ((sqe->dword[2] & COUNT_MASK) + 1ull) * BLOCK_SECTOR_BYTES << nvme->block_shift;
@@ -148,7 +154,7 @@ static unsigned data_command(struct nvme *nvme, const struct nvme_sqe *sqe)
     struct nvme_command *command = take(nvme, sqe, NVME_GUEST);
     command->sector = sector;
     command->sectors = sectors;
-    command->fua = to_drive && ((sqe->dword[2] & CDW12_FUA) || !nvme->write_cache);
+    command->fua = to_drive && write_through(nvme, sqe);
     count_blocks(nvme, command);
     submit(nvme, command, to_drive ? TRACE_BLOCK_WRITE : TRACE_BLOCK_READ);
     return NVME_PENDING;
@@ -180,8 +186,9 @@ static unsigned write_zeroes(struct nvme *nvme, const struct nvme_sqe *sqe)
     struct nvme_command *command = take(nvme, sqe, NVME_GUEST);
     command->sector = sector;
     command->sectors = sectors;
-    command->fua = (sqe->dword[2] & CDW12_FUA) || !nvme->write_cache;
-    submit(nvme, command, sqe->dword[2] & CDW12_DEALLOCATE ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES);
+    command->fua = write_through(nvme, sqe);
+    bool discard = nvme->has_discard && (sqe->dword[2] & CDW12_DEALLOCATE);
+    submit(nvme, command, discard ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES);
     return NVME_PENDING;
 }
 
@@ -235,7 +242,10 @@ unsigned nvme_io_execute(struct nvme *nvme, const struct nvme_sqe *sqe)
     case NVME_IO_READ:
     case NVME_IO_COMPARE: return data_command(nvme, sqe);
     case NVME_IO_WRITE_ZEROES: return write_zeroes(nvme, sqe);
-    case NVME_IO_DATASET: return dataset(nvme, sqe);
+    case NVME_IO_DATASET:
+        if (nvme->has_discard)
+            return dataset(nvme, sqe);
+        return NVME_INVALID_OPCODE | NVME_DO_NOT_RETRY;
     default: return NVME_INVALID_OPCODE | NVME_DO_NOT_RETRY;
     }
 }

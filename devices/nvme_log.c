@@ -95,7 +95,7 @@ static uint32_t firmware_page(uint8_t *data)
     return FIRMWARE_BYTES;
 }
 
-static uint32_t effects_page(uint8_t *data)
+static uint32_t effects_page(const struct nvme *nvme, uint8_t *data)
 {
     static const uint8_t admin[] = {NVME_ADMIN_DELETE_SQ,  NVME_ADMIN_CREATE_SQ,    NVME_ADMIN_GET_LOG_PAGE,
                                     NVME_ADMIN_DELETE_CQ,  NVME_ADMIN_CREATE_CQ,    NVME_ADMIN_IDENTIFY,
@@ -109,6 +109,8 @@ static uint32_t effects_page(uint8_t *data)
         data[EFFECTS_IO + 4 * changing[n]] = EFFECT_SUPPORTED | EFFECT_CONTENT;
     for (unsigned n = 0; n < sizeof other; n++)
         data[EFFECTS_IO + 4 * other[n]] = EFFECT_SUPPORTED;
+    if (!nvme->has_discard)
+        data[EFFECTS_IO + 4 * NVME_IO_DATASET] = 0;
     return EFFECTS_BYTES;
 }
 
@@ -120,7 +122,7 @@ static uint32_t fill(const struct nvme *nvme, uint32_t page, uint8_t *data)
     case NVME_LOG_ERROR: return error_page(nvme, data);
     case NVME_LOG_SMART: return smart_page(nvme, data);
     case NVME_LOG_FIRMWARE: return firmware_page(data);
-    case NVME_LOG_EFFECTS: return effects_page(data);
+    case NVME_LOG_EFFECTS: return effects_page(nvme, data);
     default: return 0;
     }
 }
