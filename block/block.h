@@ -170,7 +170,7 @@ struct block_operations {
     uint64_t invalid;                          /* out of range, or a write to what is read-only */
 };
 struct block_stats {
-    struct block_operations operation[4]; /* by enum trace_block_op */
+    struct block_operations operation[TRACE_BLOCK_OPS]; /* by enum trace_block_op */
     uint64_t write_highest_bytes;         /* end of the furthest write */
     uint64_t last_ns;                     /* virtual time of the last completion */
     bool active;                          /* there was one */
