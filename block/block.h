@@ -162,6 +162,21 @@ bool block_drive_read_only(const struct block_drive *drive);
 uint32_t block_drive_index(const struct block_drive *drive);
 struct block_image *block_drive_image(struct block_drive *drive);
 
+/* What a drive has done, for people: nothing that a guest can see. Times are virtual, from submit to completion. Merged and
+ * partial requests: there are none. */
+struct block_operations {
+    uint64_t bytes, operations, total_time_ns; /* of those that succeeded; the time of the failed ones as well */
+    uint64_t failed;                           /* on the image */
+    uint64_t invalid;                          /* out of range, or a write to what is read-only */
+};
+struct block_stats {
+    struct block_operations operation[TRACE_BLOCK_OPS]; /* by enum trace_block_op */
+    uint64_t write_highest_bytes;         /* end of the furthest write */
+    uint64_t last_ns;                     /* virtual time of the last completion */
+    bool active;                          /* there was one */
+};
+const struct block_stats *block_drive_stats(const struct block_drive *drive);
+
 /* How many more requests the drive takes now. A device that can have more than BLOCK_PENDING_MAX in flight, abandoned
  * ones included, asks before it submits. */
 #define BLOCK_PENDING_MAX 32u

@@ -41,6 +41,7 @@ struct slot {
     uint8_t *buffer;               /* the data of a write, and what a read puts in before it is the device's */
     size_t buffer_bytes;
     struct block_job job;
+    uint64_t submitted_ns; /* for the statistics */
 };
 STATE_TABLE(slot_fields, struct slot, SLOT_STATE);
 
@@ -55,6 +56,7 @@ struct block_drive {
     struct block_image *image;
     struct block_queue_options options;
     struct vtimer timer;
+    struct block_stats stats;
     char id[16];
 };
 STATE_TABLE(drive_fields, struct block_drive, DRIVE_STATE);
@@ -231,6 +233,28 @@ static void start_ready(struct block_drive *drive)
 
 /* ---- ending ---- */
 
+static void account(struct block_drive *drive, const struct slot *slot, enum status status)
+{
+    struct block_operations *operation = &drive->stats.operation[slot->op];
+    uint64_t now_ns = vtime_now_ns(drive->device.machine);
+    if (slot->refused) {
+        operation->invalid++;
+        return;
+    }
+    drive->stats.active = true;
+    drive->stats.last_ns = now_ns;
+    operation->total_time_ns += now_ns - slot->submitted_ns;
+    if (status) {
+        operation->failed++;
+        return;
+    }
+    operation->operations++;
+    operation->bytes += slot_bytes(slot);
+    uint64_t end = (slot->sector + slot->sectors) * BLOCK_SECTOR_BYTES;
+    if (slot->op == TRACE_BLOCK_WRITE && end > drive->stats.write_highest_bytes)
+        drive->stats.write_highest_bytes = end;
+}
+
 /* Last of all the slot is free and complete is called, which may submit again. */
 static void end_slot(struct block_drive *drive, struct slot *slot, enum status status, const void *data)
 {
@@ -240,6 +264,7 @@ static void end_slot(struct block_drive *drive, struct slot *slot, enum status s
     if (slot->op != TRACE_BLOCK_READ && !status)
         trace_slot(drive, slot, TRACE_HOST_WRITE, 0, status);
     trace_slot(drive, slot, TRACE_BLOCK_COMPLETION, hash, status);
+    account(drive, slot, status);
     struct block_request *request = slot->request;
     slot_free(slot);
     if (request)
@@ -388,6 +413,7 @@ void block_submit(struct block_drive *drive, struct block_request *request)
     slot->sectors = request->op == TRACE_BLOCK_FLUSH ? 0 : request->sectors;
     slot->refused = refuse(drive, request);
     slot->request = request;
+    slot->submitted_ns = vtime_now_ns(drive->device.machine);
     if (slot->op == TRACE_BLOCK_WRITE)
         take_write_data(drive, slot, request->data);
     trace_slot(drive, slot, TRACE_BLOCK_REQUEST, slot->data_hash, STATUS_OK);
@@ -434,6 +460,7 @@ static void drive_post_load(struct device *device)
     for (unsigned n = 0; n < BLOCK_PENDING_MAX; n++) {
         struct slot *slot = &drive->slot[n];
         slot->request = NULL;
+        slot->submitted_ns = vtime_now_ns(device->machine);
         if (slot->state == SLOT_FREE || !slot_sound(drive, slot))
             slot_free(slot);
         else if (slot->state == SLOT_RUNNING && !slot_timed(drive, slot))
@@ -500,6 +527,11 @@ bool block_drive_read_only(const struct block_drive *drive)
 uint32_t block_drive_index(const struct block_drive *drive)
 {
     return drive->options.drive;
+}
+
+const struct block_stats *block_drive_stats(const struct block_drive *drive)
+{
+    return &drive->stats;
 }
 
 struct block_image *block_drive_image(struct block_drive *drive)

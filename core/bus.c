@@ -237,3 +237,11 @@ void bus_mmio_write(struct bus *bus, uint64_t gpa, uint64_t value, unsigned size
     machine_trace_access(bus->machine, TRACE_MMIO_WRITE, gpa, value, size_bytes);
     write_to(mmio_at(bus, gpa, size_bytes), gpa, value, size_bytes);
 }
+
+void bus_each_mapping(struct bus *bus, void (*look)(void *opaque, const struct bus_view *view), void *opaque)
+{
+    for (const struct bus_mapping *mapping = bus->first; mapping; mapping = mapping->next) {
+        struct bus_view view = {mapping->base, mapping->size, mapping->name, mapping->mmio, mapping->enabled};
+        look(opaque, &view);
+    }
+}

@@ -36,6 +36,14 @@ struct bus_mapping *bus_map_mmio(struct bus *bus, uint64_t base_gpa, uint64_t si
 /* A mapping starts enabled. Moving a disabled mapping only notes the base. */
 void bus_mapping_set(struct bus_mapping *mapping, uint64_t base, bool enabled);
 
+/* For people: all mappings, the one made last first. */
+struct bus_view {
+    uint64_t base, size;
+    const char *name;
+    bool mmio, enabled;
+};
+void bus_each_mapping(struct bus *bus, void (*look)(void *opaque, const struct bus_view *view), void *opaque);
+
 uint64_t bus_io_read(struct bus *bus, uint16_t port, unsigned size_bytes);
 void bus_io_write(struct bus *bus, uint16_t port, uint64_t value, unsigned size_bytes);
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, unsigned size_bytes);

@@ -48,8 +48,8 @@ struct input_ops {
     struct position (*horizon)(struct input *input, struct position position);
     /* The CPU is halted and no timer is due before deadline_ns (VTIME_NEVER: none at all). Returns the virtual time to
      * go on at, position.vtime_ns .. deadline_ns; the run loop skips to it (tracing TRACE_HALT when that is later) and asks
-     * next there. Live: at once deadline_ns; paced: as much as passed in host time until a message came or the deadline
-     * was reached. Journal-driven: the vtime of the next message if that is before deadline_ns, else deadline_ns.
+     * next there. Live: at once deadline_ns; paced: as much as passed in host time until a message or a wake came or the
+     * deadline was reached. Journal-driven: the vtime of the next message if that is before deadline_ns, else deadline_ns.
      * position.vtime_ns: interrupted, look around and ask again. VTIME_NEVER: nothing will ever come. */
     uint64_t (*wait)(struct input *input, struct position position, uint64_t deadline_ns);
     void (*destroy)(struct input *input);
@@ -65,7 +65,8 @@ struct input_mailbox *input_mailbox_create(void);
 void input_mailbox_destroy(struct input_mailbox *mailbox);
 void input_mailbox_post(struct input_mailbox *mailbox, struct input_message message);
 bool input_mailbox_take(struct input_mailbox *mailbox, struct input_message *message);
-bool input_mailbox_empty(struct input_mailbox *mailbox); /* cheap: one atomic load */
+bool input_mailbox_empty(struct input_mailbox *mailbox);     /* cheap: one atomic load */
+unsigned input_mailbox_count(struct input_mailbox *mailbox); /* as cheap; any thread */
 /* Waits until a message is there or timeout_ns of host time are over (UINT64_MAX: for ever, or until a wake). */
 bool input_mailbox_wait(struct input_mailbox *mailbox, uint64_t timeout_ns);
 /* Ends a wait without a message. Async-signal-safe. */

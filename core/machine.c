@@ -141,6 +141,12 @@ void machine_set_boot_hook(struct machine *machine, void (*boot)(void *opaque, s
     machine->boot_opaque = opaque;
 }
 
+void machine_set_reset_hook(struct machine *machine, void (*hook)(void *opaque), void *opaque)
+{
+    machine->was_reset = hook;
+    machine->reset_opaque = opaque;
+}
+
 void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, struct position position), void *opaque)
 {
     machine->slice = hook;

@@ -104,6 +104,9 @@ void machine_reset(struct machine *machine); /* devices in creation order, then 
 /* Called at each reset after devices and CPU: a loader that sets registers for a boot without firmware. */
 void machine_set_boot_hook(struct machine *machine, void (*boot)(void *opaque, struct machine *machine), void *opaque);
 
+/* Called after each reset that the guest or a button made, for whoever is told of it. */
+void machine_set_reset_hook(struct machine *machine, void (*hook)(void *opaque), void *opaque);
+
 /* Runs until something stops it. limit: stop when this position is reached, after the timers and messages due there and
  * before its step (MACHINE_NO_LIMIT: none). May be called again after LIMIT, HOST and DEBUG: where a run was cut into
  * calls can't be seen by the guest. */

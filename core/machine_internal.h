@@ -51,6 +51,8 @@ struct machine {
     atomic_bool interrupted;
     void (*boot)(void *opaque, struct machine *machine);
     void *boot_opaque;
+    void (*was_reset)(void *opaque);
+    void *reset_opaque;
     void (*slice)(void *opaque, struct position position);
     void *slice_opaque;
 

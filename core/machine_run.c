@@ -75,6 +75,8 @@ static enum machine_stop reset_requested(struct machine *machine, enum machine_s
         return stop;
     machine_trace(machine, &(struct trace_event){.kind = TRACE_RESET});
     machine_reset(machine);
+    if (machine->was_reset)
+        machine->was_reset(machine->reset_opaque);
     return MACHINE_STOP_NONE;
 }
 

@@ -404,3 +404,14 @@ uint64_t memory_digest(struct memory *memory)
     }
     return sum;
 }
+
+void memory_each_range(struct memory *memory, void (*look)(void *opaque, const struct memory_view *view), void *opaque)
+{
+    for (uint32_t n = 0; n < memory->flat_count; n++) {
+        const struct range *range = &memory->flat[n];
+        const struct memory_map *map = range->map;
+        struct memory_view view = {range->start, range->end, map->block->name, map->offset + range->start - map->gpa,
+                                   map->kind == MEMORY_RAM};
+        look(opaque, &view);
+    }
+}

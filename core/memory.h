@@ -80,6 +80,15 @@ void memory_write_u16(struct memory *memory, uint64_t gpa, uint16_t value);
 void memory_write_u32(struct memory *memory, uint64_t gpa, uint32_t value);
 void memory_write_u64(struct memory *memory, uint64_t gpa, uint64_t value);
 
+/* For people: what is mapped, ascending. */
+struct memory_view {
+    uint64_t start, end; /* end exclusive */
+    const char *name;    /* of the block */
+    uint64_t offset;     /* in the block */
+    bool writable;
+};
+void memory_each_range(struct memory *memory, void (*look)(void *opaque, const struct memory_view *view), void *opaque);
+
 uint64_t memory_ram_bytes(const struct memory *memory);
 
 /* Digest of all digested blocks: for each page a hash of (block, page, content), zero pages counting 0, summed. Only

@@ -1,26 +1,28 @@
-/* Where COM1, COM2 and the debug port go: standard output, a file, or nowhere; and the person at the terminal.
+/* Where COM1, COM2 and the debug port go, and what is typed to them: their side of the character devices.
  *
- * On a terminal (standard input) a reader thread posts what is typed as INPUT_SERIAL_BYTE. Ctrl-A is the escape, as in
- * QEMU: Ctrl-A x ends the run, Ctrl-A c sends a Ctrl-C to the guest, Ctrl-A p presses the power button, Ctrl-A Ctrl-A sends
- * Ctrl-A. Ctrl-C itself ends the run. */
+ * Output is gathered and passed on at each slice. Input is posted as INPUT_SERIAL_BYTE by the hub's thread, CONSOLE_AHEAD
+ * bytes at most before the guest has been given them. Where a back end is a terminal, or has mux=on, Ctrl-A is the escape,
+ * as in QEMU: x ends the run, c sends a Ctrl-C to the guest (mux=on: goes on to the monitor), p presses the power button,
+ * r the reset button, h helps, Ctrl-A sends Ctrl-A. Ctrl-C itself ends the run (signal=off: goes to the guest). */
 #ifndef VMRR_TOOLS_CONSOLE_H
 #define VMRR_TOOLS_CONSOLE_H
 
 #include "devices/board_pc.h"
+#include "tools/chardev/chardev.h"
 #include "tools/options.h"
+
+#define CONSOLE_AHEAD 256u
 
 struct console;
 
-/* interactive: read standard input. Returns null with the error set when a file can't be made. */
-struct console *console_open(const struct run_options *options, bool interactive, struct input_mailbox *mailbox,
+/* mailbox: where input goes; null: nothing is typed (a replay). Returns null with the error set when a back end that the
+ * options name can't be used. */
+struct console *console_open(const struct run_options *options, struct chardev_hub *hub, struct input_mailbox *mailbox,
                              struct error *error);
-/* A session with a machine to stop at Ctrl-A x. */
-void console_attach(struct console *console, struct machine *machine);
 struct char_sink console_serial(struct console *console, unsigned index);
 struct char_sink console_debugcon(struct console *console);
-void console_flush(struct console *console);
-/* A status line on the terminal, drawn only where it disturbs nothing (start of a line); null or "" erases it. */
-void console_status(struct console *console, const char *line);
+void console_flush(struct console *console); /* null allowed */
+/* The hub's thread must have ended. Null allowed. */
 void console_close(struct console *console);
 
 #endif

@@ -91,6 +91,7 @@ static int parse_memory(struct parser *parser, const char *value)
         return -1;                                                                                                     \
     }
 STRING_OPTION(parse_kernel, kernel)
+STRING_OPTION(parse_name, guest_name)
 STRING_OPTION(parse_initrd, initrd)
 STRING_OPTION(parse_append, append)
 STRING_OPTION(parse_bios, bios)
@@ -202,33 +203,6 @@ static int parse_rtc(struct parser *parser, const char *value)
     return -1;
 }
 
-/* ---- character devices ---- */
-
-static int parse_serial_value(struct parser *parser, const char *value, struct serial_option *serial)
-{
-    if (!strcmp(value, "stdio") || !strcmp(value, "mon:stdio"))
-        serial->kind = SERIAL_STDIO;
-    else if (!strcmp(value, "none") || !strcmp(value, "null"))
-        serial->kind = SERIAL_NONE;
-    else if (!strncmp(value, "file:", 5) && value[5])
-        *serial = (struct serial_option){SERIAL_FILE, value + 5};
-    else
-        return options_bad(parser, value, "stdio, none or file:PATH");
-    return -1;
-}
-
-static int parse_serial(struct parser *parser, const char *value)
-{
-    if (parser->next_serial == OPTION_SERIALS)
-        return options_bad(parser, value, "at most two serial ports");
-    return parse_serial_value(parser, value, &parser->options->serial[parser->next_serial++]);
-}
-
-static int parse_debugcon(struct parser *parser, const char *value)
-{
-    return parse_serial_value(parser, value, &parser->options->debugcon);
-}
-
 /* ---- timing and the run ---- */
 
 static int parse_timing(struct parser *parser, const char *value)
@@ -284,10 +258,9 @@ static const struct option_row rows[] = {
     {"vga", true, FOR_MACHINE, parse_vga},
     {"net", true, FOR_MACHINE, parse_none_only},
     {"nic", true, FOR_MACHINE, parse_none_only},
-    {"monitor", true, FOR_MACHINE, parse_none_only},
     {"parallel", true, FOR_MACHINE, parse_none_only},
     {"display", true, FOR_MACHINE, parse_display},
-    {"name", true, FOR_MACHINE, parse_ignored},
+    {"name", true, FOR_ALL, parse_name},
     {"nodefaults", false, FOR_MACHINE, parse_ignored},
     {"no-user-config", false, FOR_MACHINE, parse_ignored},
     {"nographic", false, FOR_ALL, parse_ignored},
@@ -301,8 +274,12 @@ static const struct option_row rows[] = {
     {"hdd", true, FOR_MACHINE, options_parse_hd},
     {"cdrom", true, FOR_MACHINE, options_parse_cdrom},
     {"snapshot", false, FOR_MACHINE, parse_snapshot},
-    {"serial", true, FOR_ALL, parse_serial},
-    {"debugcon", true, FOR_ALL, parse_debugcon},
+    {"chardev", true, FOR_ALL, options_parse_chardev},
+    {"serial", true, FOR_ALL, options_parse_serial},
+    {"monitor", true, FOR_ALL, options_parse_monitor},
+    {"qmp", true, FOR_ALL, options_parse_qmp},
+    {"mon", true, FOR_ALL, options_parse_mon},
+    {"debugcon", true, FOR_ALL, options_parse_debugcon},
     {"no-reboot", false, FOR_MACHINE, parse_no_reboot},
     {"S", false, FOR_ALL, parse_start_stopped},
     {"timing", true, FOR_MACHINE, parse_timing},
@@ -410,6 +387,8 @@ int options_parse(struct run_options *options, enum options_use use, int argc, c
             return code;
     }
     int code = options_place_drives(&parser);
+    if (code < 0)
+        code = options_chardev_complete(&parser);
     return code >= 0 ? code : check_complete(options, use);
 }
 

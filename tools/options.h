@@ -3,15 +3,21 @@
 #define VMRR_TOOLS_OPTIONS_H
 
 #include "replay/replay.h"
+#include "tools/chardev/chardev.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum serial_kind { SERIAL_DEFAULT, SERIAL_STDIO, SERIAL_NONE, SERIAL_FILE };
+enum serial_kind { SERIAL_DEFAULT, SERIAL_NONE, SERIAL_CHARDEV, SERIAL_STDOUT };
 
 struct serial_option {
     enum serial_kind kind;
-    const char *path; /* SERIAL_FILE */
+    const char *chardev; /* SERIAL_CHARDEV: label */
+};
+
+struct monitor_option {
+    const char *chardev; /* label */
+    bool control;        /* QMP; else for people */
 };
 
 struct drive_option {
@@ -21,6 +27,7 @@ struct drive_option {
 };
 
 #define OPTION_SERIALS 2
+#define OPTION_MONITORS 8
 
 /* Strings are borrowed from argv but for those that options_free frees. */
 struct run_options {
@@ -33,6 +40,11 @@ struct run_options {
     struct drive_option drive[JOURNAL_DRIVES]; /* by index: 0..3 the IDE units, the others from 4 on */
     struct serial_option serial[OPTION_SERIALS];
     struct serial_option debugcon;
+    struct chardev_options chardev[CHARDEVS_MAX];
+    unsigned chardev_count;
+    struct monitor_option monitor[OPTION_MONITORS];
+    unsigned monitor_count;
+    const char *guest_name; /* -name; null: none */
     bool has_rtc_base;
     uint64_t rtc_base_seconds;
     /* timing */

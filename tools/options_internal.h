@@ -28,7 +28,7 @@ struct parser {
     struct run_options *options;
     enum options_use use;
     const char *name; /* of the option being parsed */
-    unsigned next_serial;
+    unsigned next_serial, next_monitor;
     struct drive_given drive[JOURNAL_DRIVES];
     unsigned drive_count;
     struct device_given device[JOURNAL_DRIVES + 6];
@@ -50,5 +50,11 @@ option_fn options_parse_drive, options_parse_hd, options_parse_cdrom, options_pa
 int options_add_disk(struct parser *parser, unsigned ide_unit, const char *path);
 /* When all is parsed: gives each drive its index, controller and place. */
 int options_place_drives(struct parser *parser);
+
+/* options_chardev.c */
+option_fn options_parse_chardev, options_parse_serial, options_parse_debugcon, options_parse_monitor, options_parse_qmp,
+    options_parse_mon;
+/* After the last option: defaults, and whether each name that is used was given. */
+int options_chardev_complete(struct parser *parser);
 
 #endif

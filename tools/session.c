@@ -2,6 +2,7 @@
 #include "tools/session.h"
 
 #include "accel-interp/accel_interp.h"
+#include "tools/chardev/terminal.h"
 #include "tools/files.h"
 #include "tools/screendump.h"
 #include "tools/tools.h"
@@ -16,13 +17,13 @@
 #define EXECUTOR_THREADS 2
 
 /* The one process-wide thing: signals have no argument. Set only while session_run runs. */
-static struct machine *volatile signal_machine;
+static struct session *volatile signal_session;
 
 static void on_signal(int number)
 {
     (void)number;
-    if (signal_machine)
-        machine_interrupt(signal_machine);
+    if (signal_session)
+        control_end(signal_session);
 }
 
 static int fail(const struct error *error)
@@ -38,12 +39,23 @@ static uint64_t option_clock(void *opaque)
     return ((const struct run_options *)opaque)->rtc_base_seconds;
 }
 
+/* With somebody at the other end, virtual time goes no faster than the host's. */
+static bool has_company(const struct session *session)
+{
+    struct chardev *chardev;
+    for (unsigned n = 0; (chardev = chardev_hub_at(session->hub, n)); n++) {
+        if (chardev_used(chardev) && chardev_has_input(chardev))
+            return true;
+    }
+    return false;
+}
+
 static void open_live(struct session *session)
 {
     struct run_options *options = &session->options;
     session->live = input_live_create(&(struct input_live_options){
         .mailbox = session->mailbox,
-        .pace = session->interactive || options->timing == BLOCK_TIMING_HOST,
+        .pace = has_company(session) || options->timing == BLOCK_TIMING_HOST,
         .wall_clock_seconds = options->has_rtc_base ? option_clock : NULL,
         .opaque = options,
         .entropy_seeded = options->timing == BLOCK_TIMING_MODEL,
@@ -204,11 +216,59 @@ static enum status create_board(struct session *session, struct error *error)
     return board_pc_create(session->machine, &board, error);
 }
 
+/* ---- character devices and monitors ---- */
+
+static void on_escape(void *opaque, char letter)
+{
+    struct session *session = opaque;
+    if (letter == 'x')
+        control_end(session);
+    else if (session->player)
+        return; /* what the guest gets is in the journal */
+    else if (letter == 'p')
+        control_post(session, (struct input_message){.id = INPUT_POWER_BUTTON});
+    else if (letter == 'r')
+        control_post(session, (struct input_message){.id = INPUT_RESET_BUTTON});
+}
+
+static void on_ring(void *opaque)
+{
+    control_ring(opaque);
+}
+
+static enum status open_monitors(struct session *session, struct error *error)
+{
+    const struct run_options *options = &session->options;
+    session->monitors = monitors_create(session, on_ring, session);
+    for (unsigned n = 0; n < options->monitor_count; n++) {
+        struct chardev *chardev = chardev_hub_find(session->hub, options->monitor[n].chardev);
+        CHECK(chardev); /* options_chardev_complete has looked */
+        enum status status = monitors_add(session->monitors, chardev, options->monitor[n].control, error);
+        if (status)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static enum status open_chardevs(struct session *session, enum options_use use, struct error *error)
+{
+    const struct run_options *options = &session->options;
+    session->hub = chardev_hub_create(on_escape, session);
+    for (unsigned n = 0; n < options->chardev_count; n++) {
+        if (!chardev_hub_add(session->hub, &options->chardev[n], error))
+            return STATUS_IO;
+    }
+    session->console = console_open(options, session->hub, use == OPTIONS_REPLAY ? NULL : session->mailbox, error);
+    return session->console ? open_monitors(session, error) : STATUS_INVALID;
+}
+
 static enum status build(struct session *session, enum options_use use, struct block_image *images[JOURNAL_DRIVES],
                          struct error *error)
 {
-    enum status status = STATUS_OK;
     session->mailbox = input_mailbox_create();
+    enum status status = open_chardevs(session, use, error);
+    if (status)
+        return status;
     open_live(session);
     if (use == OPTIONS_REPLAY) {
         status = open_player(session, error);
@@ -226,15 +286,13 @@ static enum status build(struct session *session, enum options_use use, struct b
         session->executor = use == OPTIONS_REPLAY ? block_executor_deferred_create()
                                                   : block_executor_threads_create(session->mailbox, EXECUTOR_THREADS);
     status = create_machine(session, error);
-    if (!status) {
-        session->console = console_open(&session->options, session->interactive, session->mailbox, error);
-        status = session->console ? STATUS_OK : STATUS_IO;
-    }
-    if (!status) {
-        console_attach(session->console, session->machine);
+    if (!status)
+        control_init(session);
+    if (!status)
         status = create_drives(session, images, error);
-    }
-    return status ? status : create_board(session, error);
+    if (!status)
+        status = create_board(session, error);
+    return status ? status : chardev_hub_start(session->hub, error);
 }
 
 int session_open(struct session *session, enum options_use use, int argc, char **argv)
@@ -245,11 +303,7 @@ int session_open(struct session *session, enum options_use use, int argc, char *
     int code = options_parse(&session->options, use, argc, argv);
     if (code >= 0)
         return code;
-    const struct run_options *options = &session->options;
-    bool stdio =
-        options->serial[0].kind == SERIAL_DEFAULT ? isatty(STDIN_FILENO) : options->serial[0].kind == SERIAL_STDIO;
-    session->interactive = use != OPTIONS_REPLAY && stdio;
-    session->show_progress = isatty(STDERR_FILENO) && !options->quiet;
+    session->show_progress = isatty(STDERR_FILENO) && !session->options.quiet;
     enum status status = build(session, use, images, &error);
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++)
         block_image_destroy(images[n]);
@@ -275,7 +329,7 @@ static void show_progress(struct session *session, struct position position, uin
         snprintf(line, sizeof line, "%s instructions  %.0f MIPS  virtual time %.3f s",
                  format_count(position.icount, count, sizeof count), mips, (double)position.vtime_ns / 1e9);
     }
-    console_status(session->console, line);
+    terminal_status(line);
 }
 
 static void on_slice(void *opaque, struct position position)
@@ -284,6 +338,7 @@ static void on_slice(void *opaque, struct position position)
     if (session->recorder)
         replay_recorder_tick(session->recorder);
     console_flush(session->console);
+    control_slice(session);
     if (!session->show_progress)
         return;
     uint64_t now_ns = host_clock_ns();
@@ -332,15 +387,17 @@ static enum machine_stop replay_stop(struct session *session, enum machine_stop 
 enum machine_stop session_run(struct session *session)
 {
     struct sigaction saved[3];
-    if (session->options.start_stopped) {
+    if (session->options.start_stopped && monitors_count(session->monitors)) {
+        session->control.stopped = true;
+    } else if (session->options.start_stopped) {
         tool_error("stopped before the first instruction; continue with `kill -CONT %d` or fg", (int)getpid());
         raise(SIGSTOP);
     }
-    signal_machine = session->machine;
+    signal_session = session;
     catch_signals(saved);
     machine_set_slice_hook(session->machine, on_slice, session);
     session->start_ns = host_clock_ns();
-    enum machine_stop stop = machine_run(session->machine, run_limit(session));
+    enum machine_stop stop = control_run(session, run_limit(session));
     session->progress_ns = host_clock_ns() - session->start_ns;
     session->interrupted = stop == MACHINE_STOP_HOST;
     if (session->player)
@@ -349,10 +406,11 @@ enum machine_stop session_run(struct session *session)
     if (!session->player || whole_replay)
         machine_finish(session->machine, stop);
     session->digest = machine_digest_all(session->machine);
+    control_say_end(session, stop);
     restore_signals(saved);
-    signal_machine = NULL;
+    signal_session = NULL;
     console_flush(session->console);
-    console_status(session->console, NULL);
+    terminal_status(NULL);
     return stop;
 }
 
@@ -405,7 +463,11 @@ void session_report(struct session *session, enum machine_stop stop)
 
 void session_close(struct session *session)
 {
+    chardev_hub_destroy(session->hub);
     console_close(session->console);
+    monitors_destroy(session->monitors);
+    terminal_status(NULL);
+    control_fini(session);
     machine_destroy(session->machine);
     replay_recorder_destroy(session->recorder);
     replay_player_destroy(session->player);

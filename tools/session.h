@@ -5,6 +5,7 @@
 #include "devices/board_pc.h"
 #include "replay/replay.h"
 #include "tools/console.h"
+#include "tools/control.h"
 #include "tools/options.h"
 
 struct session {
@@ -16,12 +17,15 @@ struct session {
     struct replay_recorder *recorder;
     struct replay_player *player;
     struct block_executor *executor;
+    struct chardev_hub *hub;
+    struct monitors *monitors;
     struct console *console;
+    struct control control;
     struct machine *machine;
     struct block_drive *drive[JOURNAL_DRIVES];
     uint64_t start_ns, progress_ns;
     struct position start, end; /* end: for a replay's percentage */
-    bool show_progress, interactive;
+    bool show_progress;
     bool interrupted; /* this run, here: not the recorded one */
     bool partial;     /* a replay was stopped, by --until or a signal, before its journal's end */
     uint64_t digest;

@@ -1,0 +1,190 @@
+/* See control.h. Events are QEMU's: STOP, RESUME, RESET, SHUTDOWN (POWERDOWN: qmp/machine.c). */
+#include "tools/control.h"
+
+#include "tools/session.h"
+#include "tools/tools.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#define TICK_NS 500000000 /* of a machine that stands still: what was recorded goes to the file */
+
+static void event_reset(void *opaque)
+{
+    struct session *session = opaque;
+    bool by_host = session->control.reset_by_host;
+    session->control.reset_by_host = false;
+    monitors_event(
+        session->monitors, "RESET",
+        json_pack("{s:b, s:s}", "guest", !by_host, "reason", by_host ? "host-qmp-system-reset" : "guest-reset"));
+}
+
+void control_init(struct session *session)
+{
+    struct control *control = &session->control;
+    CHECK(!sem_init(&control->bell, 0, 0));
+    control->ready = true;
+    control->break_icount = POSITION_NEVER;
+    machine_set_reset_hook(session->machine, event_reset, session);
+}
+
+void control_fini(struct session *session)
+{
+    if (session->control.ready)
+        sem_destroy(&session->control.bell);
+}
+
+void control_ring(struct session *session)
+{
+    session->control.rung = true;
+    sem_post(&session->control.bell);
+    machine_interrupt(session->machine);
+    input_mailbox_wake(session->mailbox);
+}
+
+void control_end(struct session *session)
+{
+    session->control.signalled = true;
+    control_ring(session);
+}
+
+/* ---- what monitors do ---- */
+
+void control_stop(struct session *session)
+{
+    if (session->control.stopped)
+        return;
+    session->control.stopped = true;
+    monitors_event(session->monitors, "STOP", NULL);
+}
+
+void control_continue(struct session *session)
+{
+    if (!session->control.stopped)
+        return;
+    session->control.stopped = false;
+    monitors_event(session->monitors, "RESUME", NULL);
+}
+
+void control_quit(struct session *session)
+{
+    session->control.quit = true;
+}
+
+void control_post(struct session *session, struct input_message message)
+{
+    input_mailbox_post(session->mailbox, message);
+}
+
+void control_reset(struct session *session)
+{
+    session->control.reset_by_host = true;
+    control_post(session, (struct input_message){.id = INPUT_RESET_BUTTON});
+}
+
+const char *control_state(const struct session *session)
+{
+    if (!session->control.stopped)
+        return "running";
+    return session->control.launched ? "paused" : "prelaunch";
+}
+
+/* ---- the run ---- */
+
+static void wait_stopped(struct session *session)
+{
+    struct control *control = &session->control;
+    struct timespec until;
+    if (!monitors_waiting(session->monitors) && !control->signalled) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += TICK_NS;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        (void)sem_timedwait(&control->bell, &until);
+    }
+    if (session->recorder)
+        replay_recorder_tick(session->recorder);
+    monitors_run(session->monitors);
+}
+
+/* While the guest runs it makes some way between two visits, whoever rings how often. */
+static void visit(struct session *session)
+{
+    struct control *control = &session->control;
+    struct position now = machine_position(session->machine);
+    control->deferred = control->visited_once && position_equal(now, control->visited);
+    if (control->deferred)
+        return;
+    control->visited = now;
+    control->visited_once = true;
+    console_flush(session->console);
+    monitors_run(session->monitors);
+    control->deferred = monitors_waiting(session->monitors);
+}
+
+void control_slice(struct session *session)
+{
+    if (!session->control.deferred)
+        return;
+    session->control.deferred = false;
+    session->control.rung = true;
+    machine_interrupt(session->machine);
+}
+
+static struct position next_limit(const struct session *session, struct position limit)
+{
+    uint64_t icount = session->control.break_icount;
+    return icount < limit.icount ? (struct position){icount, 0} : limit;
+}
+
+static bool at_break(struct session *session, struct position limit)
+{
+    struct control *control = &session->control;
+    if (control->break_icount >= limit.icount || machine_position(session->machine).icount < control->break_icount)
+        return false;
+    control->break_icount = POSITION_NEVER;
+    return true;
+}
+
+enum machine_stop control_run(struct session *session, struct position limit)
+{
+    struct control *control = &session->control;
+    for (;;) {
+        if (control->quit || control->signalled)
+            return MACHINE_STOP_HOST;
+        if (control->stopped) {
+            wait_stopped(session);
+            continue;
+        }
+        control->launched = true;
+        enum machine_stop stop = machine_run(session->machine, next_limit(session, limit));
+        if (stop == MACHINE_STOP_LIMIT && at_break(session, limit)) {
+            console_flush(session->console);
+            control_stop(session);
+        } else if (stop != MACHINE_STOP_HOST || !atomic_exchange(&control->rung, false)) {
+            return stop;
+        } else if (!control->signalled) {
+            visit(session);
+        }
+    }
+}
+
+void control_say_end(struct session *session, enum machine_stop stop)
+{
+    const char *reason = "guest-shutdown";
+    bool guest = true;
+    if (stop == MACHINE_STOP_LIMIT)
+        return;
+    if (stop == MACHINE_STOP_RESET || stop == MACHINE_STOP_SHUTDOWN) {
+        reason = "guest-reset";
+    } else if (stop == MACHINE_STOP_DIVERGED || stop == MACHINE_STOP_ERROR) {
+        reason = "host-error";
+        guest = false;
+    } else if (stop == MACHINE_STOP_HOST) {
+        reason = session->control.quit ? "host-qmp-quit" : "host-signal";
+        guest = false;
+    }
+    monitors_event(session->monitors, "SHUTDOWN", json_pack("{s:b, s:s}", "guest", guest, "reason", reason));
+}

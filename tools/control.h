@@ -1,0 +1,50 @@
+/* How a run goes on and stops: monitors, signals, breakpoints of a replay. Machine thread, unless said otherwise.
+ *
+ * The machine is left (machine_run returns) whenever somebody rings; where that cuts the run the guest cannot see. What a
+ * monitor does to the guest it does through the mailbox: as an input, at a position, recorded. */
+#ifndef VMRR_TOOLS_CONTROL_H
+#define VMRR_TOOLS_CONTROL_H
+
+#include "core/machine.h"
+#include "tools/monitor/monitor.h"
+
+#include <semaphore.h>
+
+struct session;
+
+struct control {
+    bool stopped;          /* the machine stands still until someone says cont */
+    bool launched;         /* it has run before */
+    bool quit;             /* the run is to end */
+    bool reset_by_host;    /* the next reset is a monitor's */
+    uint64_t break_icount; /* replay: stop there; POSITION_NEVER: nowhere */
+    struct position visited;
+    bool visited_once, deferred; /* requests wait for the guest to make some way */
+    bool ready;                  /* control_init was called */
+    sem_t bell;
+    _Atomic bool rung, signalled;
+};
+
+void control_init(struct session *session);
+void control_fini(struct session *session);
+/* Somebody wants the machine thread. Any thread, async-signal-safe. */
+void control_ring(struct session *session);
+/* The same for the end of the run: a signal, Ctrl-A x. */
+void control_end(struct session *session);
+
+/* Runs the machine until the run is over. */
+enum machine_stop control_run(struct session *session, struct position limit);
+/* The SHUTDOWN event: why the run ended. Not said of a run that was left at a position asked for. */
+void control_say_end(struct session *session, enum machine_stop stop);
+/* At each slice. */
+void control_slice(struct session *session);
+
+/* What monitors do. */
+void control_stop(struct session *session);
+void control_continue(struct session *session);
+void control_quit(struct session *session);
+void control_post(struct session *session, struct input_message message);
+void control_reset(struct session *session);              /* presses the reset button */
+const char *control_state(const struct session *session); /* QEMU's RunState */
+
+#endif
