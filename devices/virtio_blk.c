@@ -320,24 +320,25 @@ static void do_range(struct virtio_blk *blk, const struct range *range, bool zer
         answer_now(blk, S_IOERR);
         return;
     }
+    bool give_back = !zeroes || (unmap && !blk->options.no_discard);
     if (!range->sectors)
         answer_now(blk, S_OK);
     else
-        submit(blk, zeroes && !unmap ? TRACE_BLOCK_WRITE_ZEROES : TRACE_BLOCK_DISCARD, range->sector, range->sectors,
-               NULL);
+        submit(blk, give_back ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES, range->sector, range->sectors, NULL);
 }
 
 /* One range a request, as max_..._seg say. False: shorter than one. */
 static bool take_range(struct virtio_blk *blk, const struct header *header, bool zeroes)
 {
     uint8_t bytes[RANGE_BYTES];
+    if (!(header->type & T_OUT) || blk->chain.out_bytes > HEADER_BYTES + RANGE_BYTES) {
+        answer_now(blk, S_UNSUPP);
+        return true;
+    }
     if (virtio_chain_read(&blk->chain, memory_of(blk), HEADER_BYTES, bytes, sizeof bytes) != sizeof bytes)
         return false;
     struct range range = {get_le(bytes, 8), (uint32_t)get_le(bytes + 8, 4), (uint32_t)get_le(bytes + 12, 4)};
-    if (!(header->type & T_OUT) || blk->chain.out_bytes != HEADER_BYTES + RANGE_BYTES)
-        answer_now(blk, S_UNSUPP);
-    else
-        do_range(blk, &range, zeroes);
+    do_range(blk, &range, zeroes);
     return true;
 }
 
