@@ -13,6 +13,9 @@ fail() {
     exit 1
 }
 
+# A script's first argument may be CONTROLLER=WHERE: see disk_options.
+case ${1:-} in CONTROLLER=*) CONTROLLER=${1#CONTROLLER=} && shift ;; esac
+
 # kernel_of NAME: path of the kernel in the unpacked package, or skip
 kernel_of() {
     local path
@@ -46,21 +49,30 @@ new_disk() {
     truncate -s "${2:-64M}" "$1"
 }
 
-# linux_options KERNEL_NAME TASK DISK: fills the array options. The disk is where the variable
-# CONTROLLER says: ide (the default), or virtio with more properties of the device, as "virtio,disable-legacy=on".
+# disk_options FILE: fills the array disk_options with where the disk is, and disk_words with what that means for the guest's
+# init. The variable CONTROLLER says where: ide (the default), or virtio with more properties of the device, as
+# "virtio,disable-legacy=on".
+disk_options() {
+    disk_words=
+    disk_options=(-drive "file=$1,format=raw,if=ide")
+    case ${CONTROLLER:-ide} in
+    ide) ;;
+    virtio*)
+        disk_words=" vmrr.disk=vda vmrr.modules=virtio_pci,virtio_blk"
+        disk_options=(-drive "file=$1,format=raw,if=none,id=disk"
+            -device "virtio-blk-pci,drive=disk,serial=vmrr-${CONTROLLER}")
+        ;;
+    *) fail "unknown controller $CONTROLLER" ;;
+    esac
+}
+
+# linux_options KERNEL_NAME TASK DISK: fills the array options; the disk as disk_options has it
 linux_options() {
-    local kernel initrd disk=
+    local kernel initrd
     kernel=$(kernel_of "$1") || exit $?
     initrd=$(initrd_of "$1")
-    case ${CONTROLLER:-ide} in
-    ide) disk_options=(-drive "file=${3:-},format=raw,if=ide") ;;
-    virtio*)
-        disk=" vmrr.disk=vda vmrr.modules=virtio_pci,virtio_blk"
-        disk_options=(-drive "file=${3:-},format=raw,if=none,id=disk"
-            -device "virtio-blk-pci,drive=disk,serial=vmrr-virtio${CONTROLLER#virtio}")
-        ;;
-    esac
-    options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2$disk" -no-reboot
+    disk_options "${3:-}"
+    options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2$disk_words" -no-reboot
         -rtc base=2026-01-01)
     [ -z "${3:-}" ] || options+=("${disk_options[@]}")
 }
