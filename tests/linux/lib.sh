@@ -46,21 +46,34 @@ new_disk() {
     truncate -s "${2:-64M}" "$1"
 }
 
-# linux_options KERNEL_NAME TASK DISK: fills the array options. The disk is where the variable
-# CONTROLLER says: ide (the default), or virtio with more properties of the device, as "virtio,disable-legacy=on".
+# place_disk DISK: fills disk_options and disk_words (what init must be told). The disk is where the variable CONTROLLER
+# says: ide (the default), or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on".
+place_disk() {
+    local device
+    disk_words=
+    disk_options=(-drive "file=$1,format=raw,if=ide")
+    case ${CONTROLLER:-ide} in
+    ide) return ;;
+    virtio*)
+        disk_words=" vmrr.disk=vda vmrr.modules=virtio_pci,virtio_blk"
+        device="virtio-blk-pci,drive=disk,serial=vmrr-virtio${CONTROLLER#virtio}"
+        ;;
+    nvme*)
+        disk_words=" vmrr.disk=nvme0n1 vmrr.modules=nvme"
+        device="nvme,drive=disk,serial=vmrr-nvme${CONTROLLER#nvme}"
+        ;;
+    *) fail "no controller $CONTROLLER" ;;
+    esac
+    disk_options=(-drive "file=$1,format=raw,if=none,id=disk" -device "$device")
+}
+
+# linux_options KERNEL_NAME TASK DISK: fills the array options
 linux_options() {
-    local kernel initrd disk=
+    local kernel initrd
     kernel=$(kernel_of "$1") || exit $?
     initrd=$(initrd_of "$1")
-    case ${CONTROLLER:-ide} in
-    ide) disk_options=(-drive "file=${3:-},format=raw,if=ide") ;;
-    virtio*)
-        disk=" vmrr.disk=vda vmrr.modules=virtio_pci,virtio_blk"
-        disk_options=(-drive "file=${3:-},format=raw,if=none,id=disk"
-            -device "virtio-blk-pci,drive=disk,serial=vmrr-virtio${CONTROLLER#virtio}")
-        ;;
-    esac
-    options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2$disk" -no-reboot
+    place_disk "${3:-}"
+    options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2$disk_words" -no-reboot
         -rtc base=2026-01-01)
     [ -z "${3:-}" ] || options+=("${disk_options[@]}")
 }
