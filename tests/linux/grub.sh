@@ -2,6 +2,7 @@
 # From a disk as Debian boots: SeaBIOS, MBR, GRUB with its menu on the serial line, ext2, Linux.
 # Usage: grub.sh [CONTROLLER=WHERE] KERNEL_NAME   (WHERE: see lib.sh)
 . "$(dirname "$0")/lib.sh"
+case $1 in CONTROLLER=*) CONTROLLER=${1#CONTROLLER=} && shift ;; esac
 seabios >/dev/null || exit $?
 modules=$ASSETS/grub/usr/lib/grub/i386-pc
 [ -f "$modules/boot.img" ] || skip "GRUB's package (grub-pc-bin) could not be fetched"
@@ -10,7 +11,7 @@ kernel=$(kernel_of "$1") || exit $?
 initrd=$(initrd_of "$1")
 "$here/make-grub-disk" "$modules" "$kernel" "$initrd" "console=ttyS0 vmrr.task=boot" "$work/disk.img"
 
-disk_options "$work/disk.img"
+place_disk "$work/disk.img"
 options=(-m 256M "${disk_options[@]}" -no-reboot -rtc base=2026-01-01)
 record "$work/run.vmrr" "$work/record.txt" "${options[@]}"
 said "$work/record.txt" "GNU GRUB  *version"

@@ -49,29 +49,33 @@ new_disk() {
     truncate -s "${2:-64M}" "$1"
 }
 
-# disk_options FILE: fills the array disk_options with where the disk is, and disk_words with what that means for the guest's
-# init. The variable CONTROLLER says where: ide (the default), or virtio with more properties of the device, as
-# "virtio,disable-legacy=on".
-disk_options() {
+# place_disk DISK: fills disk_options and disk_words (what init must be told). The disk is where the variable CONTROLLER
+# says: ide (the default), or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on".
+place_disk() {
+    local device
     disk_words=
     disk_options=(-drive "file=$1,format=raw,if=ide")
     case ${CONTROLLER:-ide} in
-    ide) ;;
+    ide) return ;;
     virtio*)
         disk_words=" vmrr.disk=vda vmrr.modules=virtio_pci,virtio_blk"
-        disk_options=(-drive "file=$1,format=raw,if=none,id=disk"
-            -device "virtio-blk-pci,drive=disk,serial=vmrr-${CONTROLLER}")
+        device="virtio-blk-pci,drive=disk,serial=vmrr-virtio${CONTROLLER#virtio}"
         ;;
-    *) fail "unknown controller $CONTROLLER" ;;
+    nvme*)
+        disk_words=" vmrr.disk=nvme0n1 vmrr.modules=nvme"
+        device="nvme,drive=disk,serial=vmrr-nvme${CONTROLLER#nvme}"
+        ;;
+    *) fail "no controller $CONTROLLER" ;;
     esac
+    disk_options=(-drive "file=$1,format=raw,if=none,id=disk" -device "$device")
 }
 
-# linux_options KERNEL_NAME TASK DISK: fills the array options; the disk as disk_options has it
+# linux_options KERNEL_NAME TASK DISK: fills the array options
 linux_options() {
     local kernel initrd
     kernel=$(kernel_of "$1") || exit $?
     initrd=$(initrd_of "$1")
-    disk_options "${3:-}"
+    place_disk "${3:-}"
     options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2$disk_words" -no-reboot
         -rtc base=2026-01-01)
     [ -z "${3:-}" ] || options+=("${disk_options[@]}")
