@@ -3,6 +3,7 @@
 #include "tests/support/native_host.h"
 
 #include <asm/ldt.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +28,9 @@ static struct {
     ucontext_t home;                  /* where the process was when it entered */
     struct native_state home_vectors; /* fx and high of it */
     bool inside, has16;
-    unsigned ticks; /* of the CPU time used by one case */
-    uint8_t *code;  /* NATIVE_CODE once more, writable */
+    unsigned fip_bits; /* see probe_fip_bits */
+    unsigned ticks;    /* of the CPU time used by one case */
+    uint8_t *code;     /* NATIVE_CODE once more, writable; null: not open */
 } host;
 
 static const int gpr_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -142,13 +144,28 @@ static void on_signal(int number, siginfo_t *info, void *context)
     }
 }
 
+/* Who lies where the arena shall be. */
+static void print_maps(uint64_t first, uint64_t end)
+{
+    unsigned long long from, to;
+    char line[512];
+    FILE *file = fopen("/proc/self/maps", "r");
+
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "%llx-%llx", &from, &to) == 2 && from < end && to > first)
+            fprintf(stderr, "  there is: %s", line);
+    if (file)
+        fclose(file);
+}
+
 static void *map_at(uint32_t linear, size_t size_bytes, int protection, int file)
 {
     int flags = MAP_FIXED_NOREPLACE | MAP_POPULATE | (file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
     void *at = mmap((void *)(uintptr_t)linear, size_bytes, protection, flags, file, 0);
 
     if (at == MAP_FAILED) {
-        perror("mmap of the native arena");
+        fprintf(stderr, "mmap of the native arena at %x: %s\n", linear, strerror(errno));
+        print_maps(linear, linear + size_bytes);
         exit(1);
     }
     return at;
@@ -188,6 +205,35 @@ static void host_install(void)
     __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es" : : "r"(USER_DS));
 }
 
+/* ---- width of FIP ------------------------------------------------------------------------------------------------- */
+
+/* FIP is as wide as a linear address, sign-extended from there when a 64-bit image is loaded: 48 bits, or 57 where the silicon
+ * has 5-level paging, whether or not the system uses it and CPUID shows it. So the silicon is asked. (FDP has all 64 bits.) */
+static unsigned probe_fip_bits(void)
+{
+    static _Alignas(16) uint8_t home[512], loaded[512], saved[512];
+    const uint64_t negative = 1ull << 47; /* if there are 48 */
+    uint64_t fip;
+
+    __asm__ volatile("fxsave64 %0" : "=m"(loaded));
+    memcpy(loaded + NATIVE_FX_FIP, &negative, 8);
+    __asm__ volatile("fxsave64 %0\n\tfxrstor64 %2\n\tfxsave64 %1\n\tfxrstor64 %0"
+                     : "+m"(home), "+m"(saved)
+                     : "m"(loaded));
+    memcpy(&fip, saved + NATIVE_FX_FIP, 8);
+    return fip == negative ? 57 : 48;
+}
+
+/* A FIP of 57 bits, as a processor of 48, which the interpreter is, would have kept it. */
+static void narrow_fip(uint8_t *fip)
+{
+    int64_t value;
+
+    memcpy(&value, fip, 8);
+    value = (int64_t)((uint64_t)value << 16) >> 16;
+    memcpy(fip, &value, 8);
+}
+
 void native_host_run(const struct native_case *c, struct native_state *out, uint8_t *data_out)
 {
     uint8_t *code = host.code + c->offset;
@@ -212,6 +258,8 @@ void native_host_run(const struct native_case *c, struct native_state *out, uint
     }
     if (out->vector != VECTOR_PF)
         out->cr2 = 0;
+    if (host.fip_bits == 57)
+        narrow_fip(out->fx + NATIVE_FX_FIP);
 }
 
 /* ---- features ----------------------------------------------------------------------------------------------------- */
@@ -271,7 +319,12 @@ bool native_host_has16(void)
 
 void native_host_open(void)
 {
+    if (host.code) {
+        fprintf(stderr, "a native harness is open already: a test that failed has not closed it\n");
+        exit(1);
+    }
     host_map();
+    host.fip_bits = probe_fip_bits();
     make_segment16();
     host_install();
 }
@@ -280,6 +333,7 @@ void native_host_close(void)
 {
     munmap((void *)(uintptr_t)NATIVE_CODE, NATIVE_CODE_BYTES);
     munmap(host.code, NATIVE_CODE_BYTES);
+    host.code = NULL;
     munmap((void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
     munmap((void *)(uintptr_t)NATIVE_RODATA, NATIVE_RODATA_BYTES);
 }
