@@ -3,6 +3,7 @@
 #include "tests/support/native_host.h"
 
 #include <asm/ldt.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ static struct {
     ucontext_t home;                  /* where the process was when it entered */
     struct native_state home_vectors; /* fx and high of it */
     bool inside, has16;
+    bool fdp_moves;    /* see probe_fdp_moves */
     unsigned fip_bits; /* see probe_fip_bits */
     unsigned ticks;    /* of the CPU time used by one case */
     uint8_t *code;     /* NATIVE_CODE once more, writable; null: not open */
@@ -205,7 +207,7 @@ static void host_install(void)
     __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es" : : "r"(USER_DS));
 }
 
-/* ---- width of FIP ------------------------------------------------------------------------------------------------- */
+/* ---- the x87's pointers ------------------------------------------------------------------------------------------- */
 
 /* FIP is as wide as a linear address, sign-extended from there when a 64-bit image is loaded: 48 bits, or 57 where the silicon
  * has 5-level paging, whether or not the system uses it and CPUID shows it. So the silicon is asked. (FDP has all 64 bits.) */
@@ -222,6 +224,21 @@ static unsigned probe_fip_bits(void)
                      : "m"(loaded));
     memcpy(&fip, saved + NATIVE_FX_FIP, 8);
     return fip == negative ? 57 : 48;
+}
+
+/* Processors whose CPUID.7.EBX bit 6 is clear set FDP at every memory operand, not only with an unmasked exception. Asked of the
+ * silicon too. */
+static bool probe_fdp_moves(void)
+{
+    static _Alignas(16) uint8_t home[512], saved[512];
+    static const float one = 1;
+    uint64_t fdp;
+
+    __asm__ volatile("fxsave64 %0\n\tfninit\n\tfld1\n\tfadds %2\n\tfxsave64 %1\n\tfxrstor64 %0"
+                     : "+m"(home), "+m"(saved)
+                     : "m"(one));
+    memcpy(&fdp, saved + NATIVE_FX_FDP, 8);
+    return fdp != 0;
 }
 
 /* A FIP of 57 bits, as a processor of 48, which the interpreter is, would have kept it. */
@@ -301,6 +318,101 @@ bool native_host_has(const char *feature)
     return false;
 }
 
+/* ---- what no model has ------------------------------------------------------------------------------------------- */
+
+enum { EAX, EBX, ECX, EDX };
+#define XCR0_AVX 0x6u
+#define XCR0_AVX512 0xE6u
+#define SYSTEM 0x80000000u /* no bit of XCR0: the operating system has more to do */
+
+/* Where CPUID has it (leaf 0: nowhere), and the bits of XCR0 that it takes. */
+static const struct {
+    char name[16];
+    uint32_t leaf, subleaf;
+    uint8_t reg, bit;
+    uint32_t xcr0;
+} other_features[] = {
+    {"vmx", 1, 0, ECX, 5, SYSTEM},
+    {"rtm", 7, 0, EBX, 11, 0},
+    {"avx512f", 7, 0, EBX, 16, XCR0_AVX512},
+    {"avx512dq", 7, 0, EBX, 17, XCR0_AVX512},
+    {"avx512bw", 7, 0, EBX, 30, XCR0_AVX512},
+    {"waitpkg", 7, 0, ECX, 5, 0},
+    {"shstk", 7, 0, ECX, 7, SYSTEM},
+    {"gfni", 7, 0, ECX, 8, XCR0_AVX},
+    {"kl", 7, 0, ECX, 23, SYSTEM},
+    {"movdiri", 7, 0, ECX, 27, 0},
+    {"movdir64b", 7, 0, ECX, 28, 0},
+    {"enqcmd", 7, 0, ECX, 29, 0},
+    {"uintr", 7, 0, EDX, 5, SYSTEM},
+    {"serialize", 7, 0, EDX, 14, 0},
+    {"tsxldtrk", 7, 0, EDX, 16, 0},
+    {"amx-bf16", 7, 0, EDX, 22, SYSTEM},
+    {"amx-tile", 7, 0, EDX, 24, SYSTEM},
+    {"amx-int8", 7, 0, EDX, 25, SYSTEM},
+    {"sha512", 7, 1, EAX, 0, XCR0_AVX},
+    {"sm3", 7, 1, EAX, 1, XCR0_AVX},
+    {"sm4", 7, 1, EAX, 2, XCR0_AVX},
+    {"raoint", 7, 1, EAX, 3, 0},
+    {"avx-vnni", 7, 1, EAX, 4, XCR0_AVX},
+    {"cmpccxadd", 7, 1, EAX, 7, 0},
+    {"fred", 7, 1, EAX, 17, SYSTEM},
+    {"lkgs", 7, 1, EAX, 18, SYSTEM},
+    {"amx-fp16", 7, 1, EAX, 21, SYSTEM},
+    {"hreset", 7, 1, EAX, 22, 0},
+    {"avx-ifma", 7, 1, EAX, 23, XCR0_AVX},
+    {"movrs", 7, 1, EAX, 31, 0},
+    {"avx-vnni-int8", 7, 1, EDX, 4, XCR0_AVX},
+    {"avx-ne-convert", 7, 1, EDX, 5, XCR0_AVX},
+    {"amx-complex", 7, 1, EDX, 8, SYSTEM},
+    {"avx-vnni-int16", 7, 1, EDX, 10, XCR0_AVX},
+    {"usermsr", 7, 1, EDX, 15, 0},
+    {"ptwrite", 0x14, 0, EBX, 4, 0},
+    {"sse4a", 0x80000001, 0, ECX, 6, 0},
+    {"fma4", 0x80000001, 0, ECX, 16, XCR0_AVX},
+    {"monitorx", 0x80000001, 0, ECX, 29, 0},
+    {"clzero", 0x80000008, 0, EBX, 0, 0},
+    {"rdpru", 0x80000008, 0, EBX, 4, 0},
+    {"tdx", 0, 0, EAX, 0, SYSTEM},
+};
+
+static uint32_t read_xcr0(void)
+{
+    uint32_t eax, ebx, ecx, edx, low = 0, high;
+
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSXSAVE))
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+enum native_feature native_host_says(const char *feature)
+{
+    uint32_t out[4];
+    unsigned n = 0;
+
+    while (n < sizeof other_features / sizeof other_features[0] && strcmp(other_features[n].name, feature))
+        n++;
+    if (n == sizeof other_features / sizeof other_features[0]) {
+        fprintf(stderr, "native_host.c does not know where CPUID has %s\n", feature);
+        exit(1);
+    }
+    if (!other_features[n].leaf || !__get_cpuid_count(other_features[n].leaf, other_features[n].subleaf, &out[EAX],
+                                                      &out[EBX], &out[ECX], &out[EDX]))
+        return NATIVE_HIDDEN;
+    if (!(out[other_features[n].reg] >> other_features[n].bit & 1))
+        return NATIVE_HIDDEN;
+    return other_features[n].xcr0 & ~read_xcr0() ? NATIVE_SHOWN : NATIVE_RUNS;
+}
+
+bool native_host_is(const char *maker)
+{
+    uint32_t eax, words[3] = {0};
+
+    return __get_cpuid(0, &eax, &words[0], &words[2], &words[1]) && !memcmp(words, maker, sizeof words);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
 /* A 16-bit code segment over the arena. Kernels without modify_ldt, or forbidden to have such segments, have none. */
 static void make_segment16(void)
 {
@@ -310,6 +422,11 @@ static void make_segment16(void)
                              .contents = MODIFY_LDT_CONTENTS_CODE};
 
     host.has16 = syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0;
+}
+
+bool native_host_fdp_moves(void)
+{
+    return host.fdp_moves;
 }
 
 bool native_host_has16(void)
@@ -325,6 +442,7 @@ void native_host_open(void)
     }
     host_map();
     host.fip_bits = probe_fip_bits();
+    host.fdp_moves = probe_fdp_moves();
     make_segment16();
     host_install();
 }
