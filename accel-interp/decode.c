@@ -141,17 +141,23 @@ static void fill_slot(struct decode_tables *tables, const struct decode_row *all
 
 struct decode_tables *decode_tables_create(const struct cpu_model *model)
 {
+    return decode_tables_create_of(opcode_rows, opcode_rows_count, model);
+}
+
+struct decode_tables *decode_tables_create_of(const struct opcode_row *rows, size_t rows_count,
+                                              const struct cpu_model *model)
+{
     struct decode_tables *tables = calloc(1, sizeof *tables);
-    struct decode_row *all = calloc(opcode_rows_count + 1, sizeof *all);
+    struct decode_row *all = calloc(rows_count + 1, sizeof *all);
     size_t count = 0, total = 0;
     uint16_t used = 0;
 
     CHECK(tables && all);
-    for (unsigned n = 0; n < opcode_rows_count; n++) {
-        if (opcode_rows[n].feature && !cpu_model_has(model, opcode_rows[n].feature))
+    for (size_t n = 0; n < rows_count; n++) {
+        if (model && rows[n].feature && !cpu_model_has(model, rows[n].feature))
             continue;
-        all[count++] = parse_row(&opcode_rows[n]);
-        total += row_span(&opcode_rows[n]);
+        all[count++] = parse_row(&rows[n]);
+        total += row_span(&rows[n]);
     }
     CHECK(total < UINT16_MAX);
     tables->rows = calloc(total + 1, sizeof *tables->rows);

@@ -11,6 +11,9 @@ struct decode_tables;
 
 /* The rows whose feature the model has. Never null. */
 struct decode_tables *decode_tables_create(const struct cpu_model *model);
+/* Of these rows, which stay the caller's; model may be null: whatever their features. For tests of the decoder. */
+struct decode_tables *decode_tables_create_of(const struct opcode_row *rows, size_t rows_count,
+                                              const struct cpu_model *model);
 void decode_tables_destroy(struct decode_tables *tables);
 
 enum decode_status {

@@ -1,7 +1,6 @@
 /* AES (FIPS 197), carry-less multiplication and SHA (FIPS 180-4) as the instructions cut them up: kernels on 128-bit
  * values. `host` is cpu->host_features: with the host's own instruction where it has it, else in portable C; the same bits.
- * The assembly is volatile so that it stays behind the question. SHA is portable alone: the hosts that this is tested on
- * have no SHA instructions. */
+ * The assembly is volatile so that it stays behind the question. SHA is portable alone. */
 #ifndef VMRR_ACCEL_INTERP_SIMD_CRYPTO_H
 #define VMRR_ACCEL_INTERP_SIMD_CRYPTO_H
 

@@ -11,13 +11,14 @@
 
 enum { EAX, EBX, ECX, EDX };
 
-/* Which models have a feature. MAX is "implemented": a feature without it is refused, and its bit is never set. Whoever
- * completes the instructions of a feature gives it its models. */
+/* Which models have a feature. MAX or ASKED is "implemented": a feature without them is refused, and its bit is never set.
+ * Whoever completes the instructions of a feature gives it its models. */
 #define V1 1u
 #define V2 2u
 #define V3 4u
 #define QEMU64 8u
 #define MAX 16u
+#define ASKED 32u /* implemented, and in no model: only +feature gives it. What MAX tells a guest stays what it was. */
 #define ALL (V1 | V2 | V3 | QEMU64 | MAX)
 #define FROM_V2 (V2 | V3 | MAX)
 #define FROM_V3 (V3 | MAX)
@@ -91,6 +92,8 @@ static const struct feature {
     {"sha-ni", 7, EBX, 29, MAX, 0, "sse2"},
     {"umip", 7, ECX, 2, MAX, 0, ""},
     {"pku", 7, ECX, 3, MAX, 0, "lm"},
+    {"vaes", 7, ECX, 9, ASKED, 0, "avx,aes"},
+    {"vpclmulqdq", 7, ECX, 10, ASKED, 0, "avx,pclmulqdq"},
     {"rdpid", 7, ECX, 22, MAX, 0, ""},
     {"arch-capabilities", 7, EDX, 29, MAX, 0, "msr"},
     {"xsaveopt", 0xD, EAX, 0, MAX, 1, "xsave"},
@@ -294,7 +297,7 @@ static enum status apply_change(struct cpu_model *model, const char *change, siz
         drop_dependents(model);
         return STATUS_OK;
     }
-    if (!(feature->models & MAX))
+    if (!(feature->models & (MAX | ASKED)))
         return error_status(error, STATUS_INVALID, "cpu: feature \"%s\" is not implemented", feature->name);
     need = missing_need(model, feature);
     if (need)

@@ -7,8 +7,8 @@
 #define MACHINE_OPTIONS                                                                                                \
     "Machine (QEMU's spelling; one dash or two):\n"                                                                    \
     "  -m SIZE                  memory, MiB unless a unit is given (default 128M, at most 8G)\n"                       \
-    "  -cpu MODEL[,+F,-F]       max (all that is implemented, the default), v1, v2, v3 or qemu64, features added or\n" \
-    "                           left out\n"                                                                            \
+    "  -cpu MODEL[,+F,-F]       max (the default: all that is implemented but vaes, vpclmulqdq), v1, v2, v3 or\n"      \
+    "                           qemu64, features added or left out\n"                                                  \
     "  -kernel FILE             bzImage, multiboot ELF, or a 512-byte boot sector\n"                                   \
     "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \
     "  -append TEXT             kernel command line\n"                                                                 \

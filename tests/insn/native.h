@@ -96,6 +96,8 @@ void native_destroy(struct native_harness *h);
 
 /* Can this host run 16-bit code (modify_ldt)? */
 bool native_host_has16(void);
+/* Does this host set FDP at every memory operand? The interpreter does with an unmasked exception only. */
+bool native_host_fdp_moves(void);
 const struct cpu_model *native_cpu_model(const struct native_harness *h);
 /* One side alone. */
 void native_run_host(const struct native_case *c, struct native_state *out);

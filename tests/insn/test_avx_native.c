@@ -55,6 +55,8 @@ static const struct native_profile *avx_profile(const struct opcode_row *row, un
 {
     static struct native_profile profile;
 
+    if (fp_is_other_table(row))
+        return NULL;
     profile = (struct native_profile){
         .bits = bits, .iterations = 200, .prepare = prepare_avx, .normalise = fp_normalise, .aligned = !is_masked(row)};
     return &profile;

@@ -9,7 +9,6 @@ static bool named(const struct native_case *c, const char *name)
     return !strcmp(c->row->mnemonic, name);
 }
 
-/* RCP and RSQRT are the host's own, so that is what they are held against. */
 static void put_operand(struct native_case *c)
 {
     uint64_t words[64];
@@ -54,7 +53,8 @@ static const struct native_profile *profile_of(const struct opcode_row *row, uns
 {
     static struct native_profile profile;
 
-    (void)row;
+    if (fp_is_other_table(row))
+        return NULL;
     profile = (struct native_profile){
         .bits = bits, .iterations = 200, .prepare = prepare, .normalise = fp_normalise, .aligned = true};
     return &profile;

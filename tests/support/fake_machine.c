@@ -102,6 +102,11 @@ static uint64_t fixed_wall_clock(void *opaque)
 
 struct fake_machine *fake_machine_create(uint64_t ram_bytes)
 {
+    return fake_machine_create_cpu(ram_bytes, "max");
+}
+
+struct fake_machine *fake_machine_create_cpu(uint64_t ram_bytes, const char *cpu)
+{
     static const struct trace_sink_ops sink = {.emit = keep_event};
     struct fake_machine *fake = calloc(1, sizeof *fake);
     struct error error = {0};
@@ -111,7 +116,7 @@ struct fake_machine *fake_machine_create(uint64_t ram_bytes)
         .mailbox = fake->mailbox, .wall_clock_seconds = fixed_wall_clock, .entropy_seeded = true});
     struct machine_options options = {
         .ram_bytes = ram_bytes, .input = fake->input, .trace = {&sink, fake}, .no_reboot = true};
-    CHECK(cpu_model_init(&options.cpu, "max", &error) == STATUS_OK);
+    CHECK(cpu_model_init(&options.cpu, cpu, &error) == STATUS_OK);
     fake->machine = machine_create(&options, &error);
     CHECK(fake->machine);
     struct memory *memory = machine_memory(fake->machine);

@@ -3,6 +3,7 @@
 #include "tests/support/native_internal.h"
 
 #include "accel-interp/accel_interp.h"
+#include "accel-interp/decode.h"
 #include "core/cpu_model.h"
 #include "tests/support/fake_machine.h"
 
@@ -31,11 +32,13 @@ enum {
     PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
 };
 #define RAM_BYTES (2u << 20)
+#define NATIVE_MODE (MODE_STACK32 | MODE_USER | MODE_LONG)
 #define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
 
 struct native_harness {
     struct fake_machine *fake;
     struct accel *accel;
+    struct decode_tables *tables;
     struct cpu_state base;
     struct native_accesses *log; /* of the device behind NATIVE_DATA; null: nobody looks */
 };
@@ -220,7 +223,8 @@ struct native_harness *native_create(void)
     struct native_harness *h = calloc(1, sizeof *h);
     struct error error = {0};
 
-    h->fake = fake_machine_create(RAM_BYTES);
+    h->fake = fake_machine_create_cpu(RAM_BYTES, "max,+vaes,+vpclmulqdq"); /* every row that there is */
+    h->tables = decode_tables_create(machine_cpu_model(h->fake->machine));
     h->accel = interp_create(h->fake->machine, NULL, &error);
     if (!h->accel) {
         fprintf(stderr, "interp_create failed\n");
@@ -241,6 +245,7 @@ struct native_harness *native_create(void)
 
 void native_destroy(struct native_harness *h)
 {
+    decode_tables_destroy(h->tables);
     fake_machine_destroy(h->fake);
     free(h);
     native_host_close();
@@ -504,6 +509,16 @@ bool native_check_case(struct native_harness *h, struct native_case *c, const st
 bool native_has_feature(const struct native_harness *h, const char *feature)
 {
     return !feature || cpu_model_has(machine_cpu_model(h->fake->machine), feature);
+}
+
+bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c)
+{
+    static const uint8_t modes[] = {NATIVE_MODE | MODE_CODE16, NATIVE_MODE | MODE_FLAT | MODE_CODE32,
+                                    NATIVE_MODE | MODE_FLAT | MODE_CODE64};
+    struct decoded decoded;
+    enum decode_status status = decode_insn(h->tables, modes[c->bits / 32], c->code, c->length, 0, 0, &decoded);
+
+    return status == DECODE_OK && !native_host_has(decoded.row->feature);
 }
 
 struct accel *native_accel(struct native_harness *h)

@@ -3,6 +3,8 @@
 #include "tests/support/native_host.h"
 
 #include <asm/ldt.h>
+#include <cpuid.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +29,10 @@ static struct {
     ucontext_t home;                  /* where the process was when it entered */
     struct native_state home_vectors; /* fx and high of it */
     bool inside, has16;
-    unsigned ticks; /* of the CPU time used by one case */
-    uint8_t *code;  /* NATIVE_CODE once more, writable */
+    bool fdp_moves;    /* see probe_fdp_moves */
+    unsigned fip_bits; /* see probe_fip_bits */
+    unsigned ticks;    /* of the CPU time used by one case */
+    uint8_t *code;     /* NATIVE_CODE once more, writable; null: not open */
 } host;
 
 static const int gpr_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -142,13 +146,28 @@ static void on_signal(int number, siginfo_t *info, void *context)
     }
 }
 
+/* Who lies where the arena shall be. */
+static void print_maps(uint64_t first, uint64_t end)
+{
+    unsigned long long from, to;
+    char line[512];
+    FILE *file = fopen("/proc/self/maps", "r");
+
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "%llx-%llx", &from, &to) == 2 && from < end && to > first)
+            fprintf(stderr, "  there is: %s", line);
+    if (file)
+        fclose(file);
+}
+
 static void *map_at(uint32_t linear, size_t size_bytes, int protection, int file)
 {
     int flags = MAP_FIXED_NOREPLACE | MAP_POPULATE | (file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
     void *at = mmap((void *)(uintptr_t)linear, size_bytes, protection, flags, file, 0);
 
     if (at == MAP_FAILED) {
-        perror("mmap of the native arena");
+        fprintf(stderr, "mmap of the native arena at %x: %s\n", linear, strerror(errno));
+        print_maps(linear, linear + size_bytes);
         exit(1);
     }
     return at;
@@ -188,6 +207,50 @@ static void host_install(void)
     __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es" : : "r"(USER_DS));
 }
 
+/* ---- the x87's pointers ------------------------------------------------------------------------------------------- */
+
+/* FIP is as wide as a linear address, sign-extended from there when a 64-bit image is loaded: 48 bits, or 57 where the silicon
+ * has 5-level paging, whether or not the system uses it and CPUID shows it. So the silicon is asked. (FDP has all 64 bits.) */
+static unsigned probe_fip_bits(void)
+{
+    static _Alignas(16) uint8_t home[512], loaded[512], saved[512];
+    const uint64_t negative = 1ull << 47; /* if there are 48 */
+    uint64_t fip;
+
+    __asm__ volatile("fxsave64 %0" : "=m"(loaded));
+    memcpy(loaded + NATIVE_FX_FIP, &negative, 8);
+    __asm__ volatile("fxsave64 %0\n\tfxrstor64 %2\n\tfxsave64 %1\n\tfxrstor64 %0"
+                     : "+m"(home), "+m"(saved)
+                     : "m"(loaded));
+    memcpy(&fip, saved + NATIVE_FX_FIP, 8);
+    return fip == negative ? 57 : 48;
+}
+
+/* Processors whose CPUID.7.EBX bit 6 is clear set FDP at every memory operand, not only with an unmasked exception. Asked of the
+ * silicon too. */
+static bool probe_fdp_moves(void)
+{
+    static _Alignas(16) uint8_t home[512], saved[512];
+    static const float one = 1;
+    uint64_t fdp;
+
+    __asm__ volatile("fxsave64 %0\n\tfninit\n\tfld1\n\tfadds %2\n\tfxsave64 %1\n\tfxrstor64 %0"
+                     : "+m"(home), "+m"(saved)
+                     : "m"(one));
+    memcpy(&fdp, saved + NATIVE_FX_FDP, 8);
+    return fdp != 0;
+}
+
+/* A FIP of 57 bits, as a processor of 48, which the interpreter is, would have kept it. */
+static void narrow_fip(uint8_t *fip)
+{
+    int64_t value;
+
+    memcpy(&value, fip, 8);
+    value = (int64_t)((uint64_t)value << 16) >> 16;
+    memcpy(fip, &value, 8);
+}
+
 void native_host_run(const struct native_case *c, struct native_state *out, uint8_t *data_out)
 {
     uint8_t *code = host.code + c->offset;
@@ -212,6 +275,8 @@ void native_host_run(const struct native_case *c, struct native_state *out, uint
     }
     if (out->vector != VECTOR_PF)
         out->cr2 = 0;
+    if (host.fip_bits == 57)
+        narrow_fip(out->fx + NATIVE_FX_FIP);
 }
 
 /* ---- features ----------------------------------------------------------------------------------------------------- */
@@ -253,6 +318,101 @@ bool native_host_has(const char *feature)
     return false;
 }
 
+/* ---- what no model has ------------------------------------------------------------------------------------------- */
+
+enum { EAX, EBX, ECX, EDX };
+#define XCR0_AVX 0x6u
+#define XCR0_AVX512 0xE6u
+#define SYSTEM 0x80000000u /* no bit of XCR0: the operating system has more to do */
+
+/* Where CPUID has it (leaf 0: nowhere), and the bits of XCR0 that it takes. */
+static const struct {
+    char name[16];
+    uint32_t leaf, subleaf;
+    uint8_t reg, bit;
+    uint32_t xcr0;
+} other_features[] = {
+    {"vmx", 1, 0, ECX, 5, SYSTEM},
+    {"rtm", 7, 0, EBX, 11, 0},
+    {"avx512f", 7, 0, EBX, 16, XCR0_AVX512},
+    {"avx512dq", 7, 0, EBX, 17, XCR0_AVX512},
+    {"avx512bw", 7, 0, EBX, 30, XCR0_AVX512},
+    {"waitpkg", 7, 0, ECX, 5, 0},
+    {"shstk", 7, 0, ECX, 7, SYSTEM},
+    {"gfni", 7, 0, ECX, 8, XCR0_AVX},
+    {"kl", 7, 0, ECX, 23, SYSTEM},
+    {"movdiri", 7, 0, ECX, 27, 0},
+    {"movdir64b", 7, 0, ECX, 28, 0},
+    {"enqcmd", 7, 0, ECX, 29, 0},
+    {"uintr", 7, 0, EDX, 5, SYSTEM},
+    {"serialize", 7, 0, EDX, 14, 0},
+    {"tsxldtrk", 7, 0, EDX, 16, 0},
+    {"amx-bf16", 7, 0, EDX, 22, SYSTEM},
+    {"amx-tile", 7, 0, EDX, 24, SYSTEM},
+    {"amx-int8", 7, 0, EDX, 25, SYSTEM},
+    {"sha512", 7, 1, EAX, 0, XCR0_AVX},
+    {"sm3", 7, 1, EAX, 1, XCR0_AVX},
+    {"sm4", 7, 1, EAX, 2, XCR0_AVX},
+    {"raoint", 7, 1, EAX, 3, 0},
+    {"avx-vnni", 7, 1, EAX, 4, XCR0_AVX},
+    {"cmpccxadd", 7, 1, EAX, 7, 0},
+    {"fred", 7, 1, EAX, 17, SYSTEM},
+    {"lkgs", 7, 1, EAX, 18, SYSTEM},
+    {"amx-fp16", 7, 1, EAX, 21, SYSTEM},
+    {"hreset", 7, 1, EAX, 22, 0},
+    {"avx-ifma", 7, 1, EAX, 23, XCR0_AVX},
+    {"movrs", 7, 1, EAX, 31, 0},
+    {"avx-vnni-int8", 7, 1, EDX, 4, XCR0_AVX},
+    {"avx-ne-convert", 7, 1, EDX, 5, XCR0_AVX},
+    {"amx-complex", 7, 1, EDX, 8, SYSTEM},
+    {"avx-vnni-int16", 7, 1, EDX, 10, XCR0_AVX},
+    {"usermsr", 7, 1, EDX, 15, 0},
+    {"ptwrite", 0x14, 0, EBX, 4, 0},
+    {"sse4a", 0x80000001, 0, ECX, 6, 0},
+    {"fma4", 0x80000001, 0, ECX, 16, XCR0_AVX},
+    {"monitorx", 0x80000001, 0, ECX, 29, 0},
+    {"clzero", 0x80000008, 0, EBX, 0, 0},
+    {"rdpru", 0x80000008, 0, EBX, 4, 0},
+    {"tdx", 0, 0, EAX, 0, SYSTEM},
+};
+
+static uint32_t read_xcr0(void)
+{
+    uint32_t eax, ebx, ecx, edx, low = 0, high;
+
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSXSAVE))
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+enum native_feature native_host_says(const char *feature)
+{
+    uint32_t out[4];
+    unsigned n = 0;
+
+    while (n < sizeof other_features / sizeof other_features[0] && strcmp(other_features[n].name, feature))
+        n++;
+    if (n == sizeof other_features / sizeof other_features[0]) {
+        fprintf(stderr, "native_host.c does not know where CPUID has %s\n", feature);
+        exit(1);
+    }
+    if (!other_features[n].leaf || !__get_cpuid_count(other_features[n].leaf, other_features[n].subleaf, &out[EAX],
+                                                      &out[EBX], &out[ECX], &out[EDX]))
+        return NATIVE_HIDDEN;
+    if (!(out[other_features[n].reg] >> other_features[n].bit & 1))
+        return NATIVE_HIDDEN;
+    return other_features[n].xcr0 & ~read_xcr0() ? NATIVE_SHOWN : NATIVE_RUNS;
+}
+
+bool native_host_is(const char *maker)
+{
+    uint32_t eax, words[3] = {0};
+
+    return __get_cpuid(0, &eax, &words[0], &words[2], &words[1]) && !memcmp(words, maker, sizeof words);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
 /* A 16-bit code segment over the arena. Kernels without modify_ldt, or forbidden to have such segments, have none. */
 static void make_segment16(void)
 {
@@ -264,6 +424,11 @@ static void make_segment16(void)
     host.has16 = syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0;
 }
 
+bool native_host_fdp_moves(void)
+{
+    return host.fdp_moves;
+}
+
 bool native_host_has16(void)
 {
     return host.has16;
@@ -271,7 +436,13 @@ bool native_host_has16(void)
 
 void native_host_open(void)
 {
+    if (host.code) {
+        fprintf(stderr, "a native harness is open already: a test that failed has not closed it\n");
+        exit(1);
+    }
     host_map();
+    host.fip_bits = probe_fip_bits();
+    host.fdp_moves = probe_fdp_moves();
     make_segment16();
     host_install();
 }
@@ -280,6 +451,7 @@ void native_host_close(void)
 {
     munmap((void *)(uintptr_t)NATIVE_CODE, NATIVE_CODE_BYTES);
     munmap(host.code, NATIVE_CODE_BYTES);
+    host.code = NULL;
     munmap((void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
     munmap((void *)(uintptr_t)NATIVE_RODATA, NATIVE_RODATA_BYTES);
 }

@@ -37,6 +37,8 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
 uint64_t native_seed(const struct opcode_row *row, unsigned n);
 /* Does the machine's CPU model have a row's feature? Null: always. */
 bool native_has_feature(const struct native_harness *h, const char *feature);
+/* Do the case's bytes, which need not be its row's (VEX bits turned round on purpose), want a feature that the host lacks? */
+bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c);
 /* The interpreter of the harness. */
 struct accel *native_accel(struct native_harness *h);
 
