@@ -2,6 +2,7 @@
  * and interrupt; acpi_dsdt.asl repeats it for the guest.
  *
  *   00:00.0 i440FX    00:01.0 PIIX3    00:01.1 IDE    00:01.3 PIIX4 power management    00:02.0 VGA
+ *   00:03.0 .. 00:1F.0: controllers of drives (board_drives.c), INTA or MSI-X
  *
  *   port        chip                  interrupt          port        chip                  interrupt
  *   000, 080..  DMA controllers                          1CE         VBE
