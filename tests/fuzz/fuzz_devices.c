@@ -19,9 +19,12 @@
 #define SCRIPT_BYTES_MAX 2048u
 #define RAM_BYTES (1u << 20)
 #define DISK_SECTORS 4096u
-#define DRIVES 2 /* primary master; secondary master, read only */
+#define DRIVES 3 /* primary master; secondary master, read only; virtio */
+#define DRIVE_VIRTIO 2
+#define SLOT_VIRTIO 3
 
-/* What a script finds: bus master and power management at known ports, and a PRD table at 0x1000. */
+/* What a script finds: bus master, power management and virtio's registers at known addresses, a PRD table at 0x1000, a
+ * virtio queue at 0x3000. */
 static const uint8_t preamble[] = {
     SCRIPT_PCI_WRITE | 2 << 4,
     0x09,
@@ -61,6 +64,31 @@ static const uint8_t preamble[] = {
     0x10,
     0x04,
     0x03,
+    SCRIPT_PCI_WRITE | 2 << 4,
+    0x18,
+    0x10,
+    0x00,
+    0xC1,
+    0x00,
+    0x00,
+    SCRIPT_PCI_WRITE | 2 << 4,
+    0x18,
+    0x14,
+    0x00,
+    0x00,
+    0x01,
+    0xE2,
+    SCRIPT_PCI_WRITE | 2 << 4,
+    0x18,
+    0x20,
+    0x00,
+    0x00,
+    0x00,
+    0xE2,
+    SCRIPT_PCI_WRITE,
+    0x18,
+    0x04,
+    0x07,
 };
 
 struct run {
@@ -97,7 +125,8 @@ static void make_config(struct journal_config *config, uint8_t choices)
     config->ram_bytes = RAM_BYTES;
     config->timing = choices & 1 ? BLOCK_TIMING_HOST : BLOCK_TIMING_MODEL;
     for (unsigned n = 0; n < DRIVES; n++)
-        config->drive[2 * n] = (struct journal_drive){.size_sectors = DISK_SECTORS, .present = true, .read_only = n};
+        config->drive[2 * n] =
+            (struct journal_drive){.size_sectors = DISK_SECTORS, .present = true, .read_only = n == 1};
 }
 
 static struct block_image *make_disk(void)
@@ -123,6 +152,36 @@ static void make_machine(struct run *run, const struct machine_options *options,
     machine_set_accel(run->machine, script_accel_create(run->machine, &script));
 }
 
+/* Sound requests, which a script makes available or spoils first: headers, data and status at 0x8000 on; a queue of 256 as a
+ * legacy driver has it. Chain n is that of heads[n], in the available ring in this order again and again. */
+static void make_queue(struct memory *memory)
+{
+    static const struct {
+        uint32_t type;
+        uint16_t flags; /* of the data */
+        uint32_t bytes;
+    } requests[] = {{0, 2, 1024}, {1, 0, 1024}, {4, 2, 16}, {8, 2, 20}, {11, 0, 16}, {13, 0, 16}, {0, 2, 40960}};
+    const unsigned count = sizeof requests / sizeof *requests;
+    for (unsigned n = 0; n < count; n++) {
+        uint64_t at = 0x3000 + 48 * n, header = 0x8000 + 64 * n;
+        uint64_t row[] = {header,
+                          16 | 1ull << 32 | (3ull * n + 1) << 48,
+                          0x20000 + 0x1000ull * n,
+                          requests[n].bytes | (1ull | requests[n].flags) << 32 | (3ull * n + 2) << 48,
+                          header + 32,
+                          1 | 2ull << 32};
+        memory_write(memory, at, row, sizeof row);
+        memory_write_u32(memory, header, requests[n].type);
+        memory_write_u64(memory, header + 8, 5 * n);
+    }
+    memory_write_u64(memory, 0x24000, 60); /* what discard and write zeroes have for data: sector, sectors */
+    memory_write_u64(memory, 0x24008, 3);
+    memory_write_u64(memory, 0x25000, 50);
+    memory_write_u64(memory, 0x25008, 4);
+    for (unsigned n = 0; n < 256; n++)
+        memory_write_u16(memory, 0x4004 + 2 * n, (uint16_t)(3 * (n % count)));
+}
+
 static void make_board(struct run *run, struct block_image *images[DRIVES])
 {
     static const uint8_t bios[0x10000] = {0xF4};
@@ -132,8 +191,10 @@ static void make_board(struct run *run, struct block_image *images[DRIVES])
         struct block_queue_options queue = {.drive = 2 * n,
                                             .executor = run->executor,
                                             .timing = run->choices & 1 ? BLOCK_TIMING_HOST : BLOCK_TIMING_MODEL};
-        images[n]->read_only = n;
+        images[n]->read_only = n == 1;
         board.drive[n].at.unit = (uint8_t)(2 * n);
+        if (n == DRIVE_VIRTIO)
+            board.drive[n].at = (struct block_attachment){.kind = BLOCK_ATTACH_VIRTIO_BLK, .slot = SLOT_VIRTIO};
         board.drive[n].drive = block_drive_create(run->machine, &queue, images[n], &error);
         if (!board.drive[n].drive)
             fail(&error);
@@ -143,6 +204,7 @@ static void make_board(struct run *run, struct block_image *images[DRIVES])
     machine_reset(run->machine);
     memory_write_u64(machine_memory(run->machine), 0x1000, 0x0000040000010000ull); /* PRD: 1 KiB at 64 KiB, */
     memory_write_u64(machine_memory(run->machine), 0x1008, 0x8000FE0000020000ull); /* then 63.5 KiB at 128 KiB */
+    make_queue(machine_memory(run->machine));
 }
 
 static void finish(struct run *run)

@@ -8,7 +8,7 @@ import sys
 
 (OUT, IN, OUT_ANY, IN_ANY, STORE, LOAD, FILL, WAIT, HALT, MESSAGE, INTERRUPT, PCI_WRITE, PCI_READ, INS, OUTS,
  IDE) = range(16)
-LAPIC, IOAPIC, HPET, VGA, TEXT, ROM = 0, 1, 2, 3, 5, 6
+LAPIC, IOAPIC, HPET, VGA, TEXT, ROM, VIRTIO, VIRTIO_MSIX = 0, 1, 2, 3, 5, 6, 14, 15
 
 
 def little(value, size):
@@ -51,7 +51,30 @@ def message(row, target, a, b=0):
     return bytes([MESSAGE, row, target]) + little(a, 2) + bytes([b])
 
 
+def fill(gpa, length, byte):
+    return bytes([FILL]) + little(gpa // 16, 2) + bytes([length, byte])
+
+
+def available(index):
+    """The available ring's index, and with it its flags, which leave interrupts on."""
+    return fill(0x4000, 3, index & 0xFE)
+
+
+def virtio_start(features=0, vector=None):
+    """By the modern interface: the queue that fuzz_devices has laid down."""
+    low = store(VIRTIO, 8, 0) + store(VIRTIO, 12, features) + store(VIRTIO, 8, 1) + store(VIRTIO, 12, 1)
+    return (store(VIRTIO, 20, 3, 0) + low + store(VIRTIO, 20, 11, 0) + (store(VIRTIO, 26, vector, 1) if vector else b"") +
+            b"".join(store(VIRTIO, 32 + 8 * n, 0x3000 + 0x1000 * n, 3) for n in range(3)) + store(VIRTIO, 28, 1, 1) +
+            store(VIRTIO, 20, 15, 0))
+
+
+def out32(port, value):
+    return bytes([OUT_ANY | 32]) + little(port, 2) + little(value, 4)
+
+
 halt = bytes([HALT])
+virtio_kick = store(VIRTIO, 0x3000, 0, 1)
+virtio_legacy = outb(0xC112, 3) + out32(0xC104, 0x30000200) + out32(0xC108, 3) + outb(0xC112, 7)
 accept = bytes([INTERRUPT | 0x10])
 pic = (outb(0x20, 0x11) + outb(0x21, 0x20, 4, 1, 0) + outb(0xA0, 0x11) + outb(0xA1, 0x28, 2, 1, 0))
 
@@ -66,6 +89,21 @@ SEEDS = {
     "ide-errors": ide(2, 0x30, 1, 3) + outs(9, 255, 2) + halt + inb(0x177) + inb(0x171) + ide(2, 0x20, 1, 0xFFFFFF) +
     halt + inb(0x171) + ide(0, 0xFF) + ide(1, 0xEC) + ide(3, 0x90) + ide(0, 0xEF, 3) + ide(0, 0xE0) + halt + ide(0, 0xE5) +
     ide(0, 0xC8, 255, 0, True) + outb(0xC000, 0) + halt + halt,
+    "virtio-modern": pic + accept + virtio_start() + available(8) + virtio_kick + halt * 5 + load(VIRTIO, 0x1000, 0) +
+    available(100) + virtio_kick + halt * 40 + load(VIRTIO, 0x1000, 0) + load(VIRTIO, 0x2000, 3) + store(VIRTIO, 0x2020, 0, 0) +
+    available(120) + virtio_kick + wait(9) + store(VIRTIO, 20, 0, 0) + halt,
+    "virtio-messages": accept + store(LAPIC, 0xF0, 0x1FF) + bytes([PCI_WRITE | 16, 0x18, 0x9A, 0x00, 0x80]) +
+    b"".join(store(VIRTIO_MSIX, 16 * n, 0xFEE00000) + store(VIRTIO_MSIX, 16 * n + 8, 0x50 + n) +
+             store(VIRTIO_MSIX, 16 * n + 12, 0) for n in range(2)) + virtio_start(0x20000200, 1) + available(6) + virtio_kick +
+    halt * 4 + store(VIRTIO_MSIX, 28, 1) + available(14) + virtio_kick + halt * 4 + load(VIRTIO_MSIX, 0x800) +
+    store(VIRTIO_MSIX, 28, 0) + halt,
+    "virtio-legacy": pic + accept + virtio_legacy + available(4) + out32(0xC110, 0) + halt * 4 + inb(0xC113) + available(90) +
+    out32(0xC110, 0) + wait(30, 2) + outb(0xC112, 0) + virtio_legacy + available(92) + out32(0xC110, 0) + halt * 9,
+    "virtio-broken": virtio_start(0x10000000) + fill(0x3010, 8, 4) + available(2) + virtio_kick + load(VIRTIO, 20, 0) +
+    store(VIRTIO, 20, 0, 0) + virtio_start() + fill(0x4000, 4, 0x90) + virtio_kick + load(VIRTIO, 20, 0) +
+    virtio_legacy + fill(0x3000, 255, 1) + available(2) + out32(0xC110, 0) + fill(0x8000, 16, 0xFF) + out32(0xC110, 0) + halt,
+    "virtio-window": b"".join(bytes([PCI_WRITE | 32, 0x18, 0x88 + 4 * n]) + little(value, 4)
+                              for n, value in enumerate((4, 20, 1, 3))) + bytes([PCI_READ | 32, 0x18, 0x94]),
     "pic": pic + accept + outb(0x43, 0x34) + outb(0x40, 0, 4) + halt * 3 + outb(0x20, 0x20, 0x0A, 0x0B, 0xC7, 0x60, 0x68) +
     inb(0x20, 2) + outb(0xA0, 0x20) + outb(0x4D0, 0xFF) + outb(0x4D1, 0xFF) + outb(0x21, 0xFB) + outb(0x20, 0x0C) + inb(0x20),
     "pit": b"".join(outb(0x43, 0x30 | mode << 1) + outb(0x40, 9, 0) + wait(40, 2) + outb(0x43, 0xC2) + inb(0x40, 4)
@@ -115,7 +153,7 @@ def main():
     names = re.findall(r"^    SCRIPT_(\w+),", header, re.M)
     assert [globals()[name] for name in names] == list(range(16)), names
     for number, (name, script) in enumerate(SEEDS.items()):
-        for choice in (0, 1) if name.startswith("ide") else (number % 8 & 6,):
+        for choice in (0, 1) if name.startswith(("ide", "virtio")) else (number % 8 & 6,):
             (folder / f"{name}-{choice}").write_bytes(bytes([choice]) + script)
     for number in range(12):
         (folder / f"random-{number}").write_bytes(bytes([number % 8]) + source.randbytes(400))
