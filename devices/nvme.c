@@ -334,7 +334,7 @@ static void create_function(struct nvme *nvme, struct pci_bus *bus, unsigned slo
         .subsystem = 0x1100,
         .interrupt_pin = 1,
     };
-    static const struct pci_function_ops function_ops = {bar_changed, config_written};
+    static const struct pci_function_ops function_ops = {.bar_changed = bar_changed, .config_written = config_written};
     static const struct bus_ops bar_ops = {bar_read, bar_write, 8};
     nvme->mapping = bus_map_mmio(machine_bus(nvme->device.machine), 0, BAR_BYTES, &bar_ops, nvme, "nvme");
     bus_mapping_set(nvme->mapping, 0, false);

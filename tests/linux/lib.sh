@@ -50,7 +50,7 @@ new_disk() {
 }
 
 # disk_options FILE: fills the array disk_options with where the disk is, and disk_words with what that means for the guest's
-# init. The variable CONTROLLER says where: ide (the default), or virtio with more properties of the device, as
+# init. The variable CONTROLLER says where: ide (the default), or virtio or nvme with more properties of the device, as
 # "virtio,disable-legacy=on".
 disk_options() {
     disk_words=
@@ -61,6 +61,10 @@ disk_options() {
         disk_words=" vmrr.disk=vda vmrr.modules=virtio_pci,virtio_blk"
         disk_options=(-drive "file=$1,format=raw,if=none,id=disk"
             -device "virtio-blk-pci,drive=disk,serial=vmrr-${CONTROLLER}")
+        ;;
+    nvme*)
+        disk_words=" vmrr.disk=nvme0n1 vmrr.modules=nvme"
+        disk_options=(-drive "file=$1,format=raw,if=none,id=disk" -device "nvme,drive=disk,serial=vmrr-${CONTROLLER}")
         ;;
     *) fail "unknown controller $CONTROLLER" ;;
     esac
