@@ -125,8 +125,7 @@ static inline void nvme_queue_place(struct nvme_bench *bench, unsigned qid, uint
 {
     uint64_t base = 0x20000u + 0x40000u * qid;
     bench->queue[qid] = (struct nvme_driver_queue){base, base + 0x20000u, sq_size, cq_size, 0, 0, true};
-    for (uint64_t at = 0; at < 0x40000u; at += 8)
-        memory_write_u64(nvme_memory(bench), base + at, 0);
+    memset(bench->fake->ram->host + base, 0, 0x40000u);
 }
 
 static inline void nvme_enable(struct nvme_bench *bench)
