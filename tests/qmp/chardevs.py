@@ -4,10 +4,10 @@ Usage: chardevs.py VMRR GUESTS"""
 import os
 import pty
 import re
+import select
 import socket
 import subprocess
 import termios
-import threading
 import tty
 
 from vmrr import PROGRAM, Qmp, check, connect, end, fail, finish, guest, path, read_until, replay, start, until
@@ -22,6 +22,7 @@ class Descriptor:
         self.number = number
 
     def recv(self, size):
+        check(select.select([self.number], [], [], 60)[0], "nothing comes")
         return os.read(self.number, size)
 
     def sendall(self, data):
@@ -174,10 +175,11 @@ def mux():
     far.sendall(b"\x01c")
     read_until(far, b"(vmrr) ")
     far.sendall(b"info stt\x7fatus\r")
-    read_until(far, b"VM status: running")
-    read_until(far, b"(vmrr) ")
-    far.sendall(b"print 6*7\r\x1b[A\r")
-    check(read_until(far, b"42\r\n(vmrr) print 6*7\r\n42\r\n").count(b"42") == 2, "history")
+    read_until(far, b"VM status: running\r\r\n(vmrr) ")
+    for keys in (b"print 6*7\r", b"\x1b[A\r"):
+        far.sendall(keys)
+        shown = read_until(far, b"42\r\r\n(vmrr) ")
+        check(shown.startswith(b"print 6*7"), "echo, history:", shown)
     far.sendall(b"\x01c")
     far.sendall(b"quit\n")
     read_until(far, b"quit, at")
