@@ -76,6 +76,7 @@ struct input_live_options {
     struct input_mailbox *mailbox; /* borrowed */
     bool pace; /* a halted guest waits in host time for its next timer (a person types), instead of skipping at once */
     uint64_t (*wall_clock_seconds)(void *opaque); /* null: the host's; set by -rtc base=... */
+    void (*idle)(void *opaque);                   /* before such a wait: what is buffered may go out. May be null */
     void *opaque;
     bool entropy_seeded; /* ENTROPY from a generator started with entropy_seed, so that the same start gives the same */
     uint64_t entropy_seed; /* run; else from the host */

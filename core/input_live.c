@@ -189,6 +189,8 @@ static uint64_t live_wait(struct input *input, struct position position, uint64_
     if (!options->pace || !options->mailbox)
         return deadline_ns;
     uint64_t due_in = deadline_ns == VTIME_NEVER ? UINT64_MAX : deadline_ns - position.vtime_ns;
+    if (options->idle)
+        options->idle(options->opaque);
     uint64_t start = host_now_ns();
     (void)input_mailbox_wait(options->mailbox, due_in);
     /* Woken without a message the time has passed all the same: who wakes often must not keep a timer from coming due. */

@@ -4,6 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CHARDEV_OPTIONS                                                                                                \
+    "  -chardev KIND,id=ID,...  a back end by itself: stdio[,signal=off], pty, null, file,path=F[,append=on],\n"       \
+    "                           pipe,path=F, socket,path=PATH|host=H,port=P[,server=on][,wait=off][,reconnect=S];\n"   \
+    "                           mux=on: for a console and a monitor\n"                                                 \
+    "  -monitor DEV             the human monitor (help says its commands)\n"                                          \
+    "  -qmp DEV                 QMP, for programs\n"                                                                   \
+    "  -mon chardev=ID[,mode=readline|control]  the same two on a -chardev\n"                                          \
+    "  -name NAME               for query-name\n"
+
 #define MACHINE_OPTIONS                                                                                                \
     "Machine (QEMU's spelling; one dash or two):\n"                                                                    \
     "  -m SIZE                  memory, MiB unless a unit is given (default 128M, at most 8G)\n"                       \
@@ -20,13 +29,15 @@
     "  -device ahci,id=AHCI     a controller for ide-hd and ide-cd\n"                                                  \
     "  -snapshot                no drive's file is written to\n"                                                       \
     "  -boot order=cdn,menu=on  for the firmware\n"                                                                    \
-    "  -serial stdio|none|file:F  COM1, a second time COM2 (default: COM1 on standard output, and on a terminal\n"     \
-    "                           its input; Ctrl-A x ends, Ctrl-A c sends Ctrl-C, Ctrl-A p presses the power button)\n" \
-    "  -debugcon stdio|file:F   ports 0x402 and 0xe9\n"                                                                \
-    "  -vga std|none            display adapter\n"                                                                     \
+    "  -serial DEV              COM1, a second time COM2 (default: COM1 on standard output, and on a terminal its\n"   \
+    "                           input; Ctrl-A h says which keys there are). DEV: stdio, mon:stdio (Ctrl-A c: to the\n" \
+    "                           monitor and back), pty, null, none, file:F, pipe:F, "                                  \
+    "unix:PATH[,server=on][,wait=off],\n"                                                                              \
+    "                           tcp:HOST:PORT[,server=on][,wait=off], chardev:ID\n"                                    \
+    "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS "  -vga std|none            display adapter\n" \
     "  -rtc base=utc|DATE       wall clock at start\n"                                                                 \
     "  -no-reboot               a reset or a triple fault ends the run\n"                                              \
-    "  -S                       stop before the first instruction, until SIGCONT\n"                                    \
+    "  -S                       stop before the first instruction, until a monitor's cont (without one: SIGCONT)\n"    \
     "  -nographic, -display none, -smp 1, -M pc, -nodefaults, -net none: as QEMU, already so\n"                        \
     "Timing:\n"                                                                                                        \
     "  --timing=model|host      disk completions by a latency model (the same start gives the same run) or as the\n"   \
@@ -68,11 +79,11 @@ static const char replay_help[] =
     "2: the file is not a journal that can be read.\n\n"
     "  --until=POSITION         stop at this many instructions\n"
     "  --follow                 the journal is still being recorded: wait for more at its end\n"
-    "  -serial none|stdio|file:F  where COM1's output goes (default standard output)\n"
-    "  -debugcon stdio|file:F   ports 0x402 and 0xe9\n"
+    "  -serial DEV              where COM1's output goes (default standard output): as for run\n"
+    "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"
     "  --dump-state             at the end: registers and device state to standard error\n"
-    "  -S                       stop before the first instruction, until SIGCONT\n"
+    "  -S                       stop before the first instruction, until a monitor's cont (without one: SIGCONT)\n"
     "  -q, --quiet              no summary, no progress\n";
 
 static const char info_help[] = "usage: vmrr info [--json] FILE.vmrr\n\nMachine, guest, length, events by kind, sizes, "

@@ -36,7 +36,12 @@ static int fail(const struct error *error)
 
 static uint64_t option_clock(void *opaque)
 {
-    return ((const struct run_options *)opaque)->rtc_base_seconds;
+    return ((const struct session *)opaque)->options.rtc_base_seconds;
+}
+
+static void on_idle(void *opaque)
+{
+    console_flush(((struct session *)opaque)->console);
 }
 
 /* With somebody at the other end, virtual time goes no faster than the host's. */
@@ -57,7 +62,8 @@ static void open_live(struct session *session)
         .mailbox = session->mailbox,
         .pace = has_company(session) || options->timing == BLOCK_TIMING_HOST,
         .wall_clock_seconds = options->has_rtc_base ? option_clock : NULL,
-        .opaque = options,
+        .idle = on_idle,
+        .opaque = session,
         .entropy_seeded = options->timing == BLOCK_TIMING_MODEL,
         .entropy_seed = options->seed,
     });

@@ -310,6 +310,46 @@ START_TEST(test_image_errors)
 }
 END_TEST
 
+START_TEST(test_statistics)
+{
+    struct bench *bench = bench_open(BLOCK_TIMING_MODEL, 0, false, false);
+    const struct block_stats *stats = block_drive_stats(bench->drive);
+    ck_assert(!stats->active);
+    submit(bench, TRACE_BLOCK_WRITE, 100, 4, 0x11);
+    submit(bench, TRACE_BLOCK_WRITE, 7, 1, 0x22);
+    submit(bench, TRACE_BLOCK_READ, 100, 2, 0);
+    submit(bench, TRACE_BLOCK_FLUSH, 0, 0, 0);
+    submit(bench, TRACE_BLOCK_READ, SECTORS, 1, 0);
+    settle(bench);
+    bench->probe->fail_read = STATUS_IO;
+    submit(bench, TRACE_BLOCK_READ, 0, 2, 0);
+    settle(bench);
+    const struct block_operations *read = &stats->operation[TRACE_BLOCK_READ];
+    const struct block_operations *write = &stats->operation[TRACE_BLOCK_WRITE];
+    ck_assert_uint_eq(write->operations, 2);
+    ck_assert_uint_eq(write->bytes, 5 * 512);
+    ck_assert_uint_eq(stats->write_highest_bytes, 104 * 512);
+    ck_assert_uint_eq(read->operations, 1);
+    ck_assert_uint_eq(read->bytes, 1024);
+    ck_assert_uint_eq(read->invalid, 1);
+    ck_assert_uint_eq(read->failed, 1);
+    ck_assert_uint_eq(stats->operation[TRACE_BLOCK_FLUSH].operations, 1);
+    ck_assert_uint_eq(stats->operation[TRACE_BLOCK_DISCARD].operations, 0);
+    /* Both writes were submitted at time 0 and served one after the other. */
+    uint64_t first_ns = 0, second_ns = 0;
+    for (size_t n = 0; n < bench->fake->event_count; n++) {
+        const struct trace_event *event = &bench->fake->events[n];
+        if (event->kind == TRACE_BLOCK_COMPLETION && event->tag < 2)
+            *(event->tag ? &second_ns : &first_ns) = event->position.vtime_ns;
+        if (event->kind == TRACE_BLOCK_COMPLETION)
+            ck_assert_uint_le(event->position.vtime_ns, stats->last_ns);
+    }
+    ck_assert_uint_gt(first_ns, 0);
+    ck_assert_uint_eq(write->total_time_ns, first_ns + second_ns);
+    bench_close(bench);
+}
+END_TEST
+
 /* An input that gives outcomes of its own and never asks for the host's. */
 static uint64_t scripted_pull(struct input *input, enum input_id id, struct position position,
                               uint64_t (*fetch)(void *opaque), void *opaque)
@@ -575,6 +615,7 @@ int main(void)
     tcase_add_test(tcase, test_out_of_range);
     tcase_add_test(tcase, test_read_only);
     tcase_add_test(tcase, test_image_errors);
+    tcase_add_test(tcase, test_statistics);
     tcase_add_test(tcase, test_outcome_is_an_input);
     tcase_add_test(tcase, test_abandon);
     tcase_add_test(tcase, test_abandon_under_host_timing);

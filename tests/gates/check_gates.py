@@ -52,7 +52,7 @@ FLOAT_ARITHMETIC = re.compile(
 
 def sources(root, room):
     folder = root / room
-    return sorted(p for pattern in ("*.c", "*.h", "*.def") for p in folder.glob(pattern))
+    return sorted(p for pattern in ("*.c", "*.h", "*.def") for p in folder.rglob(pattern))
 
 
 def check_includes(root):

@@ -124,9 +124,9 @@ static void info_blockstats(struct session *session, const char *words, FILE *ou
 static void dump_device(struct session *session, const char *id, FILE *out)
 {
     struct device *device = machine_device_find(session->machine, id);
-    if (device)
+    if (device && device->class->fields)
         state_dump(device->class->fields, device, id, out);
-    else
+    else if (!device)
         fprintf(out, "%s: not in this machine\n", id);
 }
 
@@ -165,7 +165,7 @@ static void info_qtree(struct session *session, const char *words, FILE *out)
     (void)words;
     for (; device; device = device->next)
         fprintf(out, "dev: %s, id \"%s\", %zu bytes of state\n", device->class->name, device->id,
-                state_size(device->class->fields));
+                device->class->fields ? state_size(device->class->fields) : 0);
 }
 
 const struct hmp_command hmp_info_commands[] = {

@@ -34,8 +34,10 @@ static const char *parse_format(const char *words, struct format *format, FILE *
     words++;
     if (isdigit((unsigned char)*words)) {
         format->count = 0;
-        while (isdigit((unsigned char)*words) && format->count < BYTES_MAX)
-            format->count = format->count * 10 + (uint64_t)(*words++ - '0');
+        for (; isdigit((unsigned char)*words); words++) {
+            if (format->count <= BYTES_MAX)
+                format->count = format->count * 10 + (uint64_t)(*words - '0');
+        }
     }
     for (; *words && *words != ' ' && *words != '\t'; words++) {
         if (strchr("xduoci", *words)) {

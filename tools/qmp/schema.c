@@ -135,7 +135,7 @@ void qmp_request_fini(struct qmp_request *request)
 json_t *qmp_parse(const char *text, size_t size_bytes, struct qmp_result *result)
 {
     json_error_t error;
-    json_t *value = json_loadb(text, size_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *value = json_loadb(text, size_bytes, JSON_DECODE_ANY, &error);
     if (!value)
         qmp_fail(result, "GenericError", "JSON parse error, %s", error.text);
     return value;
