@@ -175,6 +175,8 @@ void ide_pio_block_done(struct ide_channel *channel)
 {
     if (channel->phase == IDE_PIO_IN)
         pio_in_block_done(channel);
+    else if (channel->phase == IDE_PACKET || channel->phase == IDE_PACKET_IN)
+        ide_packet_pio_done(channel);
     else
         ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->pio_end / BLOCK_SECTOR_BYTES,
                    channel->buffer->bytes, write_through(channel));
@@ -182,25 +184,25 @@ void ide_pio_block_done(struct ide_channel *channel)
 
 /* ---- DMA ---- */
 
-static void wait_for_bus_master(struct ide_channel *channel, enum ide_phase phase)
+void ide_wait_for_bus_master(struct ide_channel *channel, enum ide_phase phase)
 {
     channel->phase = (uint8_t)phase;
     channel->dma_wait = true;
     ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
-    if (ide_bm_ready(channel, phase == IDE_DMA_IN))
+    if (ide_bm_ready(channel, phase == IDE_DMA_IN || phase == IDE_PACKET_DMA))
         ide_dma_start(channel);
 }
 
 static void read_dma(struct ide_channel *channel, const struct command *command)
 {
     (void)command;
-    wait_for_bus_master(channel, IDE_DMA_IN);
+    ide_wait_for_bus_master(channel, IDE_DMA_IN);
 }
 
 static void write_dma(struct ide_channel *channel, const struct command *command)
 {
     channel->fua = command->flags & FLAG_FUA;
-    wait_for_bus_master(channel, IDE_DMA_OUT);
+    ide_wait_for_bus_master(channel, IDE_DMA_OUT);
 }
 
 static void trim_next(struct ide_channel *channel);
@@ -219,6 +221,7 @@ void ide_dma_start(struct ide_channel *channel)
             ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->remaining, channel->scratch,
                        write_through(channel));
         break;
+    case IDE_PACKET_DMA: ide_packet_dma_start(channel); break;
     case IDE_TRIM:
         state_kept_touch(&channel->buffer->kept);
         if (ide_bm_transfer(channel, channel->buffer->bytes, channel->pio_fill, false))
@@ -260,7 +263,7 @@ static void data_set_management(struct ide_channel *channel, const struct comman
         return;
     }
     channel->pio_fill = blocks * BLOCK_SECTOR_BYTES;
-    wait_for_bus_master(channel, IDE_TRIM);
+    ide_wait_for_bus_master(channel, IDE_TRIM);
 }
 
 /* A range: 48 bits of address, 16 bits of count; 0 sectors: an unused entry. */
@@ -303,6 +306,10 @@ static void request_failed(struct ide_channel *channel, enum status status)
 
 void ide_request_done(struct ide_channel *channel, enum status status)
 {
+    if (channel->phase == IDE_PACKET_IN || channel->phase == IDE_PACKET_DMA) {
+        ide_packet_request_done(channel, status);
+        return;
+    }
     if (status) {
         request_failed(channel, status);
         return;
@@ -421,7 +428,7 @@ static void check_power(struct ide_channel *channel, const struct command *comma
 
 /* ---- SET FEATURES ---- */
 
-static bool set_transfer_mode(struct ide_disk *disk, uint8_t mode)
+bool ide_set_transfer_mode(struct ide_disk *disk, uint8_t mode)
 {
     bool pio = mode <= 0x01 || (mode >= 0x08 && mode <= 0x0C);
     bool multiword = mode >= 0x20 && mode <= 0x22;
@@ -438,7 +445,7 @@ static bool set_feature(struct ide_disk *disk)
     switch (disk->feature[0]) {
     case 0x02: disk->write_cache = true; return true;
     case 0x82: disk->write_cache = false; return true;
-    case 0x03: return set_transfer_mode(disk, disk->count[0]);
+    case 0x03: return ide_set_transfer_mode(disk, disk->count[0]);
     case 0xAA: disk->look_ahead = true; return true;
     case 0x55: disk->look_ahead = false; return true;
     case 0x66: /* software reset keeps the settings: it does here */
@@ -517,8 +524,8 @@ static const struct command *find_command(uint8_t code)
 static void diagnostic(struct ide_channel *channel)
 {
     ide_set_signature(channel);
-    channel->active = channel->drive[0] ? 0 : 1;
-    ide_finish(channel, IDE_STATUS_READY, IDE_DIAGNOSTIC_PASSED);
+    channel->active = ide_present(channel, 0) ? 0 : 1;
+    ide_finish(channel, ide_active(channel)->status, IDE_DIAGNOSTIC_PASSED);
 }
 
 void ide_execute(struct ide_channel *channel, uint8_t code)
@@ -529,9 +536,13 @@ void ide_execute(struct ide_channel *channel, uint8_t code)
         diagnostic(channel);
         return;
     }
-    if (!channel->drive[disk] || channel->disk[disk].asleep)
+    if (!ide_present(channel, disk) || channel->disk[disk].asleep)
         return;
     channel->active = (uint8_t)disk;
+    if (channel->is_cdrom[disk]) {
+        ide_packet_execute(channel, code);
+        return;
+    }
     if (!command) {
         ide_abort(channel);
         return;

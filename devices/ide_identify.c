@@ -1,30 +1,18 @@
 /* IDENTIFY DEVICE data (ATA/ATAPI-6, 8.15; data set management: ACS-2). */
+#include "devices/ata_words.h"
 #include "devices/ide_internal.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define CHS_CYLINDERS_MIN 2u /* with one, SeaBIOS takes the disk for empty and does not boot it */
 #define CHS_CYLINDERS_MAX 16383u
 #define CHS_HEADS 16u
 #define CHS_TRACK_SECTORS 63u
 #define LBA28_SECTORS_MAX 0x0FFFFFFFu
-#define SIGNATURE_BYTE 0xA5u
 
 #define FEATURES_82 0x0068u /* power management, write cache, look-ahead */
 #define FEATURES_83 0x7400u /* FLUSH CACHE (EXT), 48-bit addresses; bit 14: valid */
 #define FEATURES_84 0x4040u /* WRITE DMA FUA EXT and its like */
-
-/* Bytes of a text are swapped in each word, padded with spaces. */
-static void put_text(uint16_t *words, const char *text, unsigned word_count)
-{
-    size_t length = strlen(text);
-    for (unsigned n = 0; n < word_count; n++) {
-        unsigned first = 2 * n < length ? (uint8_t)text[2 * n] : ' ';
-        unsigned second = 2 * n + 1 < length ? (uint8_t)text[2 * n + 1] : ' ';
-        words[n] = (uint16_t)(first << 8 | second);
-    }
-}
 
 static void put_geometry(uint16_t *words, const struct ide_disk *disk, uint64_t sectors)
 {
@@ -74,14 +62,16 @@ void ide_identify(const struct ide_channel *channel, unsigned disk_number, uint8
 {
     const struct ide_disk *disk = &channel->disk[disk_number];
     const struct block_drive *drive = channel->drive[disk_number];
-    uint16_t words[256] = {0};
+    uint16_t words[ATA_WORDS] = {0};
     char serial[21];
     snprintf(serial, sizeof serial, "VMRR%06u", (unsigned)block_drive_index(drive) + 1);
+    if (*channel->serial[disk_number])
+        snprintf(serial, sizeof serial, "%s", channel->serial[disk_number]);
     words[0] = 0x0040; /* fixed disk */
     put_geometry(words, disk, block_drive_sectors(drive));
-    put_text(words + 10, serial, 10);
-    put_text(words + 23, "1.0", 4);
-    put_text(words + 27, "VMRR HARDDISK", 20);
+    ata_words_text(words + 10, serial, 10);
+    ata_words_text(words + 23, "1.0", 4);
+    ata_words_text(words + 27, "VMRR HARDDISK", 20);
     words[47] = 0x8000 | IDE_MULTIPLE_MAX;
     words[48] = 0x0001; /* 32-bit data port accesses */
     words[49] = 0x0F00; /* LBA, DMA, IORDY */
@@ -95,12 +85,5 @@ void ide_identify(const struct ide_channel *channel, unsigned disk_number, uint8
     words[105] = IDE_TRIM_BLOCKS_MAX;
     words[106] = 0x4000;
     words[169] = 0x0001; /* TRIM */
-    uint8_t sum = SIGNATURE_BYTE;
-    for (unsigned n = 0; n < 255; n++) {
-        data[2 * n] = (uint8_t)words[n];
-        data[2 * n + 1] = (uint8_t)(words[n] >> 8);
-        sum = (uint8_t)(sum + data[2 * n] + data[2 * n + 1]);
-    }
-    data[510] = SIGNATURE_BYTE;
-    data[511] = (uint8_t)-sum;
+    ata_words_store(words, data);
 }
