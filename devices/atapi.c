@@ -235,8 +235,10 @@ static ATAPI_COMMAND(start_stop)
     (void)reply;
     if (power || !load_eject)
         return done();
-    if (start) {
-        close_tray(atapi);
+    if (start) { /* no unit attention: the host did it itself */
+        if (atapi->tray_open && atapi->medium)
+            atapi->event = ATAPI_NEW_MEDIA;
+        atapi->tray_open = false;
         return done();
     }
     if (atapi->locked && !atapi->tray_open)

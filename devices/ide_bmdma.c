@@ -40,7 +40,7 @@ static void stop(struct ide_channel *channel)
     if ((channel->phase != IDE_DMA_IN && channel->phase != IDE_PACKET_DMA) || !channel->in_flight)
         return;
     ide_abandon(channel);
-    ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+    ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
     channel->dma_wait = true;
 }
 

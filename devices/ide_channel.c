@@ -20,21 +20,14 @@
 #define REG_DEVICE 6
 #define REG_STATUS 7 /* write: command */
 #define DEVICE_FIXED_BITS 0xA0u
-#define DEFAULT_HEADS 16
-#define DEFAULT_TRACK_SECTORS 63
-#define PACKET_SIGNATURE_MID 0x14
-#define PACKET_SIGNATURE_HIGH 0xEB
-#define MODE_PIO_4 4
-#define MODE_NO_DMA 0
 
-STATE_TABLE(ide_disk_fields, struct ide_disk, IDE_DISK_STATE);
 STATE_TABLE(ide_packet_fields, struct ide_packet, IDE_PACKET_STATE);
 STATE_TABLE_KEPT(ide_buffer_fields, struct ide_buffer, uint8_t, bytes, IDE_BUFFER_BYTES);
 STATE_TABLE(ide_channel_fields, struct ide_channel, IDE_CHANNEL_STATE);
 
 static unsigned selected(const struct ide_channel *channel)
 {
-    return channel->device & IDE_DEVICE_DEV ? 1 : 0;
+    return channel->device & ATA_DEVICE_DEV ? 1 : 0;
 }
 
 /* ---- INTRQ ---- */
@@ -85,29 +78,7 @@ void ide_finish(struct ide_channel *channel, uint8_t status, uint8_t error)
 
 void ide_abort(struct ide_channel *channel)
 {
-    ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, IDE_ERROR_ABRT);
-}
-
-void ide_store_address(struct ide_channel *channel, uint64_t lba)
-{
-    struct ide_disk *disk = ide_active(channel);
-    unsigned head = (unsigned)(lba >> 24) & 15;
-    if (channel->addressing == IDE_ADDRESS_CHS) {
-        uint64_t track = lba / disk->track_sectors;
-        uint64_t cylinder = track / disk->heads;
-        head = (unsigned)(track % disk->heads);
-        lba = lba % disk->track_sectors + 1 + (cylinder << 8);
-    }
-    disk->lba_low[0] = (uint8_t)lba;
-    disk->lba_mid[0] = (uint8_t)(lba >> 8);
-    disk->lba_high[0] = (uint8_t)(lba >> 16);
-    if (channel->addressing != IDE_ADDRESS_LBA48) {
-        channel->device = (uint8_t)((channel->device & 0xF0) | head);
-        return;
-    }
-    disk->lba_low[1] = (uint8_t)(lba >> 24);
-    disk->lba_mid[1] = (uint8_t)(lba >> 32);
-    disk->lba_high[1] = (uint8_t)(lba >> 40);
+    ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_ERR, ATA_ERROR_ABRT);
 }
 
 uint8_t *ide_scratch(struct ide_channel *channel, size_t size_bytes)
@@ -138,10 +109,10 @@ void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lb
 {
     struct block_drive *drive = channel->drive[channel->active];
     if (!block_drive_room(drive)) { /* requests abandoned by resets, which the host has not finished */
-        ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_DF | IDE_STATUS_ERR, IDE_ERROR_ABRT);
+        ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_DF | ATA_STATUS_ERR, ATA_ERROR_ABRT);
         return;
     }
-    ide_active(channel)->status = IDE_STATUS_BSY | IDE_STATUS_READY;
+    ide_active(channel)->status = ATA_STATUS_BSY | ATA_STATUS_READY;
     channel->request = (struct block_request){.op = op,
                                               .sector = lba,
                                               .sectors = sectors,
@@ -174,7 +145,7 @@ void ide_pio_show(struct ide_channel *channel, bool quiet)
 {
     uint32_t end = channel->pio_index + channel->block_sectors * BLOCK_SECTOR_BYTES;
     channel->pio_end = end < channel->pio_fill ? end : channel->pio_fill;
-    ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+    ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
     if (!quiet)
         ide_raise_interrupt(channel);
 }
@@ -211,19 +182,7 @@ static void data_write(struct ide_channel *channel, uint32_t value, unsigned siz
 
 void ide_set_unit_signature(struct ide_channel *channel, unsigned unit)
 {
-    struct ide_disk *disk = &channel->disk[unit];
-    bool cdrom = channel->is_cdrom[unit];
-    disk->status = channel->drive[unit] && !cdrom ? IDE_STATUS_READY : 0;
-    disk->error = IDE_DIAGNOSTIC_PASSED;
-    disk->feature[0] = disk->feature[1] = 0;
-    disk->count[0] = disk->lba_low[0] = 1;
-    disk->count[1] = disk->lba_low[1] = 0;
-    disk->lba_mid[0] = cdrom ? PACKET_SIGNATURE_MID : 0;
-    disk->lba_high[0] = cdrom ? PACKET_SIGNATURE_HIGH : 0;
-    disk->lba_mid[1] = disk->lba_high[1] = 0;
-    disk->interrupt = false;
-    disk->asleep = false;
-    disk->power = IDE_POWER_ACTIVE;
+    ata_set_signature(&channel->disk[unit], channel->drive[unit], channel->is_cdrom[unit]);
 }
 
 void ide_set_signature(struct ide_channel *channel)
@@ -252,7 +211,7 @@ static void control_write(struct ide_channel *channel, uint8_t value)
     if ((value & IDE_CONTROL_SRST) && !(before & IDE_CONTROL_SRST)) {
         software_reset(channel);
         for (unsigned n = 0; n < 2; n++)
-            channel->disk[n].status = ide_present(channel, n) ? IDE_STATUS_BSY : 0;
+            channel->disk[n].status = ide_present(channel, n) ? ATA_STATUS_BSY : 0;
     } else if (!(value & IDE_CONTROL_SRST) && (before & IDE_CONTROL_SRST)) {
         ide_set_signature(channel);
     }
@@ -262,7 +221,7 @@ static void control_write(struct ide_channel *channel, uint8_t value)
 /* ---- registers ---- */
 
 /* Who answers a read; null: nobody. */
-static const struct ide_disk *responder(const struct ide_channel *channel)
+static const struct ata_disk *responder(const struct ide_channel *channel)
 {
     unsigned disk = selected(channel);
     if (ide_present(channel, disk))
@@ -279,7 +238,7 @@ static uint8_t status_read(const struct ide_channel *channel)
 
 static uint8_t register_read(struct ide_channel *channel, unsigned reg)
 {
-    const struct ide_disk *disk = responder(channel);
+    const struct ata_disk *disk = responder(channel);
     unsigned depth = channel->control & IDE_CONTROL_HOB ? 1 : 0;
     uint8_t status;
     if (!disk)
@@ -313,7 +272,7 @@ static void command_write(struct ide_channel *channel, uint8_t command)
         ide_packet_device_reset(channel, unit);
         return;
     }
-    if ((channel->disk[0].status | channel->disk[1].status) & IDE_STATUS_BSY)
+    if ((channel->disk[0].status | channel->disk[1].status) & ATA_STATUS_BSY)
         return;
     drop_interrupt(channel, selected(channel));
     ide_to_idle(channel);
@@ -326,7 +285,7 @@ static void register_write(struct ide_channel *channel, unsigned reg, uint8_t va
         return;
     channel->control &= (uint8_t)~IDE_CONTROL_HOB;
     for (unsigned n = 0; n < 2; n++) { /* both devices hear every write */
-        struct ide_disk *disk = &channel->disk[n];
+        struct ata_disk *disk = &channel->disk[n];
         switch (reg) {
         case REG_ERROR: push(disk->feature, value); break;
         case REG_COUNT: push(disk->count, value); break;
@@ -391,18 +350,12 @@ void ide_channel_reset(struct device *device)
     channel->control = 0;
     channel->bm_command = channel->bm_status = 0;
     channel->bm_table = 0;
-    channel->addressing = IDE_ADDRESS_CHS;
+    channel->addressing = ATA_ADDRESS_CHS;
     channel->next_lba = 0;
     channel->block_sectors = 0;
     memset(channel->buffer, 0, sizeof channel->buffer);
     for (unsigned n = 0; n < 2; n++) {
-        struct ide_disk *disk = &channel->disk[n];
-        disk->write_cache = disk->look_ahead = true;
-        disk->multiple = IDE_MULTIPLE_MAX;
-        disk->pio_mode = MODE_PIO_4;
-        disk->dma_mode = MODE_NO_DMA;
-        disk->heads = DEFAULT_HEADS;
-        disk->track_sectors = DEFAULT_TRACK_SECTORS;
+        ata_disk_reset(&channel->disk[n]);
         atapi_reset(&channel->cdrom[n]);
     }
     software_reset(channel);

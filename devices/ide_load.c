@@ -2,12 +2,6 @@
  * is not such is reset. */
 #include "devices/ide_internal.h"
 
-static bool disk_sound(const struct ide_disk *disk)
-{
-    return disk->heads && disk->heads <= 16 && disk->track_sectors && disk->multiple <= IDE_MULTIPLE_MAX &&
-           !(disk->multiple & (disk->multiple - 1));
-}
-
 static bool transfer_sound(const struct ide_channel *channel)
 {
     const struct block_drive *drive = channel->drive[channel->active];
@@ -20,7 +14,7 @@ static bool transfer_sound(const struct ide_channel *channel)
     bool inside = channel->next_lba <= sectors && channel->remaining <= sectors - channel->next_lba;
     return channel->phase < IDE_PHASES && (channel->phase == IDE_IDLE || drive) &&
            channel->remaining <= BLOCK_REQUEST_SECTORS_MAX && (!channel->remaining || inside) &&
-           channel->block_sectors <= IDE_MULTIPLE_MAX && (!pio || channel->block_sectors) &&
+           channel->block_sectors <= ATA_MULTIPLE_MAX && (!pio || channel->block_sectors) &&
            channel->pio_fill <= IDE_BUFFER_BYTES && channel->pio_fill % BLOCK_SECTOR_BYTES == 0 &&
            channel->pio_end % BLOCK_SECTOR_BYTES == 0 && channel->pio_end <= channel->pio_fill &&
            (channel->phase == IDE_TRIM ? channel->pio_index % 8 == 0 && channel->pio_index <= channel->pio_fill
@@ -33,7 +27,7 @@ static bool request_sound(const struct ide_channel *channel)
 {
     uint32_t sectors = channel->request_sectors;
     switch (channel->phase) {
-    case IDE_PIO_IN: return channel->request_op == TRACE_BLOCK_READ && sectors && sectors <= IDE_MULTIPLE_MAX;
+    case IDE_PIO_IN: return channel->request_op == TRACE_BLOCK_READ && sectors && sectors <= ATA_MULTIPLE_MAX;
     case IDE_PIO_OUT: return channel->request_op == TRACE_BLOCK_WRITE && sectors && sectors <= channel->remaining;
     case IDE_DMA_IN: return channel->request_op == TRACE_BLOCK_READ && sectors == channel->remaining;
     case IDE_DMA_OUT: return channel->request_op == TRACE_BLOCK_WRITE && sectors == channel->remaining;
@@ -49,7 +43,7 @@ static bool request_sound(const struct ide_channel *channel)
 void ide_channel_post_load(struct device *device)
 {
     struct ide_channel *channel = device_of(device, struct ide_channel);
-    bool sound = channel->active < 2 && disk_sound(&channel->disk[0]) && disk_sound(&channel->disk[1]) &&
+    bool sound = channel->active < 2 && ata_disk_sound(&channel->disk[0]) && ata_disk_sound(&channel->disk[1]) &&
                  transfer_sound(channel) && channel->request_sectors <= BLOCK_REQUEST_SECTORS_MAX &&
                  (!channel->in_flight || request_sound(channel));
     state_kept_touch(&channel->buffer->kept);

@@ -29,13 +29,13 @@ static struct atapi *active_cdrom(struct ide_channel *channel)
 static void finish_ok(struct ide_channel *channel)
 {
     ide_active(channel)->count[0] = REASON_COMMAND | REASON_TO_HOST;
-    ide_finish(channel, IDE_STATUS_READY, 0);
+    ide_finish(channel, ATA_STATUS_READY, 0);
 }
 
 static void check_condition(struct ide_channel *channel)
 {
     ide_active(channel)->count[0] = REASON_COMMAND | REASON_TO_HOST;
-    ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, atapi_error(active_cdrom(channel)));
+    ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_ERR, atapi_error(active_cdrom(channel)));
 }
 
 /* ---- blocks from the medium ---- */
@@ -64,7 +64,7 @@ static void fetch(struct ide_channel *channel)
 /* The next DRQ block: no larger than the guest's byte count, and of an odd size only as the last. */
 static void show_data(struct ide_channel *channel)
 {
-    struct ide_disk *disk = ide_active(channel);
+    struct ata_disk *disk = ide_active(channel);
     uint32_t bytes = channel->pio_fill - channel->pio_index, limit = channel->packet->limit_bytes;
     if (bytes > limit)
         bytes = limit & ~1u;
@@ -72,7 +72,7 @@ static void show_data(struct ide_channel *channel)
     disk->lba_mid[0] = (uint8_t)bytes;
     disk->lba_high[0] = (uint8_t)(bytes >> 8);
     disk->count[0] = REASON_TO_HOST;
-    disk->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+    disk->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
     ide_raise_interrupt(channel);
 }
 
@@ -96,7 +96,7 @@ static bool to_memory(struct ide_channel *channel, uint8_t *data, uint32_t bytes
     packet->prd = cursor.prd;
     packet->prd_done = cursor.done;
     if (!moved)
-        ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+        ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
     return moved;
 }
 
@@ -189,7 +189,7 @@ void ide_packet_pio_done(struct ide_channel *channel)
 
 static void packet_command(struct ide_channel *channel)
 {
-    struct ide_disk *disk = ide_active(channel);
+    struct ata_disk *disk = ide_active(channel);
     uint32_t limit = (uint32_t)disk->lba_high[0] << 8 | disk->lba_mid[0];
     if (disk->feature[0] & FEATURE_OVERLAP) {
         ide_abort(channel);
@@ -202,7 +202,7 @@ static void packet_command(struct ide_channel *channel)
     channel->pio_end = channel->pio_fill = ATAPI_PACKET_BYTES;
     disk->count[0] = REASON_COMMAND;
     disk->error = 0;
-    disk->status = IDE_STATUS_READY | IDE_STATUS_DRQ; /* without an interrupt: IDENTIFY PACKET DEVICE, word 0 */
+    disk->status = ATA_STATUS_READY | ATA_STATUS_DRQ; /* without an interrupt: IDENTIFY PACKET DEVICE, word 0 */
 }
 
 /* ---- the other commands ---- */
@@ -220,13 +220,13 @@ static void identify_packet(struct ide_channel *channel)
 
 static void set_features(struct ide_channel *channel)
 {
-    struct ide_disk *disk = ide_active(channel);
+    struct ata_disk *disk = ide_active(channel);
     uint8_t feature = disk->feature[0];
     bool valid = feature == 0x66 || feature == 0xCC; /* defaults after a software reset or not */
     if (feature == FEATURE_TRANSFER_MODE)
-        valid = ide_set_transfer_mode(disk, disk->count[0]);
+        valid = ata_set_transfer_mode(disk, disk->count[0]);
     if (valid)
-        ide_finish(channel, IDE_STATUS_READY, 0);
+        ide_finish(channel, ATA_STATUS_READY, 0);
     else
         ide_abort(channel);
 }
@@ -239,7 +239,7 @@ void ide_packet_device_reset(struct ide_channel *channel, unsigned unit)
     }
     atapi_soft_reset(&channel->cdrom[unit]);
     ide_set_unit_signature(channel, unit);
-    channel->device &= IDE_DEVICE_DEV;
+    channel->device &= ATA_DEVICE_DEV;
     ide_update_line(channel);
 }
 
@@ -258,10 +258,10 @@ void ide_packet_execute(struct ide_channel *channel, uint8_t code)
     case 0xE1:
     case 0xE2:
     case 0xE3:
-    case 0xE6: ide_finish(channel, IDE_STATUS_READY, 0); break;
+    case 0xE6: ide_finish(channel, ATA_STATUS_READY, 0); break;
     case 0xE5:
-        ide_active(channel)->count[0] = IDE_POWER_ACTIVE;
-        ide_finish(channel, IDE_STATUS_READY, 0);
+        ide_active(channel)->count[0] = ATA_POWER_ACTIVE;
+        ide_finish(channel, ATA_STATUS_READY, 0);
         break;
     default: ide_abort(channel); break;
     }
