@@ -18,19 +18,18 @@ static enum status unsupported(const struct board_drive *drive, struct error *er
 enum status board_create_ide(struct board *board, const struct board_pc_options *options, struct error *error)
 {
     struct irq_line irq[2] = {board_isa_irq(board, BOARD_IRQ_IDE0), board_isa_irq(board, BOARD_IRQ_IDE1)};
-    struct block_drive *drives[BOARD_IDE_DRIVES] = {0};
+    struct ide_unit units[BOARD_IDE_DRIVES] = {0};
     for (unsigned n = 0; n < BOARD_DRIVES; n++) {
         const struct board_drive *drive = &options->drive[n];
         if (!is_ide(drive))
             continue;
-        if (drive->at.kind == BLOCK_ATTACH_IDE_CD)
-            return unsupported(drive, error);
-        if (drive->at.unit >= BOARD_IDE_DRIVES || drives[drive->at.unit])
+        if (drive->at.unit >= BOARD_IDE_DRIVES || units[drive->at.unit].drive)
             return error_status(error, STATUS_INVALID, "drive %u: IDE unit %u: expected 0 to 3, each once",
                                 (unsigned)block_drive_index(drive->drive), drive->at.unit);
-        drives[drive->at.unit] = drive->drive;
+        units[drive->at.unit] = (struct ide_unit){
+            .drive = drive->drive, .cdrom = drive->at.kind == BLOCK_ATTACH_IDE_CD, .serial = drive->at.serial};
     }
-    ide_piix3_create(board->device.machine, board->pci, drives, irq);
+    ide_piix3_create(board->device.machine, board->pci, units, irq);
     return STATUS_OK;
 }
 

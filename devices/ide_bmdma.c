@@ -37,10 +37,10 @@ bool ide_bm_ready(const struct ide_channel *channel, bool to_memory)
 static void stop(struct ide_channel *channel)
 {
     channel->bm_status &= (uint8_t)~IDE_BM_STATUS_ACTIVE;
-    if (channel->phase != IDE_DMA_IN || !channel->in_flight)
+    if ((channel->phase != IDE_DMA_IN && channel->phase != IDE_PACKET_DMA) || !channel->in_flight)
         return;
     ide_abandon(channel);
-    ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+    ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
     channel->dma_wait = true;
 }
 
@@ -56,7 +56,7 @@ static void command_write(struct ide_channel *channel, uint8_t value)
     if (before & IDE_BM_COMMAND_START)
         return;
     channel->bm_status |= IDE_BM_STATUS_ACTIVE;
-    if (channel->dma_wait && ide_bm_ready(channel, channel->phase == IDE_DMA_IN))
+    if (channel->dma_wait && ide_bm_ready(channel, channel->phase == IDE_DMA_IN || channel->phase == IDE_PACKET_DMA))
         ide_dma_start(channel);
 }
 
@@ -95,31 +95,43 @@ static bool fail(struct ide_channel *channel, uint8_t error_bit)
     return false;
 }
 
-bool ide_bm_transfer(struct ide_channel *channel, uint8_t *data, uint64_t size_bytes, bool to_memory)
+bool ide_bm_transfer_at(struct ide_channel *channel, struct ide_bm_cursor *cursor, uint8_t *data, uint64_t size_bytes,
+                        bool to_memory)
 {
     struct memory *memory = machine_memory(channel->device_base.machine);
-    uint64_t table = channel->bm_table;
     while (size_bytes) {
-        if (!is_memory(memory, table, DESCRIPTOR_BYTES))
+        if (!is_memory(memory, cursor->prd, DESCRIPTOR_BYTES))
             return fail(channel, IDE_BM_STATUS_ERROR);
-        uint32_t base = memory_read_u32(memory, table) & ~1u;
-        uint32_t control = memory_read_u32(memory, table + 4);
+        uint32_t base = memory_read_u32(memory, cursor->prd) & ~1u;
+        uint32_t control = memory_read_u32(memory, cursor->prd + 4);
         uint32_t count = control & 0xFFFE;
         uint64_t region = count ? count : REGION_MAX_BYTES;
-        uint64_t part = region < size_bytes ? region : size_bytes;
-        if (!is_memory(memory, base, part))
+        uint64_t left = cursor->done < region ? region - cursor->done : 0; /* the guest may have changed the table */
+        uint64_t part = left < size_bytes ? left : size_bytes;
+        uint64_t gpa = (uint64_t)base + cursor->done;
+        if (!is_memory(memory, gpa, part))
             return fail(channel, IDE_BM_STATUS_ERROR);
         if (to_memory)
-            memory_write(memory, base, data, part);
+            memory_write(memory, gpa, data, part);
         else
-            memory_read(memory, base, data, part);
+            memory_read(memory, gpa, data, part);
         data += part;
         size_bytes -= part;
-        table += DESCRIPTOR_BYTES;
-        if ((control & DESCRIPTOR_END) && part == region)
+        cursor->done += (uint32_t)part;
+        if (part < left)
+            return true;
+        cursor->prd += DESCRIPTOR_BYTES;
+        cursor->done = 0;
+        if (control & DESCRIPTOR_END)
             channel->bm_status &= (uint8_t)~IDE_BM_STATUS_ACTIVE;
         if ((control & DESCRIPTOR_END) && size_bytes)
             return fail(channel, 0);
     }
     return true;
+}
+
+bool ide_bm_transfer(struct ide_channel *channel, uint8_t *data, uint64_t size_bytes, bool to_memory)
+{
+    struct ide_bm_cursor cursor = {channel->bm_table, 0};
+    return ide_bm_transfer_at(channel, &cursor, data, size_bytes, to_memory);
 }

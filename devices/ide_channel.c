@@ -1,11 +1,12 @@
 /* One ATA channel: command block and control block registers (ATA/ATAPI-6, clause 7), INTRQ, PIO data port, software
  * and hardware reset (9.1, 9.2).
- * Not modelled: ATAPI devices, overlapped and queued commands, CFA, the time a reset takes. A register write while
+ * Not modelled: overlapped and queued commands, CFA, the time a reset takes. A register write while
  * BSY is set is taken (the command under way has its own copy); a command written then is ignored.
  * Absent devices: with none on the channel DD7 is pulled down and the rest float (7Fh); a missing device 1 is
  * answered for by device 0 (status 00h); a missing device 0 by nobody. */
 #include "devices/ide_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,18 +20,14 @@
 #define REG_DEVICE 6
 #define REG_STATUS 7 /* write: command */
 #define DEVICE_FIXED_BITS 0xA0u
-#define DEFAULT_HEADS 16
-#define DEFAULT_TRACK_SECTORS 63
-#define MODE_PIO_4 4
-#define MODE_NO_DMA 0
 
-STATE_TABLE(ide_disk_fields, struct ide_disk, IDE_DISK_STATE);
+STATE_TABLE(ide_packet_fields, struct ide_packet, IDE_PACKET_STATE);
 STATE_TABLE_KEPT(ide_buffer_fields, struct ide_buffer, uint8_t, bytes, IDE_BUFFER_BYTES);
 STATE_TABLE(ide_channel_fields, struct ide_channel, IDE_CHANNEL_STATE);
 
 static unsigned selected(const struct ide_channel *channel)
 {
-    return channel->device & IDE_DEVICE_DEV ? 1 : 0;
+    return channel->device & ATA_DEVICE_DEV ? 1 : 0;
 }
 
 /* ---- INTRQ ---- */
@@ -47,7 +44,7 @@ void ide_update_line(struct ide_channel *channel)
     irq_set(channel->irq, level);
 }
 
-static void raise_interrupt(struct ide_channel *channel)
+void ide_raise_interrupt(struct ide_channel *channel)
 {
     ide_active(channel)->interrupt = true;
     ide_update_line(channel);
@@ -61,48 +58,27 @@ static void drop_interrupt(struct ide_channel *channel, unsigned disk)
 
 /* ---- the course of a command ---- */
 
-static void to_idle(struct ide_channel *channel)
+void ide_to_idle(struct ide_channel *channel)
 {
     channel->phase = IDE_IDLE;
     channel->dma_wait = false;
     channel->fua = false;
     channel->remaining = 0;
+    memset(channel->packet, 0, sizeof channel->packet);
     channel->pio_index = channel->pio_end = channel->pio_fill = 0;
 }
 
 void ide_finish(struct ide_channel *channel, uint8_t status, uint8_t error)
 {
-    to_idle(channel);
+    ide_to_idle(channel);
     ide_active(channel)->status = status;
     ide_active(channel)->error = error;
-    raise_interrupt(channel);
+    ide_raise_interrupt(channel);
 }
 
 void ide_abort(struct ide_channel *channel)
 {
-    ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, IDE_ERROR_ABRT);
-}
-
-void ide_store_address(struct ide_channel *channel, uint64_t lba)
-{
-    struct ide_disk *disk = ide_active(channel);
-    unsigned head = (unsigned)(lba >> 24) & 15;
-    if (channel->addressing == IDE_ADDRESS_CHS) {
-        uint64_t track = lba / disk->track_sectors;
-        uint64_t cylinder = track / disk->heads;
-        head = (unsigned)(track % disk->heads);
-        lba = lba % disk->track_sectors + 1 + (cylinder << 8);
-    }
-    disk->lba_low[0] = (uint8_t)lba;
-    disk->lba_mid[0] = (uint8_t)(lba >> 8);
-    disk->lba_high[0] = (uint8_t)(lba >> 16);
-    if (channel->addressing != IDE_ADDRESS_LBA48) {
-        channel->device = (uint8_t)((channel->device & 0xF0) | head);
-        return;
-    }
-    disk->lba_low[1] = (uint8_t)(lba >> 24);
-    disk->lba_mid[1] = (uint8_t)(lba >> 32);
-    disk->lba_high[1] = (uint8_t)(lba >> 40);
+    ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_ERR, ATA_ERROR_ABRT);
 }
 
 uint8_t *ide_scratch(struct ide_channel *channel, size_t size_bytes)
@@ -116,7 +92,7 @@ uint8_t *ide_scratch(struct ide_channel *channel, size_t size_bytes)
     return channel->scratch;
 }
 
-static void request_complete(void *opaque, struct block_request *request, enum status status)
+void ide_request_complete(void *opaque, struct block_request *request, enum status status)
 {
     struct ide_channel *channel = opaque;
     if (request->data == channel->buffer->bytes)
@@ -133,16 +109,16 @@ void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lb
 {
     struct block_drive *drive = channel->drive[channel->active];
     if (!block_drive_room(drive)) { /* requests abandoned by resets, which the host has not finished */
-        ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_DF | IDE_STATUS_ERR, IDE_ERROR_ABRT);
+        ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_DF | ATA_STATUS_ERR, ATA_ERROR_ABRT);
         return;
     }
-    ide_active(channel)->status = IDE_STATUS_BSY | IDE_STATUS_READY;
+    ide_active(channel)->status = ATA_STATUS_BSY | ATA_STATUS_READY;
     channel->request = (struct block_request){.op = op,
                                               .sector = lba,
                                               .sectors = sectors,
                                               .fua = fua,
                                               .data = data,
-                                              .complete = request_complete,
+                                              .complete = ide_request_complete,
                                               .opaque = channel};
     block_submit(drive, &channel->request);
     channel->in_flight = true;
@@ -169,15 +145,19 @@ void ide_pio_show(struct ide_channel *channel, bool quiet)
 {
     uint32_t end = channel->pio_index + channel->block_sectors * BLOCK_SECTOR_BYTES;
     channel->pio_end = end < channel->pio_fill ? end : channel->pio_fill;
-    ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+    ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
     if (!quiet)
-        raise_interrupt(channel);
+        ide_raise_interrupt(channel);
 }
 
 static uint64_t data_read(struct ide_channel *channel, unsigned size_bytes)
 {
     uint32_t value = 0, index = channel->pio_index;
-    if (channel->phase != IDE_PIO_IN || index + size_bytes > channel->pio_end)
+    if (channel->phase == IDE_PACKET_IN && size_bytes > channel->pio_end - index)
+        size_bytes = channel->pio_end - index; /* an odd count of bytes: the rest of the word is padding */
+    else if (channel->phase != IDE_PACKET_IN && channel->phase != IDE_PIO_IN)
+        return UINT32_MAX;
+    if (!size_bytes || index + size_bytes > channel->pio_end)
         return UINT32_MAX;
     memcpy(&value, channel->buffer->bytes + index, size_bytes);
     channel->pio_index = index + size_bytes;
@@ -189,7 +169,7 @@ static uint64_t data_read(struct ide_channel *channel, unsigned size_bytes)
 static void data_write(struct ide_channel *channel, uint32_t value, unsigned size_bytes)
 {
     uint32_t index = channel->pio_index;
-    if (channel->phase != IDE_PIO_OUT || index + size_bytes > channel->pio_end)
+    if ((channel->phase != IDE_PIO_OUT && channel->phase != IDE_PACKET) || index + size_bytes > channel->pio_end)
         return;
     memcpy(channel->buffer->bytes + index, &value, size_bytes);
     state_kept_touch(&channel->buffer->kept);
@@ -200,22 +180,15 @@ static void data_write(struct ide_channel *channel, uint32_t value, unsigned siz
 
 /* ---- reset ---- */
 
+void ide_set_unit_signature(struct ide_channel *channel, unsigned unit)
+{
+    ata_set_signature(&channel->disk[unit], channel->drive[unit], channel->is_cdrom[unit]);
+}
+
 void ide_set_signature(struct ide_channel *channel)
 {
-    for (unsigned n = 0; n < 2; n++) {
-        struct ide_disk *disk = &channel->disk[n];
-        bool present = channel->drive[n];
-        disk->status = present ? IDE_STATUS_READY : 0;
-        disk->error = IDE_DIAGNOSTIC_PASSED;
-        disk->feature[0] = disk->feature[1] = 0;
-        disk->count[0] = disk->lba_low[0] = 1;
-        disk->count[1] = disk->lba_low[1] = 0;
-        memset(disk->lba_mid, 0, sizeof disk->lba_mid);
-        memset(disk->lba_high, 0, sizeof disk->lba_high);
-        disk->interrupt = false;
-        disk->asleep = false;
-        disk->power = IDE_POWER_ACTIVE;
-    }
+    ide_set_unit_signature(channel, 0);
+    ide_set_unit_signature(channel, 1);
     channel->device = 0;
 }
 
@@ -223,8 +196,10 @@ void ide_set_signature(struct ide_channel *channel)
 static void software_reset(struct ide_channel *channel)
 {
     ide_abandon(channel);
-    to_idle(channel);
+    ide_to_idle(channel);
     ide_set_signature(channel);
+    for (unsigned n = 0; n < 2; n++)
+        atapi_soft_reset(&channel->cdrom[n]);
     channel->active = 0;
     ide_update_line(channel);
 }
@@ -236,7 +211,7 @@ static void control_write(struct ide_channel *channel, uint8_t value)
     if ((value & IDE_CONTROL_SRST) && !(before & IDE_CONTROL_SRST)) {
         software_reset(channel);
         for (unsigned n = 0; n < 2; n++)
-            channel->disk[n].status = channel->drive[n] ? IDE_STATUS_BSY : 0;
+            channel->disk[n].status = ide_present(channel, n) ? ATA_STATUS_BSY : 0;
     } else if (!(value & IDE_CONTROL_SRST) && (before & IDE_CONTROL_SRST)) {
         ide_set_signature(channel);
     }
@@ -246,24 +221,24 @@ static void control_write(struct ide_channel *channel, uint8_t value)
 /* ---- registers ---- */
 
 /* Who answers a read; null: nobody. */
-static const struct ide_disk *responder(const struct ide_channel *channel)
+static const struct ata_disk *responder(const struct ide_channel *channel)
 {
     unsigned disk = selected(channel);
-    if (channel->drive[disk])
+    if (ide_present(channel, disk))
         return &channel->disk[disk];
-    return disk == 1 && channel->drive[0] ? &channel->disk[0] : NULL;
+    return disk == 1 && ide_present(channel, 0) ? &channel->disk[0] : NULL;
 }
 
 static uint8_t status_read(const struct ide_channel *channel)
 {
-    if (channel->drive[selected(channel)])
+    if (ide_present(channel, selected(channel)))
         return channel->disk[selected(channel)].status;
     return responder(channel) ? 0 : FLOATING;
 }
 
 static uint8_t register_read(struct ide_channel *channel, unsigned reg)
 {
-    const struct ide_disk *disk = responder(channel);
+    const struct ata_disk *disk = responder(channel);
     unsigned depth = channel->control & IDE_CONTROL_HOB ? 1 : 0;
     uint8_t status;
     if (!disk)
@@ -289,22 +264,28 @@ static void push(uint8_t reg[2], uint8_t value)
     reg[0] = value;
 }
 
+/* A command written while one is under way is lost, but DEVICE RESET, which is there to end it. */
 static void command_write(struct ide_channel *channel, uint8_t command)
 {
-    if ((channel->disk[0].status | channel->disk[1].status) & IDE_STATUS_BSY)
+    unsigned unit = selected(channel);
+    if (command == IDE_DEVICE_RESET && channel->is_cdrom[unit] && !(channel->control & IDE_CONTROL_SRST)) {
+        ide_packet_device_reset(channel, unit);
+        return;
+    }
+    if ((channel->disk[0].status | channel->disk[1].status) & ATA_STATUS_BSY)
         return;
     drop_interrupt(channel, selected(channel));
-    to_idle(channel);
+    ide_to_idle(channel);
     ide_execute(channel, command);
 }
 
 static void register_write(struct ide_channel *channel, unsigned reg, uint8_t value)
 {
-    if (!channel->drive[0] && !channel->drive[1])
+    if (!ide_present(channel, 0) && !ide_present(channel, 1))
         return;
     channel->control &= (uint8_t)~IDE_CONTROL_HOB;
     for (unsigned n = 0; n < 2; n++) { /* both devices hear every write */
-        struct ide_disk *disk = &channel->disk[n];
+        struct ata_disk *disk = &channel->disk[n];
         switch (reg) {
         case REG_ERROR: push(disk->feature, value); break;
         case REG_COUNT: push(disk->count, value); break;
@@ -352,7 +333,7 @@ static void control_block_write(void *opaque, uint64_t offset, uint64_t value, u
 {
     struct ide_channel *channel = opaque;
     (void)offset, (void)size_bytes;
-    if (channel->drive[0] || channel->drive[1])
+    if (ide_present(channel, 0) || ide_present(channel, 1))
         control_write(channel, (uint8_t)value);
 }
 
@@ -363,93 +344,21 @@ static struct ide_channel *channel_of(struct device *device)
     return device_of(device, struct ide_channel);
 }
 
-static void channel_reset(struct device *device)
+void ide_channel_reset(struct device *device)
 {
     struct ide_channel *channel = channel_of(device);
     channel->control = 0;
     channel->bm_command = channel->bm_status = 0;
     channel->bm_table = 0;
-    channel->addressing = IDE_ADDRESS_CHS;
+    channel->addressing = ATA_ADDRESS_CHS;
     channel->next_lba = 0;
     channel->block_sectors = 0;
     memset(channel->buffer, 0, sizeof channel->buffer);
     for (unsigned n = 0; n < 2; n++) {
-        struct ide_disk *disk = &channel->disk[n];
-        disk->write_cache = disk->look_ahead = true;
-        disk->multiple = IDE_MULTIPLE_MAX;
-        disk->pio_mode = MODE_PIO_4;
-        disk->dma_mode = MODE_NO_DMA;
-        disk->heads = DEFAULT_HEADS;
-        disk->track_sectors = DEFAULT_TRACK_SECTORS;
+        ata_disk_reset(&channel->disk[n]);
+        atapi_reset(&channel->cdrom[n]);
     }
     software_reset(channel);
-}
-
-/* ---- loaded state: numbers that index or count must be ones that this chip could have saved ---- */
-
-static bool disk_sound(const struct ide_disk *disk)
-{
-    return disk->heads && disk->heads <= 16 && disk->track_sectors && disk->multiple <= IDE_MULTIPLE_MAX &&
-           !(disk->multiple & (disk->multiple - 1));
-}
-
-static bool transfer_sound(const struct ide_channel *channel)
-{
-    const struct block_drive *drive = channel->drive[channel->active];
-    uint64_t sectors = drive ? block_drive_sectors(drive) : 0;
-    bool pio = channel->phase == IDE_PIO_IN || channel->phase == IDE_PIO_OUT;
-    bool inside = channel->next_lba <= sectors && channel->remaining <= sectors - channel->next_lba;
-    return channel->phase < IDE_PHASES && (channel->phase == IDE_IDLE || drive) &&
-           channel->remaining <= BLOCK_REQUEST_SECTORS_MAX && (!channel->remaining || inside) &&
-           channel->block_sectors <= IDE_MULTIPLE_MAX && (!pio || channel->block_sectors) &&
-           channel->pio_fill <= IDE_BUFFER_BYTES && channel->pio_fill % BLOCK_SECTOR_BYTES == 0 &&
-           channel->pio_end % BLOCK_SECTOR_BYTES == 0 && channel->pio_end <= channel->pio_fill &&
-           (channel->phase == IDE_TRIM ? channel->pio_index % 8 == 0 && channel->pio_index <= channel->pio_fill
-                                       : channel->pio_index <= channel->pio_end) &&
-           (channel->phase == IDE_TRIM || channel->phase == IDE_DMA_IN || channel->phase == IDE_DMA_OUT ||
-            !channel->dma_wait);
-}
-
-static bool request_sound(const struct ide_channel *channel)
-{
-    uint32_t sectors = channel->request_sectors;
-    switch (channel->phase) {
-    case IDE_PIO_IN: return channel->request_op == TRACE_BLOCK_READ && sectors && sectors <= IDE_MULTIPLE_MAX;
-    case IDE_PIO_OUT: return channel->request_op == TRACE_BLOCK_WRITE && sectors && sectors <= channel->remaining;
-    case IDE_DMA_IN: return channel->request_op == TRACE_BLOCK_READ && sectors == channel->remaining;
-    case IDE_DMA_OUT: return channel->request_op == TRACE_BLOCK_WRITE && sectors == channel->remaining;
-    case IDE_NO_DATA: return channel->request_op == TRACE_BLOCK_FLUSH || channel->request_op == TRACE_BLOCK_READ;
-    case IDE_TRIM: return channel->request_op == TRACE_BLOCK_DISCARD;
-    default: return false;
-    }
-}
-
-/* Finds the request in flight again. */
-static void channel_post_load(struct device *device)
-{
-    struct ide_channel *channel = channel_of(device);
-    bool sound = channel->active < 2 && disk_sound(&channel->disk[0]) && disk_sound(&channel->disk[1]) &&
-                 transfer_sound(channel) && channel->request_sectors <= BLOCK_REQUEST_SECTORS_MAX &&
-                 (!channel->in_flight || request_sound(channel));
-    state_kept_touch(&channel->buffer->kept);
-    if (!sound) {
-        channel->in_flight = false;
-        channel_reset(device);
-        return;
-    }
-    if (!channel->in_flight)
-        return;
-    void *data = channel->buffer->bytes; /* a write's data are the queue's */
-    if (channel->phase == IDE_DMA_IN || channel->phase == IDE_NO_DATA)
-        data = ide_scratch(channel, (size_t)channel->request_sectors * BLOCK_SECTOR_BYTES + 1);
-    channel->request = (struct block_request){.op = (enum trace_block_op)channel->request_op,
-                                              .data = data,
-                                              .sector = channel->request_sector,
-                                              .sectors = channel->request_sectors,
-                                              .complete = request_complete,
-                                              .opaque = channel,
-                                              .tag = channel->request_tag};
-    channel->in_flight = block_reattach(channel->drive[channel->active], &channel->request);
 }
 
 static void channel_destroy(struct device *device)
@@ -459,22 +368,28 @@ static void channel_destroy(struct device *device)
 
 static const struct device_class ide_channel_class = {
     .name = "ide_channel",
-    .version = 1,
+    .version = 2,
     .size = sizeof(struct ide_channel),
     .fields = ide_channel_fields,
-    .reset = channel_reset,
-    .post_load = channel_post_load,
+    .reset = ide_channel_reset,
+    .post_load = ide_channel_post_load,
     .destroy = channel_destroy,
 };
 
-struct ide_channel *ide_channel_create(struct machine *machine, const char *id, struct block_drive *const drives[2],
+struct ide_channel *ide_channel_create(struct machine *machine, const char *id, const struct ide_unit units[2],
                                        uint16_t command_port, uint16_t control_port, struct irq_line irq)
 {
     static const struct bus_ops command_ops = {command_block_read, command_block_write, 4};
     static const struct bus_ops control_ops = {control_block_read, control_block_write, 1};
     struct ide_channel *channel = device_alloc(&ide_channel_class, machine, id);
-    channel->drive[0] = drives[0];
-    channel->drive[1] = drives[1];
+    for (unsigned n = 0; n < 2; n++) {
+        channel->drive[n] = units[n].drive;
+        channel->is_cdrom[n] = units[n].cdrom;
+        if (units[n].serial)
+            snprintf(channel->serial[n], sizeof channel->serial[n], "%s", units[n].serial);
+        if (units[n].cdrom)
+            atapi_init(&channel->cdrom[n], machine, units[n].drive, units[n].serial);
+    }
     channel->irq = irq;
     bus_map_io(machine_bus(machine), command_port, 8, &command_ops, channel, "ide-command");
     bus_map_io(machine_bus(machine), control_port, 1, &control_ops, channel, "ide-control");

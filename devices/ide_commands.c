@@ -1,29 +1,9 @@
-/* ATA commands (ATA/ATAPI-6, clause 8; data set management: ACS-2).
+/* A disk's commands on an IDE channel: PIO, bus master, what ends each. What the codes mean: ata_disk.c.
  * A PIO read fetches up to a buffer (16 sectors) at a time; a PIO write stores each DRQ block; a DMA command is one
- * request. The address reported with an error is that of the failed request's first sector.
- * Not modelled, and aborted: SMART, security, host protected area (SET MAX), power-up in standby, logs, queued and CFA
- * commands, READ/WRITE LONG and BUFFER, FORMAT TRACK. Write-cached data are the block layer's; write cache off makes
- * every write FUA. Idle and standby timers are accepted and never run out. */
+ * request. The address reported with an error is that of the failed request's first sector. */
 #include "devices/ide_internal.h"
 
-#include <string.h>
-
-#define FLAG_EXT 1u      /* 48-bit address and 16-bit count */
-#define FLAG_MEDIA 2u    /* takes an address, and wakes the disk */
-#define FLAG_MULTIPLE 4u /* DRQ blocks of SET MULTIPLE MODE */
-#define FLAG_FUA 8u
-
-#define POWER_IDLE 0x80u
-#define CHECK_POWER_OLD 0x98
 #define DIAGNOSTIC 0x90
-#define TRIM_FEATURE 0x01u
-#define TRIM_RANGE_BYTES 8
-
-struct command {
-    uint8_t first, last;
-    uint8_t flags;
-    void (*execute)(struct ide_channel *channel, const struct command *command);
-};
 
 static uint64_t disk_sectors(const struct ide_channel *channel)
 {
@@ -32,59 +12,29 @@ static uint64_t disk_sectors(const struct ide_channel *channel)
 
 static void finish_ok(struct ide_channel *channel)
 {
-    ide_finish(channel, IDE_STATUS_READY, 0);
+    ide_finish(channel, ATA_STATUS_READY, 0);
 }
 
-static uint32_t count16(const struct ide_disk *disk)
+static void store_address(struct ide_channel *channel, uint64_t lba)
 {
-    return (uint32_t)disk->count[1] << 8 | disk->count[0];
-}
-
-/* ---- addresses ---- */
-
-static bool chs_address(const struct ide_channel *channel, const struct ide_disk *disk, uint64_t *lba)
-{
-    uint32_t head = channel->device & 15, sector = disk->lba_low[0];
-    uint32_t cylinder = (uint32_t)disk->lba_high[0] << 8 | disk->lba_mid[0];
-    *lba = ((uint64_t)cylinder * disk->heads + head) * disk->track_sectors + sector - 1;
-    return head < disk->heads && sector >= 1 && sector <= disk->track_sectors;
-}
-
-/* The address and count of the task file into next_lba and remaining; false: there are no such sectors. */
-static bool take_address(struct ide_channel *channel, uint8_t flags)
-{
-    const struct ide_disk *disk = ide_active(channel);
-    uint64_t low = (uint64_t)disk->lba_high[0] << 16 | (uint64_t)disk->lba_mid[0] << 8 | disk->lba_low[0];
-    uint64_t high = (uint64_t)disk->lba_high[1] << 16 | (uint64_t)disk->lba_mid[1] << 8 | disk->lba_low[1];
-    bool valid = true;
-    if (flags & FLAG_EXT) {
-        channel->next_lba = high << 24 | low;
-        channel->remaining = count16(disk) ? count16(disk) : 65536;
-    } else {
-        channel->remaining = disk->count[0] ? disk->count[0] : 256;
-        channel->next_lba = (uint64_t)(channel->device & 15) << 24 | low;
-        if (channel->addressing == IDE_ADDRESS_CHS)
-            valid = chs_address(channel, disk, &channel->next_lba);
-    }
-    uint64_t sectors = disk_sectors(channel);
-    return valid && channel->next_lba < sectors && channel->remaining <= sectors - channel->next_lba;
+    ata_store_address(ide_active(channel), &channel->device, (enum ata_addressing)channel->addressing, lba);
 }
 
 /* ---- PIO in ---- */
 
 static void fetch(struct ide_channel *channel)
 {
-    uint32_t sectors = channel->remaining < IDE_MULTIPLE_MAX ? channel->remaining : IDE_MULTIPLE_MAX;
+    uint32_t sectors = channel->remaining < ATA_MULTIPLE_MAX ? channel->remaining : ATA_MULTIPLE_MAX;
     ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, sectors, channel->buffer->bytes, false);
 }
 
-static bool choose_block(struct ide_channel *channel, const struct command *command)
+static bool choose_block(struct ide_channel *channel, const struct ata_command *command)
 {
-    channel->block_sectors = command->flags & FLAG_MULTIPLE ? ide_active(channel)->multiple : 1;
+    channel->block_sectors = command->flags & ATA_MULTIPLE ? ide_active(channel)->multiple : 1;
     return channel->block_sectors != 0;
 }
 
-static void read_pio(struct ide_channel *channel, const struct command *command)
+static void read_pio(struct ide_channel *channel, const struct ata_command *command)
 {
     if (!choose_block(channel, command)) {
         ide_abort(channel);
@@ -94,10 +44,12 @@ static void read_pio(struct ide_channel *channel, const struct command *command)
     fetch(channel);
 }
 
-static void identify(struct ide_channel *channel, const struct command *command)
+static void identify(struct ide_channel *channel)
 {
-    (void)command;
-    ide_identify(channel, channel->active, channel->buffer->bytes);
+    struct ata_identity identity = {.drive = channel->drive[channel->active],
+                                    .serial = channel->serial[channel->active],
+                                    .device_1 = channel->active};
+    ata_identify(ide_active(channel), &identity, channel->buffer->bytes);
     state_kept_touch(&channel->buffer->kept);
     channel->phase = IDE_PIO_IN;
     channel->block_sectors = 1;
@@ -108,7 +60,7 @@ static void identify(struct ide_channel *channel, const struct command *command)
 /* Transfers of sectors end with the last address and a count of 0; no interrupt follows the last block of PIO in. */
 static void transfer_done(struct ide_channel *channel)
 {
-    ide_store_address(channel, channel->next_lba - 1);
+    store_address(channel, channel->next_lba - 1);
     ide_active(channel)->count[0] = ide_active(channel)->count[1] = 0;
 }
 
@@ -129,7 +81,7 @@ static void pio_in_block_done(struct ide_channel *channel)
     } else {
         channel->phase = IDE_IDLE;
         channel->pio_index = channel->pio_end = channel->pio_fill = 0;
-        ide_active(channel)->status = IDE_STATUS_READY;
+        ide_active(channel)->status = ATA_STATUS_READY;
     }
 }
 
@@ -148,14 +100,14 @@ static bool write_through(const struct ide_channel *channel)
     return channel->fua || !channel->disk[channel->active].write_cache;
 }
 
-static void write_pio(struct ide_channel *channel, const struct command *command)
+static void write_pio(struct ide_channel *channel, const struct ata_command *command)
 {
     if (!choose_block(channel, command)) {
         ide_abort(channel);
         return;
     }
     channel->phase = IDE_PIO_OUT;
-    channel->fua = command->flags & FLAG_FUA;
+    channel->fua = command->flags & ATA_FUA;
     next_out_block(channel, true);
 }
 
@@ -175,6 +127,8 @@ void ide_pio_block_done(struct ide_channel *channel)
 {
     if (channel->phase == IDE_PIO_IN)
         pio_in_block_done(channel);
+    else if (channel->phase == IDE_PACKET || channel->phase == IDE_PACKET_IN)
+        ide_packet_pio_done(channel);
     else
         ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->pio_end / BLOCK_SECTOR_BYTES,
                    channel->buffer->bytes, write_through(channel));
@@ -182,25 +136,24 @@ void ide_pio_block_done(struct ide_channel *channel)
 
 /* ---- DMA ---- */
 
-static void wait_for_bus_master(struct ide_channel *channel, enum ide_phase phase)
+void ide_wait_for_bus_master(struct ide_channel *channel, enum ide_phase phase)
 {
     channel->phase = (uint8_t)phase;
     channel->dma_wait = true;
-    ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
-    if (ide_bm_ready(channel, phase == IDE_DMA_IN))
+    ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
+    if (ide_bm_ready(channel, phase == IDE_DMA_IN || phase == IDE_PACKET_DMA))
         ide_dma_start(channel);
 }
 
-static void read_dma(struct ide_channel *channel, const struct command *command)
+static void read_dma(struct ide_channel *channel)
 {
-    (void)command;
-    wait_for_bus_master(channel, IDE_DMA_IN);
+    ide_wait_for_bus_master(channel, IDE_DMA_IN);
 }
 
-static void write_dma(struct ide_channel *channel, const struct command *command)
+static void write_dma(struct ide_channel *channel, const struct ata_command *command)
 {
-    channel->fua = command->flags & FLAG_FUA;
-    wait_for_bus_master(channel, IDE_DMA_OUT);
+    channel->fua = command->flags & ATA_FUA;
+    ide_wait_for_bus_master(channel, IDE_DMA_OUT);
 }
 
 static void trim_next(struct ide_channel *channel);
@@ -219,6 +172,7 @@ void ide_dma_start(struct ide_channel *channel)
             ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->remaining, channel->scratch,
                        write_through(channel));
         break;
+    case IDE_PACKET_DMA: ide_packet_dma_start(channel); break;
     case IDE_TRIM:
         state_kept_touch(&channel->buffer->kept);
         if (ide_bm_transfer(channel, channel->buffer->bytes, channel->pio_fill, false))
@@ -233,7 +187,7 @@ static void dma_in_done(struct ide_channel *channel)
 {
     uint32_t sectors = channel->request.sectors;
     if (!ide_bm_transfer(channel, channel->scratch, (uint64_t)sectors * BLOCK_SECTOR_BYTES, true)) {
-        ide_active(channel)->status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+        ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
         return;
     }
     channel->next_lba += sectors;
@@ -250,37 +204,31 @@ static void dma_out_done(struct ide_channel *channel)
 
 /* ---- data set management ---- */
 
-static void data_set_management(struct ide_channel *channel, const struct command *command)
+static void data_set_management(struct ide_channel *channel)
 {
-    const struct ide_disk *disk = ide_active(channel);
-    uint32_t blocks = count16(disk);
-    (void)command;
-    if (!(disk->feature[0] & TRIM_FEATURE) || !blocks || blocks > IDE_TRIM_BLOCKS_MAX) {
+    const struct ata_disk *disk = ide_active(channel);
+    uint32_t blocks = ata_count16(disk);
+    if (!(disk->feature[0] & ATA_TRIM_FEATURE) || !blocks || blocks > ATA_TRIM_BLOCKS_MAX) {
         ide_abort(channel);
         return;
     }
     channel->pio_fill = blocks * BLOCK_SECTOR_BYTES;
-    wait_for_bus_master(channel, IDE_TRIM);
+    ide_wait_for_bus_master(channel, IDE_TRIM);
 }
 
-/* A range: 48 bits of address, 16 bits of count; 0 sectors: an unused entry. */
 static void trim_next(struct ide_channel *channel)
 {
     uint64_t size = disk_sectors(channel);
     while (channel->pio_index < channel->pio_fill) {
-        const uint8_t *range = channel->buffer->bytes + channel->pio_index;
-        uint64_t lba = 0;
-        for (unsigned n = 0; n < 6; n++)
-            lba |= (uint64_t)range[n] << (8 * n);
-        uint32_t sectors = (uint32_t)range[7] << 8 | range[6];
-        channel->pio_index += TRIM_RANGE_BYTES;
-        if (!sectors)
+        struct ata_range range = ata_trim_range(channel->buffer->bytes + channel->pio_index);
+        channel->pio_index += ATA_TRIM_RANGE_BYTES;
+        if (!range.sectors)
             continue;
-        if (lba >= size || sectors > size - lba) {
-            ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, IDE_ERROR_ABRT | IDE_ERROR_IDNF);
+        if (range.lba >= size || range.sectors > size - range.lba) {
+            ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_ERR, ATA_ERROR_ABRT | ATA_ERROR_IDNF);
             return;
         }
-        ide_submit(channel, TRACE_BLOCK_DISCARD, lba, sectors, NULL, false);
+        ide_submit(channel, TRACE_BLOCK_DISCARD, range.lba, range.sectors, NULL, false);
         return;
     }
     finish_ok(channel);
@@ -292,17 +240,17 @@ static void request_failed(struct ide_channel *channel, enum status status)
 {
     bool addressed = channel->phase != IDE_TRIM && channel->request.op != TRACE_BLOCK_FLUSH;
     if (addressed)
-        ide_store_address(channel, channel->request.sector);
-    if (channel->request.op == TRACE_BLOCK_READ)
-        ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, IDE_ERROR_UNC);
-    else if (status == STATUS_READ_ONLY)
-        ide_abort(channel);
-    else
-        ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_DF | IDE_STATUS_ERR, IDE_ERROR_ABRT);
+        store_address(channel, channel->request.sector);
+    struct ata_failure failure = ata_failure_of(channel->request.op, status);
+    ide_finish(channel, failure.status, failure.error);
 }
 
 void ide_request_done(struct ide_channel *channel, enum status status)
 {
+    if (channel->phase == IDE_PACKET_IN || channel->phase == IDE_PACKET_DMA) {
+        ide_packet_request_done(channel, status);
+        return;
+    }
     if (status) {
         request_failed(channel, status);
         return;
@@ -324,228 +272,99 @@ void ide_request_done(struct ide_channel *channel, enum status status)
 
 /* ---- no data ---- */
 
-static void verify(struct ide_channel *channel, const struct command *command)
+static void verify(struct ide_channel *channel)
 {
-    (void)command;
     channel->phase = IDE_NO_DATA;
     uint8_t *scratch = ide_scratch(channel, (size_t)channel->remaining * BLOCK_SECTOR_BYTES);
     ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, channel->remaining, scratch, false);
 }
 
-static void flush(struct ide_channel *channel, const struct command *command)
+static void flush(struct ide_channel *channel)
 {
-    (void)command;
     channel->phase = IDE_NO_DATA;
     ide_submit(channel, TRACE_BLOCK_FLUSH, 0, 0, NULL, false);
 }
 
-static void succeed(struct ide_channel *channel, const struct command *command)
+static void plain(struct ide_channel *channel, uint8_t code)
 {
-    (void)command;
-    finish_ok(channel);
-}
-
-/* SEEK takes an address but no count. */
-static void seek(struct ide_channel *channel, const struct command *command)
-{
-    uint8_t count = ide_active(channel)->count[0];
-    ide_active(channel)->count[0] = 1;
-    bool valid = take_address(channel, command->flags);
-    ide_active(channel)->count[0] = count;
-    if (valid)
-        finish_ok(channel);
-    else
-        ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, IDE_ERROR_IDNF);
-}
-
-static void set_multiple(struct ide_channel *channel, const struct command *command)
-{
-    struct ide_disk *disk = ide_active(channel);
-    uint8_t count = disk->count[0];
-    bool valid = count <= IDE_MULTIPLE_MAX && !(count & (count - 1));
-    (void)command;
-    disk->multiple = valid ? count : 0;
-    if (valid)
-        finish_ok(channel);
-    else
-        ide_abort(channel);
-}
-
-static void initialize_parameters(struct ide_channel *channel, const struct command *command)
-{
-    struct ide_disk *disk = ide_active(channel);
-    (void)command;
-    if (!disk->count[0]) {
-        ide_abort(channel);
-        return;
-    }
-    disk->track_sectors = disk->count[0];
-    disk->heads = (uint8_t)((channel->device & 15) + 1);
-    finish_ok(channel);
-}
-
-static void read_native_max(struct ide_channel *channel, const struct command *command)
-{
-    uint64_t last = disk_sectors(channel) - 1;
-    if (!(command->flags & FLAG_EXT) && last > 0x0FFFFFFE)
-        last = 0x0FFFFFFE;
-    ide_store_address(channel, last);
-    finish_ok(channel);
-}
-
-static void standby(struct ide_channel *channel, const struct command *command)
-{
-    ide_active(channel)->power = IDE_POWER_STANDBY;
-    flush(channel, command);
-}
-
-static void idle(struct ide_channel *channel, const struct command *command)
-{
-    (void)command;
-    ide_active(channel)->power = POWER_IDLE;
-    finish_ok(channel);
-}
-
-static void sleep_until_reset(struct ide_channel *channel, const struct command *command)
-{
-    ide_active(channel)->asleep = true;
-    standby(channel, command);
-}
-
-static void check_power(struct ide_channel *channel, const struct command *command)
-{
-    (void)command;
-    ide_active(channel)->count[0] = ide_active(channel)->power;
-    finish_ok(channel);
-}
-
-/* ---- SET FEATURES ---- */
-
-static bool set_transfer_mode(struct ide_disk *disk, uint8_t mode)
-{
-    bool pio = mode <= 0x01 || (mode >= 0x08 && mode <= 0x0C);
-    bool multiword = mode >= 0x20 && mode <= 0x22;
-    bool ultra = mode >= 0x40 && mode <= 0x45;
-    if (pio)
-        disk->pio_mode = mode & 7;
-    else if (multiword || ultra)
-        disk->dma_mode = mode;
-    return pio || multiword || ultra;
-}
-
-static bool set_feature(struct ide_disk *disk)
-{
-    switch (disk->feature[0]) {
-    case 0x02: disk->write_cache = true; return true;
-    case 0x82: disk->write_cache = false; return true;
-    case 0x03: return set_transfer_mode(disk, disk->count[0]);
-    case 0xAA: disk->look_ahead = true; return true;
-    case 0x55: disk->look_ahead = false; return true;
-    case 0x66: /* software reset keeps the settings: it does here */
-    case 0xCC: return true;
-    default: return false;
+    switch (ata_execute_plain(ide_active(channel), code, &channel->device, disk_sectors(channel))) {
+    case ATA_PLAIN_OK: finish_ok(channel); break;
+    case ATA_PLAIN_FLUSH: flush(channel); break;
+    case ATA_PLAIN_ABORT: ide_abort(channel); break;
+    case ATA_PLAIN_NOT_FOUND: ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_ERR, ATA_ERROR_IDNF); break;
     }
 }
 
-/* Switching the write cache off brings what is in it to the medium. */
-static void set_features(struct ide_channel *channel, const struct command *command)
-{
-    struct ide_disk *disk = ide_active(channel);
-    bool was_cached = disk->write_cache;
-    if (!set_feature(disk))
-        ide_abort(channel);
-    else if (was_cached && !disk->write_cache)
-        flush(channel, command);
-    else
-        finish_ok(channel);
-}
-
-/* ---- the table ---- */
-
-static const struct command commands[] = {
-    {0x06, 0x06, FLAG_EXT, data_set_management},
-    {0x10, 0x1F, 0, succeed}, /* RECALIBRATE */
-    {0x20, 0x21, FLAG_MEDIA, read_pio},
-    {0x24, 0x24, FLAG_MEDIA | FLAG_EXT, read_pio},
-    {0x25, 0x25, FLAG_MEDIA | FLAG_EXT, read_dma},
-    {0x27, 0x27, FLAG_EXT, read_native_max},
-    {0x29, 0x29, FLAG_MEDIA | FLAG_EXT | FLAG_MULTIPLE, read_pio},
-    {0x30, 0x31, FLAG_MEDIA, write_pio},
-    {0x34, 0x34, FLAG_MEDIA | FLAG_EXT, write_pio},
-    {0x35, 0x35, FLAG_MEDIA | FLAG_EXT, write_dma},
-    {0x39, 0x39, FLAG_MEDIA | FLAG_EXT | FLAG_MULTIPLE, write_pio},
-    {0x3D, 0x3D, FLAG_MEDIA | FLAG_EXT | FLAG_FUA, write_dma},
-    {0x40, 0x41, FLAG_MEDIA, verify},
-    {0x42, 0x42, FLAG_MEDIA | FLAG_EXT, verify},
-    {0x70, 0x7F, 0, seek},
-    {0x91, 0x91, 0, initialize_parameters},
-    {0x94, 0x94, 0, standby}, /* 94h..99h: the first codes of E0h..E6h */
-    {0x95, 0x95, 0, idle},
-    {0x96, 0x96, 0, standby},
-    {0x97, 0x97, 0, idle},
-    {CHECK_POWER_OLD, CHECK_POWER_OLD, 0, check_power},
-    {0x99, 0x99, 0, sleep_until_reset},
-    {0xC4, 0xC4, FLAG_MEDIA | FLAG_MULTIPLE, read_pio},
-    {0xC5, 0xC5, FLAG_MEDIA | FLAG_MULTIPLE, write_pio},
-    {0xC6, 0xC6, 0, set_multiple},
-    {0xC8, 0xC9, FLAG_MEDIA, read_dma},
-    {0xCA, 0xCB, FLAG_MEDIA, write_dma},
-    {0xCE, 0xCE, FLAG_MEDIA | FLAG_EXT | FLAG_MULTIPLE | FLAG_FUA, write_pio},
-    {0xE0, 0xE0, 0, standby},
-    {0xE1, 0xE1, 0, idle},
-    {0xE2, 0xE2, 0, standby},
-    {0xE3, 0xE3, 0, idle},
-    {0xE5, 0xE5, 0, check_power},
-    {0xE6, 0xE6, 0, sleep_until_reset},
-    {0xE7, 0xE7, 0, flush},
-    {0xEA, 0xEA, FLAG_EXT, flush},
-    {0xEC, 0xEC, 0, identify},
-    {0xEF, 0xEF, 0, set_features},
-    {0xF8, 0xF8, 0, read_native_max},
-};
-
-static const struct command *find_command(uint8_t code)
-{
-    for (size_t n = 0; n < sizeof commands / sizeof commands[0]; n++) {
-        if (code >= commands[n].first && code <= commands[n].last)
-            return &commands[n];
-    }
-    return NULL;
-}
+/* ---- the command register ---- */
 
 /* Both devices take part, whichever is selected; device 0 answers for both. */
 static void diagnostic(struct ide_channel *channel)
 {
     ide_set_signature(channel);
-    channel->active = channel->drive[0] ? 0 : 1;
-    ide_finish(channel, IDE_STATUS_READY, IDE_DIAGNOSTIC_PASSED);
+    channel->active = ide_present(channel, 0) ? 0 : 1;
+    ide_finish(channel, ide_active(channel)->status, ATA_DIAGNOSTIC_PASSED);
+}
+
+static bool take_range(struct ide_channel *channel)
+{
+    struct ata_range range;
+    bool valid = ata_take_range(ide_active(channel), channel->device, (enum ata_addressing)channel->addressing,
+                                disk_sectors(channel), &range);
+    channel->next_lba = range.lba;
+    channel->remaining = range.sectors;
+    return valid;
+}
+
+static void start(struct ide_channel *channel, const struct ata_command *command, uint8_t code)
+{
+    switch (command->operation) {
+    case ATA_READ_PIO: read_pio(channel, command); break;
+    case ATA_READ_DMA: read_dma(channel); break;
+    case ATA_WRITE_PIO: write_pio(channel, command); break;
+    case ATA_WRITE_DMA: write_dma(channel, command); break;
+    case ATA_VERIFY: verify(channel); break;
+    case ATA_FLUSH: flush(channel); break;
+    case ATA_TRIM: data_set_management(channel); break;
+    case ATA_IDENTIFY: identify(channel); break;
+    case ATA_PLAIN: plain(channel, code); break;
+    case ATA_READ_QUEUED:
+    case ATA_WRITE_QUEUED:
+    case ATA_READ_LOG: ide_abort(channel); break;
+    }
+}
+
+static void execute_disk(struct ide_channel *channel, uint8_t code)
+{
+    const struct ata_command *command = ata_command_find(code);
+    struct ata_disk *disk = ide_active(channel);
+    if (!command || (command->flags & ATA_SERIAL)) {
+        ide_abort(channel);
+        return;
+    }
+    channel->addressing = (uint8_t)ata_addressing(command, channel->device);
+    disk->error = 0;
+    if (command->flags & ATA_MEDIA) {
+        disk->power = ATA_POWER_ACTIVE;
+        if (!take_range(channel)) {
+            ide_finish(channel, ATA_STATUS_READY | ATA_STATUS_ERR, ATA_ERROR_IDNF);
+            return;
+        }
+    }
+    start(channel, command, code);
 }
 
 void ide_execute(struct ide_channel *channel, uint8_t code)
 {
-    unsigned disk = channel->device & IDE_DEVICE_DEV ? 1 : 0;
-    const struct command *command = find_command(code);
+    unsigned unit = channel->device & ATA_DEVICE_DEV ? 1 : 0;
     if (code == DIAGNOSTIC) {
         diagnostic(channel);
         return;
     }
-    if (!channel->drive[disk] || channel->disk[disk].asleep)
+    if (!ide_present(channel, unit) || channel->disk[unit].asleep)
         return;
-    channel->active = (uint8_t)disk;
-    if (!command) {
-        ide_abort(channel);
-        return;
-    }
-    channel->addressing = command->flags & FLAG_EXT          ? IDE_ADDRESS_LBA48
-                          : channel->device & IDE_DEVICE_LBA ? IDE_ADDRESS_LBA28
-                                                             : IDE_ADDRESS_CHS;
-    channel->disk[disk].error = 0;
-    if (command->flags & FLAG_MEDIA) {
-        channel->disk[disk].power = IDE_POWER_ACTIVE;
-        if (!take_address(channel, command->flags)) {
-            ide_finish(channel, IDE_STATUS_READY | IDE_STATUS_ERR, IDE_ERROR_IDNF);
-            return;
-        }
-    }
-    command->execute(channel, command);
+    channel->active = (uint8_t)unit;
+    if (channel->is_cdrom[unit])
+        ide_packet_execute(channel, code);
+    else
+        execute_disk(channel, code);
 }

@@ -1,26 +1,14 @@
-/* The parts of an IDE channel among themselves: ide_channel.c (task file, PIO, interrupt, reset), ide_commands.c
- * (what each command does), ide_identify.c, ide_bmdma.c (bus master). Sections of ATA/ATAPI-6 (T13/1410D) unless said
+/* The parts of an IDE channel among themselves: ide_channel.c (task file, PIO, interrupt, reset), ide_load.c (loaded state),
+ * ide_commands.c (the commands of a disk), ide_packet.c (those of a CD-ROM drive), ide_bmdma.c (bus master).
+ * Sections of ATA/ATAPI-6 (T13/1410D) unless said
  * otherwise. */
 #ifndef VMRR_DEVICES_IDE_INTERNAL_H
 #define VMRR_DEVICES_IDE_INTERNAL_H
 
+#include "devices/ata_disk.h"
+#include "devices/atapi.h"
 #include "devices/ide.h"
 
-#define IDE_STATUS_BSY 0x80u
-#define IDE_STATUS_DRDY 0x40u
-#define IDE_STATUS_DF 0x20u
-#define IDE_STATUS_DSC 0x10u
-#define IDE_STATUS_DRQ 0x08u
-#define IDE_STATUS_ERR 0x01u
-#define IDE_STATUS_READY (IDE_STATUS_DRDY | IDE_STATUS_DSC)
-
-#define IDE_ERROR_UNC 0x40u
-#define IDE_ERROR_IDNF 0x10u
-#define IDE_ERROR_ABRT 0x04u
-#define IDE_DIAGNOSTIC_PASSED 0x01u
-
-#define IDE_DEVICE_LBA 0x40u
-#define IDE_DEVICE_DEV 0x10u
 #define IDE_CONTROL_HOB 0x80u
 #define IDE_CONTROL_SRST 0x04u
 #define IDE_CONTROL_NIEN 0x02u
@@ -31,11 +19,7 @@
 #define IDE_BM_STATUS_ERROR 0x02u
 #define IDE_BM_STATUS_INTERRUPT 0x04u
 
-#define IDE_MULTIPLE_MAX 16u
-#define IDE_BUFFER_BYTES (IDE_MULTIPLE_MAX * BLOCK_SECTOR_BYTES)
-#define IDE_TRIM_BLOCKS_MAX 8u /* of 512 bytes: IDENTIFY word 105 */
-#define IDE_POWER_ACTIVE 0xFFu
-#define IDE_POWER_STANDBY 0x00u
+#define IDE_BUFFER_BYTES (ATA_MULTIPLE_MAX * BLOCK_SECTOR_BYTES)
 
 /* What the command under way does; the status of the disk says how far it is. */
 enum ide_phase {
@@ -46,34 +30,10 @@ enum ide_phase {
     IDE_DMA_OUT,
     IDE_NO_DATA, /* flush, verify */
     IDE_TRIM,    /* ranges in by DMA, then one discard after the other */
+    IDE_PACKET,  /* the packet, by PIO out */
+    IDE_PACKET_IN,
+    IDE_PACKET_DMA,
     IDE_PHASES
-};
-
-/* How a command gives its address. */
-enum ide_addressing { IDE_ADDRESS_CHS, IDE_ADDRESS_LBA28, IDE_ADDRESS_LBA48 };
-
-/* A register that LBA48 commands read twice: [0] written last, [1] before. */
-#define IDE_DISK_STATE(S, A, N, T)                                                                                     \
-    S(T, uint8_t, status)                                                                                              \
-    S(T, uint8_t, error)                                                                                               \
-    A(T, uint8_t, feature, 2)                                                                                          \
-    A(T, uint8_t, count, 2)                                                                                            \
-    A(T, uint8_t, lba_low, 2)                                                                                          \
-    A(T, uint8_t, lba_mid, 2)                                                                                          \
-    A(T, uint8_t, lba_high, 2)                                                                                         \
-    S(T, bool, interrupt)                                                                                              \
-    S(T, bool, write_cache)                                                                                            \
-    S(T, bool, look_ahead)                                                                                             \
-    S(T, bool, asleep)                                                                                                 \
-    S(T, uint8_t, power)                                                                                               \
-    S(T, uint8_t, multiple)                                                                                            \
-    S(T, uint8_t, pio_mode)                                                                                            \
-    S(T, uint8_t, dma_mode)                                                                                            \
-    S(T, uint8_t, heads)                                                                                               \
-    S(T, uint8_t, track_sectors)
-
-struct ide_disk {
-    STATE_MEMBERS(IDE_DISK_STATE)
 };
 
 /* Data between the guest and the queue. Who writes to it touches kept. */
@@ -82,8 +42,22 @@ struct ide_buffer {
     struct state_kept kept;
 };
 
+/* The packet command under way: what is still to be read from the medium, and how it goes to the guest. */
+#define IDE_PACKET_STATE(S, A, N, T)                                                                                   \
+    S(T, bool, dma)                                                                                                    \
+    S(T, uint32_t, limit_bytes)                                                                                        \
+    S(T, uint32_t, block)                                                                                              \
+    S(T, uint32_t, blocks)                                                                                             \
+    S(T, uint32_t, block_bytes)                                                                                        \
+    S(T, uint32_t, prd)                                                                                                \
+    S(T, uint32_t, prd_done)
+
+struct ide_packet {
+    STATE_MEMBERS(IDE_PACKET_STATE)
+};
+
 #define IDE_CHANNEL_STATE(S, A, N, T)                                                                                  \
-    N(T, struct ide_disk, disk, 2, ide_disk_fields)                                                                    \
+    N(T, struct ata_disk, disk, 2, ata_disk_fields)                                                                    \
     S(T, uint8_t, device)                                                                                              \
     S(T, uint8_t, control)                                                                                             \
     S(T, bool, line)                                                                                                   \
@@ -106,12 +80,16 @@ struct ide_buffer {
     S(T, uint8_t, bm_command)                                                                                          \
     S(T, uint8_t, bm_status)                                                                                           \
     S(T, uint32_t, bm_table)                                                                                           \
+    N(T, struct ide_packet, packet, 1, ide_packet_fields)                                                              \
+    N(T, struct atapi, cdrom, 2, atapi_fields)                                                                         \
     N(T, struct ide_buffer, buffer, 1, ide_buffer_fields)
 
 struct ide_channel {
     struct device device_base; /* named so that `device` is the register */
     STATE_MEMBERS(IDE_CHANNEL_STATE)
-    struct block_drive *drive[2]; /* null: absent */
+    struct block_drive *drive[2]; /* null: none */
+    bool is_cdrom[2];
+    char serial[2][BLOCK_SERIAL_BYTES]; /* empty: a default */
     struct irq_line irq;
     struct block_request request;
     uint8_t *scratch; /* DMA data between memory and the queue; no state: filled and used at one position */
@@ -119,19 +97,23 @@ struct ide_channel {
 };
 
 /* ide_channel.c */
-struct ide_channel *ide_channel_create(struct machine *machine, const char *id, struct block_drive *const drives[2],
+struct ide_channel *ide_channel_create(struct machine *machine, const char *id, const struct ide_unit units[2],
                                        uint16_t command_port, uint16_t control_port, struct irq_line irq);
-static inline struct ide_disk *ide_active(struct ide_channel *channel)
+static inline bool ide_present(const struct ide_channel *channel, unsigned unit)
+{
+    return channel->drive[unit] || channel->is_cdrom[unit];
+}
+static inline struct ata_disk *ide_active(struct ide_channel *channel)
 {
     return &channel->disk[channel->active];
 }
 void ide_update_line(struct ide_channel *channel);
+void ide_raise_interrupt(struct ide_channel *channel); /* by the active device */
 /* The command is over: sets status and error, raises INTRQ. */
 void ide_finish(struct ide_channel *channel, uint8_t status, uint8_t error);
 void ide_abort(struct ide_channel *channel);
-/* Puts an address into the task file as the command under way gave it. */
-void ide_store_address(struct ide_channel *channel, uint64_t lba);
-void ide_set_signature(struct ide_channel *channel);
+void ide_set_signature(struct ide_channel *channel); /* of both devices; selects device 0 */
+void ide_set_unit_signature(struct ide_channel *channel, unsigned unit);
 /* Shows the guest a DRQ block of the buffer: from pio_index, at most block_sectors; interrupt unless quiet. */
 void ide_pio_show(struct ide_channel *channel, bool quiet);
 /* Grows the scratch buffer. */
@@ -141,6 +123,12 @@ void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lb
                 bool fua);
 /* Drops the request in flight: its outcome will not be seen. */
 void ide_abandon(struct ide_channel *channel);
+void ide_to_idle(struct ide_channel *channel); /* no command is under way */
+void ide_request_complete(void *opaque, struct block_request *request, enum status status);
+void ide_channel_reset(struct device *device);
+
+/* ide_load.c */
+void ide_channel_post_load(struct device *device);
 
 /* ide_commands.c */
 void ide_execute(struct ide_channel *channel, uint8_t command);
@@ -148,13 +136,32 @@ void ide_request_done(struct ide_channel *channel, enum status status);
 void ide_pio_block_done(struct ide_channel *channel); /* the guest has moved all of a DRQ block */
 void ide_dma_start(struct ide_channel *channel);      /* the bus master is ready and the command waits for it */
 
-/* ide_identify.c */
-void ide_identify(const struct ide_channel *channel, unsigned disk, uint8_t data[BLOCK_SECTOR_BYTES]);
+/* A DMA command waits for the bus master, which may be ready. */
+void ide_wait_for_bus_master(struct ide_channel *channel, enum ide_phase phase);
+
+/* ide_packet.c */
+#define IDE_DEVICE_RESET 0x08u
+#define IDE_PACKET_CHUNK_BLOCKS 64u /* of one request with DMA */
+#define IDE_PACKET_SCRATCH_BYTES (IDE_PACKET_CHUNK_BLOCKS * ATAPI_RAW_BYTES)
+void ide_packet_execute(struct ide_channel *channel, uint8_t code); /* a command to a CD-ROM drive */
+void ide_packet_device_reset(struct ide_channel *channel, unsigned unit);
+void ide_packet_pio_done(struct ide_channel *channel);
+void ide_packet_dma_start(struct ide_channel *channel);
+void ide_packet_request_done(struct ide_channel *channel, enum status status);
+bool ide_packet_sound(const struct ide_channel *channel); /* loaded state: phase is one of a packet command's */
 
 /* ide_bmdma.c */
 uint8_t ide_bm_read(struct ide_channel *channel, unsigned offset);
 void ide_bm_write(struct ide_channel *channel, unsigned offset, uint8_t value);
 bool ide_bm_ready(const struct ide_channel *channel, bool to_memory);
+/* Of the table that the bus master reads: the descriptor that is next, and how much of it is used up. */
+struct ide_bm_cursor {
+    uint32_t prd;
+    uint32_t done;
+};
+/* Moves size bytes from or to where the cursor stands, and moves it on. */
+bool ide_bm_transfer_at(struct ide_channel *channel, struct ide_bm_cursor *cursor, uint8_t *data, uint64_t size_bytes,
+                        bool to_memory);
 /* Moves size bytes between the scratch and guest memory as the descriptors say. False: it can't be completed; the bus
  * master has stopped and shows why. */
 bool ide_bm_transfer(struct ide_channel *channel, uint8_t *data, uint64_t size_bytes, bool to_memory);

@@ -79,7 +79,7 @@ static void define_registers(struct pci_function *pci)
     pci_function_define(pci, SIDETIM, 1, 0, 0xFF);
 }
 
-struct device *ide_piix3_create(struct machine *machine, struct pci_bus *bus, struct block_drive *const drives[4],
+struct device *ide_piix3_create(struct machine *machine, struct pci_bus *bus, const struct ide_unit units[4],
                                 const struct irq_line irq[2])
 {
     static const struct pci_identity identity = {.vendor = 0x8086,
@@ -91,8 +91,8 @@ struct device *ide_piix3_create(struct machine *machine, struct pci_bus *bus, st
                                                  .subsystem = 0x1100};
     static const struct pci_function_ops ops = {.bar_changed = bar_changed};
     static const struct bus_ops bm_ops = {bm_read, bm_write, 4};
-    struct ide_channel *primary = ide_channel_create(machine, "ide0", drives, 0x1F0, 0x3F6, irq[0]);
-    struct ide_channel *secondary = ide_channel_create(machine, "ide1", drives + 2, 0x170, 0x376, irq[1]);
+    struct ide_channel *primary = ide_channel_create(machine, "ide0", units, 0x1F0, 0x3F6, irq[0]);
+    struct ide_channel *secondary = ide_channel_create(machine, "ide1", units + 2, 0x170, 0x376, irq[1]);
     struct ide_piix3 *chip = device_alloc(&ide_piix3_class, machine, "ide");
     chip->channel[0] = primary;
     chip->channel[1] = secondary;

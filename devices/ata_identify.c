@@ -1,32 +1,21 @@
 /* IDENTIFY DEVICE data (ATA/ATAPI-6, 8.15; data set management: ACS-2). */
-#include "devices/ide_internal.h"
+#include "devices/ata_disk.h"
+#include "devices/ata_words.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define CHS_CYLINDERS_MIN 2u /* with one, SeaBIOS takes the disk for empty and does not boot it */
 #define CHS_CYLINDERS_MAX 16383u
 #define CHS_HEADS 16u
 #define CHS_TRACK_SECTORS 63u
 #define LBA28_SECTORS_MAX 0x0FFFFFFFu
-#define SIGNATURE_BYTE 0xA5u
 
 #define FEATURES_82 0x0068u /* power management, write cache, look-ahead */
 #define FEATURES_83 0x7400u /* FLUSH CACHE (EXT), 48-bit addresses; bit 14: valid */
+#define FEATURE_LOG 0x0020u /* general purpose logging, in words 84 and 87 */
 #define FEATURES_84 0x4040u /* WRITE DMA FUA EXT and its like */
 
-/* Bytes of a text are swapped in each word, padded with spaces. */
-static void put_text(uint16_t *words, const char *text, unsigned word_count)
-{
-    size_t length = strlen(text);
-    for (unsigned n = 0; n < word_count; n++) {
-        unsigned first = 2 * n < length ? (uint8_t)text[2 * n] : ' ';
-        unsigned second = 2 * n + 1 < length ? (uint8_t)text[2 * n + 1] : ' ';
-        words[n] = (uint16_t)(first << 8 | second);
-    }
-}
-
-static void put_geometry(uint16_t *words, const struct ide_disk *disk, uint64_t sectors)
+static void put_geometry(uint16_t *words, const struct ata_disk *disk, uint64_t sectors)
 {
     uint64_t cylinders = sectors / (CHS_HEADS * CHS_TRACK_SECTORS);
     if (cylinders < CHS_CYLINDERS_MIN)
@@ -49,7 +38,7 @@ static void put_geometry(uint16_t *words, const struct ide_disk *disk, uint64_t 
         words[100 + n] = (uint16_t)(sectors >> (16 * n));
 }
 
-static void put_modes(uint16_t *words, const struct ide_disk *disk)
+static void put_modes(uint16_t *words, const struct ata_disk *disk)
 {
     unsigned dma = disk->dma_mode; /* as SET FEATURES gave it: 20h + multiword mode, 40h + Ultra mode */
     words[59] = (uint16_t)(disk->multiple ? 0x0100 | disk->multiple : 0);
@@ -59,7 +48,7 @@ static void put_modes(uint16_t *words, const struct ide_disk *disk)
     words[88] = (uint16_t)(0x003F | ((dma & 0xF8) == 0x40 ? 0x0100u << (dma & 7) : 0));
 }
 
-static void put_features(uint16_t *words, const struct ide_disk *disk)
+static void put_features(uint16_t *words, const struct ata_disk *disk)
 {
     words[80] = 0x00F0; /* ATA-4 .. ATA-7 */
     words[82] = FEATURES_82;
@@ -70,19 +59,31 @@ static void put_features(uint16_t *words, const struct ide_disk *disk)
     words[87] = FEATURES_84;
 }
 
-void ide_identify(const struct ide_channel *channel, unsigned disk_number, uint8_t data[BLOCK_SECTOR_BYTES])
+/* Native command queuing, speeds, the log that tells of its errors (Serial ATA 2.6, 13.2.1). */
+static void put_serial_ata(uint16_t *words)
 {
-    const struct ide_disk *disk = &channel->disk[disk_number];
-    const struct block_drive *drive = channel->drive[disk_number];
-    uint16_t words[256] = {0};
-    char serial[21];
-    snprintf(serial, sizeof serial, "VMRR%06u", (unsigned)block_drive_index(drive) + 1);
+    words[75] = 31;     /* depth - 1 */
+    words[76] = 0x0106; /* queuing, generations 1 and 2 */
+    words[77] = 0x0004; /* now generation 2 */
+    words[84] |= FEATURE_LOG;
+    words[87] |= FEATURE_LOG;
+    words[93] = 0;
+}
+
+void ata_identify(const struct ata_disk *disk, const struct ata_identity *identity, uint8_t data[BLOCK_SECTOR_BYTES])
+{
+    uint16_t words[ATA_WORDS] = {0};
+    char serial[BLOCK_SERIAL_BYTES];
+    if (*identity->serial)
+        snprintf(serial, sizeof serial, "%s", identity->serial);
+    else
+        snprintf(serial, sizeof serial, "VMRR%06u", (unsigned)block_drive_index(identity->drive) + 1);
     words[0] = 0x0040; /* fixed disk */
-    put_geometry(words, disk, block_drive_sectors(drive));
-    put_text(words + 10, serial, 10);
-    put_text(words + 23, "1.0", 4);
-    put_text(words + 27, "VMRR HARDDISK", 20);
-    words[47] = 0x8000 | IDE_MULTIPLE_MAX;
+    put_geometry(words, disk, block_drive_sectors(identity->drive));
+    ata_words_text(words + 10, serial, 10);
+    ata_words_text(words + 23, "1.0", 4);
+    ata_words_text(words + 27, "VMRR HARDDISK", 20);
+    words[47] = 0x8000 | ATA_MULTIPLE_MAX;
     words[48] = 0x0001; /* 32-bit data port accesses */
     words[49] = 0x0F00; /* LBA, DMA, IORDY */
     words[50] = 0x4000;
@@ -91,16 +92,11 @@ void ide_identify(const struct ide_channel *channel, unsigned disk_number, uint8
     put_modes(words, disk);
     words[69] = 0x4020; /* trimmed sectors read as zeros, always */
     put_features(words, disk);
-    words[93] = (uint16_t)(disk_number ? 0x6F00 : 0x600F); /* jumpered, an 80-conductor cable */
-    words[105] = IDE_TRIM_BLOCKS_MAX;
+    words[93] = (uint16_t)(identity->device_1 ? 0x6F00 : 0x600F); /* jumpered, an 80-conductor cable */
+    words[105] = ATA_TRIM_BLOCKS_MAX;
     words[106] = 0x4000;
     words[169] = 0x0001; /* TRIM */
-    uint8_t sum = SIGNATURE_BYTE;
-    for (unsigned n = 0; n < 255; n++) {
-        data[2 * n] = (uint8_t)words[n];
-        data[2 * n + 1] = (uint8_t)(words[n] >> 8);
-        sum = (uint8_t)(sum + data[2 * n] + data[2 * n + 1]);
-    }
-    data[510] = SIGNATURE_BYTE;
-    data[511] = (uint8_t)-sum;
+    if (identity->serial_ata)
+        put_serial_ata(words);
+    ata_words_store(words, data);
 }
