@@ -81,6 +81,9 @@ enum block_detect_zeroes { BLOCK_DETECT_OFF, BLOCK_DETECT_ON, BLOCK_DETECT_UNMAP
 struct block_open_options {
     const char *format; /* "raw", ...; null: by the first bytes of the file */
     bool read_only;
+    /* How its files are opened, those that it names too: O_DIRECT, flushes, locks. Null: through the page cache, locked
+     * where the host can. read_only and create are not looked at. */
+    const struct host_file_options *host;
 };
 /* open.c: an image by its format, with all that it names (backing files, data file). Null with the path, the field and
  * what was expected in error. */
