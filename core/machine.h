@@ -36,6 +36,7 @@ enum machine_stop {
     MACHINE_STOP_DIVERGED,   /* a trace sink or input asked for it with machine_fail */
     MACHINE_STOP_ERROR,
     MACHINE_STOP_DEBUG, /* core/debug.h */
+    MACHINE_STOP_IO_ERROR, /* a drive with rerror= or werror=stop; goes on where it was, and tries again */
     MACHINE_STOP_COUNT
 };
 const char *machine_stop_name(enum machine_stop stop);
@@ -123,7 +124,7 @@ void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, 
 
 /* Digests: CPU and devices (field lists, creation order), and everything with memory. */
 /* Number of the definition of the digests: state.h's and what is gathered. Goes up when either changes. */
-#define MACHINE_DIGEST_VERSION 4u
+#define MACHINE_DIGEST_VERSION 5u
 uint64_t machine_digest_state(struct machine *machine);
 uint64_t machine_digest_all(struct machine *machine);
 void machine_dump_state(struct machine *machine, FILE *out);
