@@ -19,6 +19,7 @@
 #define VMRR_BLOCK_BLOCK_H
 
 #include "block/activity.h"
+#include "block/policy.h"
 #include "core/machine.h"
 #include "core/status.h"
 #include "core/trace.h"
@@ -49,6 +50,12 @@ struct block_extent {
     uint64_t file_offset; /* bytes */
 };
 
+/* Where a whole request lies in one file as it is. */
+struct block_place {
+    struct host_file *file;
+    uint64_t offset; /* bytes */
+};
+
 struct block_image_ops {
     const char *format; /* "raw" */
     enum status (*read)(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer);
@@ -59,6 +66,14 @@ struct block_image_ops {
     enum status (*zero)(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap);
     /* The first extent of the range (sectors: at most so many). Null: all of it is data, somewhere. */
     enum status (*map)(struct block_image *image, uint64_t sector, uint64_t sectors, struct block_extent *extent);
+    /* Null: never. True: the range lies there; a write: and may be written there, with nothing else of the image to be
+     * changed for it. Whoever asked may then transfer it at the same time as other functions of the image run, and calls
+     * transferred (may be null) when that went well: as read or write would have ended. Otherwise he calls read or write.
+     * Thread of locate: as the other functions, but any if flat (it depends on nothing that they change); of transferred:
+     * any. */
+    bool (*locate)(struct block_image *image, uint64_t sector, uint32_t sectors, bool write, struct block_place *place);
+    void (*transferred)(struct block_image *image, uint64_t sector, uint32_t sectors, bool write, void *buffer);
+    bool flat;
     /* Null: can't. Sectors that come new read as zeros. */
     enum status (*resize)(struct block_image *image, uint64_t size_sectors, struct error *error);
     /* Who logs the steps from now on, in all files of the image (activity.h); null activity: nobody. May be null. */
@@ -81,6 +96,9 @@ enum block_detect_zeroes { BLOCK_DETECT_OFF, BLOCK_DETECT_ON, BLOCK_DETECT_UNMAP
 struct block_open_options {
     const char *format; /* "raw", ...; null: by the first bytes of the file */
     bool read_only;
+    /* How its files are opened, those that it names too: O_DIRECT, flushes, locks. Null: through the page cache, locked
+     * where the host can. read_only and create are not looked at. */
+    const struct host_file_options *host;
 };
 /* open.c: an image by its format, with all that it names (backing files, data file). Null with the path, the field and
  * what was expected in error. */
@@ -100,16 +118,34 @@ struct block_image *block_overlay_create(struct block_image *base, uint64_t size
 
 enum block_timing { BLOCK_TIMING_MODEL, BLOCK_TIMING_HOST };
 
+/* How the host is asked for transfers that lie in a file as they are; all else is done by calls that wait. */
+enum block_aio {
+    BLOCK_AIO_THREADS,  /* pread and pwrite, several workers at once */
+    BLOCK_AIO_NATIVE,   /* libaio; O_DIRECT only, else it would wait at submit */
+    BLOCK_AIO_IO_URING, /* liburing */
+    BLOCK_AIO_KINDS
+};
+
 struct block_executor; /* one a machine, shared by its queues */
 struct block_executor *block_executor_threads_create(struct input_mailbox *mailbox, unsigned threads);
+/* Makes ready for drives with this aio. STATUS_UNSUPPORTED with the reason: not in this build, or not on this host. */
+enum status block_executor_threads_enable(struct block_executor *executor, enum block_aio aio,
+                                          struct error *error) MUST_CHECK;
 struct block_executor *block_executor_deferred_create(void);
 void block_executor_destroy(struct block_executor *executor); /* waits for work under way */
 
 struct block_queue_options {
     uint32_t drive; /* index in the machine: in trace events and inputs */
     enum block_timing timing;
-    uint64_t seed;                   /* model */
-    struct block_executor *executor; /* host: borrowed */
+    uint64_t seed; /* model */
+    struct block_executor
+        *executor; /* borrowed; host: needed; model: who does the work inline, null: the queue itself */
+    struct block_policy policy;
+    /* What the guest can't see. */
+    enum block_detect_zeroes detect_zeroes;
+    enum block_aio aio;
+    struct block_fault_rule *fault_rules; /* asked where policy.asks_faults says so; borrowed; null: none */
+    unsigned fault_rule_count;
 };
 
 struct block_request {
@@ -160,6 +196,11 @@ struct block_drive *block_drive_create(struct machine *machine, const struct blo
 uint64_t block_drive_sectors(const struct block_drive *drive);
 bool block_drive_read_only(const struct block_drive *drive);
 uint32_t block_drive_index(const struct block_drive *drive);
+/* What to say to the guest: completed writes may be lost without a flush (cache=writeback, none, unsafe). A device that
+ * lets its guest switch that off sets fua on each write. */
+bool block_drive_write_cache(const struct block_drive *drive);
+/* A discard does something (discard=unmap): discarded sectors read as zeros. */
+bool block_drive_discards(const struct block_drive *drive);
 struct block_image *block_drive_image(struct block_drive *drive);
 
 /* What a drive has done, for people: nothing that a guest can see. Times are virtual, from submit to completion. Merged and
@@ -177,6 +218,18 @@ struct block_stats {
 };
 const struct block_stats *block_drive_stats(const struct block_drive *drive);
 
+/* A request failed on the host. Called on the machine thread, before the guest hears of it or the machine stops. */
+struct block_error_event {
+    uint32_t drive, tag;
+    enum trace_block_op op;
+    uint64_t sector;
+    uint32_t sectors;
+    enum status status;
+    enum block_on_error action; /* REPORT, IGNORE or STOP */
+};
+void block_drive_on_error(struct block_drive *drive, void (*hook)(void *opaque, const struct block_error_event *event),
+                          void *opaque);
+
 /* How many more requests the drive takes now. A device that can have more than BLOCK_PENDING_MAX in flight, abandoned
  * ones included, asks before it submits. */
 #define BLOCK_PENDING_MAX 32u
@@ -191,8 +244,8 @@ void block_drive_abandon(struct block_drive *drive);
 /* Restoring a machine. The drive's field list has the requests in flight with a hash of each write's data; the data
  * themselves, like guest memory and images, are saved and loaded apart from the field lists: load the fields, then the
  * payload, then post_load. load gives STATUS_CORRUPT if size or a hash does not fit the fields. */
-size_t block_drive_payload_bytes(const struct block_drive *drive);
-void block_drive_payload_save(const struct block_drive *drive, uint8_t *out);
+size_t block_drive_payload_bytes(struct block_drive *drive);
+void block_drive_payload_save(struct block_drive *drive, uint8_t *out);
 enum status block_drive_payload_load(struct block_drive *drive, const uint8_t *in, size_t size) MUST_CHECK;
 /* A device's post_load: the request in flight with this tag, operation and range is this one again. False: there is
  * none. */

@@ -1,7 +1,6 @@
 /* Deferred executor: nothing happens at the start; the work is done where its completion is delivered. For machines
  * whose completions come from somewhere else than the host's disk. */
 #include "block/executor.h"
-#include "block/image.h"
 
 #include <stdlib.h>
 
@@ -14,7 +13,7 @@ static void deferred_start(struct block_executor *executor, struct block_job *jo
 static enum status deferred_collect(struct block_executor *executor, struct block_job *job)
 {
     (void)executor;
-    return block_image_perform(job->image, job->op, job->sector, job->sectors, job->data, job->fua);
+    return block_job_perform(job);
 }
 
 static void deferred_destroy(struct block_executor *executor)
@@ -24,6 +23,7 @@ static void deferred_destroy(struct block_executor *executor)
 
 static const struct block_executor_ops deferred_ops = {
     .start = deferred_start,
+    .perform = deferred_collect,
     .collect = deferred_collect,
     .cancel = deferred_start,
     .destroy = deferred_destroy,

@@ -1,9 +1,15 @@
-/* Worker threads: jobs wait in one list, in order of start; a worker takes the first whose image no other worker has,
- * does the work, and posts INPUT_BLOCK_COMPLETION. Jobs of one image therefore run one at a time and in order.
- * Invariants: (1) a job is in the list, or at one worker, or done; (2) once done is set, under the lock, no worker
- * touches the job again; (3) the message is posted after done is set. */
-#include "block/executor.h"
-#include "block/image.h"
+/* Workers, and the engines that hand transfers to the host. Jobs wait in one list, in order of start; a worker takes the
+ * first that may go, brings it one phase further, and posts INPUT_BLOCK_COMPLETION when it is done.
+ *
+ * A read or write of an image that can locate it becomes a transfer: pread or pwrite on a worker, or an engine's. That of a
+ * flat image is found where it is started, and submitted there; another's on a worker. A transfer that did not go well, or
+ * not in full, is performed by the image's own functions, whose outcome counts.
+ *
+ * Invariants: (1) a job is in the list, or at one worker, or at an engine, or done; (2) once done is set, under the lock,
+ * nobody touches the job again; (3) the message is posted after done is set; (4) one image function of an image runs at a
+ * time, but for locate of a flat one and transferred; (5) of the queue: jobs under way at the same time do not overlap. */
+#include "block/engine.h"
+#include "block/host_file.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,12 +19,13 @@
 struct worker {
     struct executor_threads *owner;
     pthread_t thread;
-    struct block_image *image; /* at work on it; null: idle */
+    struct block_image *image; /* runs a function of it; null: of none */
 };
 
 struct executor_threads {
     struct block_executor executor;
     struct input_mailbox *mailbox;
+    struct block_engine *engine[BLOCK_AIO_KINDS]; /* null: none */
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     struct block_job *first, **last;
@@ -27,6 +34,13 @@ struct executor_threads {
     struct worker worker[THREADS_MAX];
 };
 
+static struct executor_threads *threads_of(struct block_executor *executor)
+{
+    return (struct executor_threads *)(void *)executor;
+}
+
+/* ---- the list; all under the lock ---- */
+
 static bool image_busy(const struct executor_threads *threads, const struct block_image *image)
 {
     for (unsigned n = 0; n < threads->worker_count; n++) {
@@ -34,6 +48,15 @@ static bool image_busy(const struct executor_threads *threads, const struct bloc
             return true;
     }
     return false;
+}
+
+static void append(struct executor_threads *threads, struct block_job *job, enum block_job_phase phase)
+{
+    job->phase = (uint8_t)phase;
+    job->next = NULL;
+    *threads->last = job;
+    threads->last = &job->next;
+    pthread_cond_signal(&threads->work);
 }
 
 static void unlink_at(struct executor_threads *threads, struct block_job **link)
@@ -49,7 +72,7 @@ static struct block_job *take_job(struct executor_threads *threads)
 {
     for (struct block_job **link = &threads->first; *link; link = &(*link)->next) {
         struct block_job *job = *link;
-        if (image_busy(threads, job->image))
+        if (job->phase != BLOCK_JOB_TRANSFER && image_busy(threads, job->image))
             continue;
         unlink_at(threads, link);
         return job;
@@ -57,21 +80,110 @@ static struct block_job *take_job(struct executor_threads *threads)
     return NULL;
 }
 
-static void perform(struct executor_threads *threads, struct worker *worker, struct block_job *job)
+/* ---- phases; without the lock ---- */
+
+static void finish(struct executor_threads *threads, struct block_job *job, enum status status)
 {
-    worker->image = job->image;
-    pthread_mutex_unlock(&threads->lock);
-    enum status status = block_image_perform(job->image, job->op, job->sector, job->sectors, job->data, job->fua);
     struct input_message message = {
         .id = INPUT_BLOCK_COMPLETION, .target = job->drive, .a = job->tag, .b = (uint64_t)(int64_t)status};
+    bool quiet = job->quiet;
     pthread_mutex_lock(&threads->lock);
     job->status = status;
     job->done = true;
-    worker->image = NULL;
     pthread_cond_broadcast(&threads->done);
-    pthread_cond_broadcast(&threads->work);
     pthread_mutex_unlock(&threads->lock);
-    input_mailbox_post(threads->mailbox, message);
+    if (!quiet)
+        input_mailbox_post(threads->mailbox, message);
+}
+
+static void go_on(struct executor_threads *threads, struct block_job *job, enum block_job_phase phase)
+{
+    pthread_mutex_lock(&threads->lock);
+    append(threads, job, phase);
+    pthread_mutex_unlock(&threads->lock);
+}
+
+static void transfer_ended(struct executor_threads *threads, struct block_job *job, bool whole)
+{
+    bool write = job->op == TRACE_BLOCK_WRITE;
+    if (!whole) {
+        go_on(threads, job, BLOCK_JOB_PERFORM);
+        return;
+    }
+    block_job_note_transfer(job);
+    if (job->image->ops->transferred)
+        job->image->ops->transferred(job->image, job->sector, job->sectors, write, job->data);
+    if (write && job->fua)
+        go_on(threads, job, BLOCK_JOB_FLUSH);
+    else
+        finish(threads, job, STATUS_OK);
+}
+
+static void engine_done(void *opaque, struct block_job *job, int64_t result)
+{
+    transfer_ended(opaque, job, result == (int64_t)job->sectors * BLOCK_SECTOR_BYTES);
+}
+
+static bool locate(struct block_job *job)
+{
+    bool write = job->op == TRACE_BLOCK_WRITE;
+    return block_job_may_transfer(job) &&
+           job->image->ops->locate(job->image, job->sector, job->sectors, write, &job->place);
+}
+
+static int descriptor(const struct block_job *job)
+{
+    return host_file_descriptor(job->place.file, job->place.offset, job->data,
+                                (uint64_t)job->sectors * BLOCK_SECTOR_BYTES);
+}
+
+/* What becomes of a job that was located: true: an engine has it. */
+static bool hand_over(struct executor_threads *threads, struct block_job *job, enum block_job_phase *phase)
+{
+    int fd = descriptor(job);
+    struct block_engine *engine = threads->engine[job->aio];
+    *phase = fd < 0 ? BLOCK_JOB_PERFORM : BLOCK_JOB_TRANSFER;
+    return fd >= 0 && engine && engine->ops->submit(engine, job, fd);
+}
+
+static void transfer_here(struct executor_threads *threads, struct block_job *job)
+{
+    enum status status = host_file_transfer(job->place.file, job->op == TRACE_BLOCK_WRITE, job->place.offset, job->data,
+                                            (uint64_t)job->sectors * BLOCK_SECTOR_BYTES);
+    transfer_ended(threads, job, !status);
+}
+
+/* ---- workers ---- */
+
+/* Enters and leaves with the lock. */
+static void leave_image(struct executor_threads *threads, struct worker *worker)
+{
+    worker->image = NULL;
+    pthread_cond_broadcast(&threads->work);
+}
+
+static void work_on(struct executor_threads *threads, struct worker *worker, struct block_job *job)
+{
+    enum block_job_phase phase = (enum block_job_phase)job->phase;
+    enum status status = STATUS_OK;
+    bool handed_over = false;
+    worker->image = phase == BLOCK_JOB_TRANSFER ? NULL : job->image;
+    pthread_mutex_unlock(&threads->lock);
+    if (phase == BLOCK_JOB_LOCATE) {
+        phase = BLOCK_JOB_PERFORM;
+        handed_over = locate(job) && hand_over(threads, job, &phase);
+    }
+    if (!handed_over && phase == BLOCK_JOB_PERFORM)
+        status = block_job_perform(job);
+    else if (!handed_over && phase == BLOCK_JOB_FLUSH)
+        status = job->image->ops->flush(job->image);
+    pthread_mutex_lock(&threads->lock);
+    leave_image(threads, worker);
+    pthread_mutex_unlock(&threads->lock);
+    if (!handed_over && phase == BLOCK_JOB_TRANSFER)
+        transfer_here(threads, job);
+    else if (!handed_over)
+        finish(threads, job, status);
     pthread_mutex_lock(&threads->lock);
 }
 
@@ -83,7 +195,7 @@ static void *worker_main(void *argument)
     for (;;) {
         struct block_job *job = take_job(threads);
         if (job)
-            perform(threads, worker, job);
+            work_on(threads, worker, job);
         else if (threads->stop)
             break;
         else
@@ -93,27 +205,40 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
+/* ---- the outside ---- */
+
 static void threads_start(struct block_executor *executor, struct block_job *job)
 {
-    struct executor_threads *threads = (struct executor_threads *)(void *)executor;
-    pthread_mutex_lock(&threads->lock);
+    struct executor_threads *threads = threads_of(executor);
+    enum block_job_phase phase = block_job_may_transfer(job) ? BLOCK_JOB_LOCATE : BLOCK_JOB_PERFORM;
     job->done = false;
-    job->next = NULL;
-    *threads->last = job;
-    threads->last = &job->next;
-    pthread_cond_signal(&threads->work);
-    pthread_mutex_unlock(&threads->lock);
+    if (phase == BLOCK_JOB_LOCATE && job->image->ops->flat) {
+        phase = BLOCK_JOB_PERFORM;
+        if (locate(job) && hand_over(threads, job, &phase))
+            return;
+    }
+    go_on(threads, job, phase);
 }
 
 static enum status threads_collect(struct block_executor *executor, struct block_job *job)
 {
-    struct executor_threads *threads = (struct executor_threads *)(void *)executor;
+    struct executor_threads *threads = threads_of(executor);
     pthread_mutex_lock(&threads->lock);
     while (!job->done)
         pthread_cond_wait(&threads->done, &threads->lock);
     enum status status = job->status;
     pthread_mutex_unlock(&threads->lock);
     return status;
+}
+
+/* On this thread, unless an engine is to be asked. */
+static enum status threads_perform(struct block_executor *executor, struct block_job *job)
+{
+    if (!threads_of(executor)->engine[job->aio])
+        return block_job_perform(job);
+    job->quiet = true;
+    threads_start(executor, job);
+    return threads_collect(executor, job);
 }
 
 /* What was started is carried out: a write that the guest has seen accepted is not taken back by its machine's end. */
@@ -124,13 +249,17 @@ static void threads_cancel(struct block_executor *executor, struct block_job *jo
 
 static void threads_destroy(struct block_executor *executor)
 {
-    struct executor_threads *threads = (struct executor_threads *)(void *)executor;
+    struct executor_threads *threads = threads_of(executor);
     pthread_mutex_lock(&threads->lock);
     threads->stop = true;
     pthread_cond_broadcast(&threads->work);
     pthread_mutex_unlock(&threads->lock);
     for (unsigned n = 0; n < threads->worker_count; n++)
         pthread_join(threads->worker[n].thread, NULL);
+    for (unsigned n = 0; n < BLOCK_AIO_KINDS; n++) {
+        if (threads->engine[n])
+            threads->engine[n]->ops->destroy(threads->engine[n]);
+    }
     pthread_cond_destroy(&threads->work);
     pthread_cond_destroy(&threads->done);
     pthread_mutex_destroy(&threads->lock);
@@ -139,6 +268,7 @@ static void threads_destroy(struct block_executor *executor)
 
 static const struct block_executor_ops threads_ops = {
     .start = threads_start,
+    .perform = threads_perform,
     .collect = threads_collect,
     .cancel = threads_cancel,
     .destroy = threads_destroy,
@@ -166,4 +296,14 @@ struct block_executor *block_executor_threads_create(struct input_mailbox *mailb
     pthread_mutex_unlock(&threads->lock);
     CHECK(threads->worker_count); /* fewer workers than asked for only cost speed */
     return &threads->executor;
+}
+
+enum status block_executor_threads_enable(struct block_executor *executor, enum block_aio aio, struct error *error)
+{
+    struct executor_threads *threads = threads_of(executor);
+    if (aio == BLOCK_AIO_NATIVE && !threads->engine[aio])
+        threads->engine[aio] = block_engine_native_create(engine_done, threads, error);
+    else if (aio == BLOCK_AIO_IO_URING && !threads->engine[aio])
+        threads->engine[aio] = block_engine_uring_create(engine_done, threads, error);
+    return aio == BLOCK_AIO_THREADS || threads->engine[aio] ? STATUS_OK : STATUS_UNSUPPORTED;
 }

@@ -73,3 +73,18 @@ enum status host_file_extent(struct host_file *file, uint64_t offset, uint64_t *
 {
     return offset < file->size_bytes ? file->ops->extent(file, offset, size_bytes, data) : STATUS_END;
 }
+
+int host_file_descriptor(const struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes)
+{
+    bool inside = offset <= file->size_bytes && size_bytes <= file->size_bytes - offset;
+    return inside && file->ops->descriptor ? file->ops->descriptor(file, offset, buffer, size_bytes) : -1;
+}
+
+enum status host_file_transfer(struct host_file *file, bool write, uint64_t offset, void *buffer, uint64_t size_bytes)
+{
+    if (!range_fits(offset, size_bytes))
+        return STATUS_IO;
+    if (!write)
+        return file->ops->read(file, offset, buffer, size_bytes);
+    return file->read_only ? STATUS_READ_ONLY : file->ops->write(file, offset, buffer, size_bytes);
+}

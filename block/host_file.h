@@ -3,7 +3,7 @@
  * keeps a log of what reached the disk, or fails on demand. host_file_posix.c is the real one.
  *
  * Ranges are in bytes, whole: short transfers and EINTR are retried below. Failures are STATUS_IO or STATUS_NO_SPACE.
- * Thread: any, one call at a time for a file. */
+ * Thread: any, one call at a time for a file; host_file_transfer and host_file_flush at the same time as any other. */
 #ifndef VMRR_BLOCK_HOST_FILE_H
 #define VMRR_BLOCK_HOST_FILE_H
 
@@ -25,6 +25,8 @@ struct host_file_ops {
     enum status (*resize)(struct host_file *file, uint64_t size_bytes, enum host_preallocation preallocation);
     /* The run that starts at offset: true when it holds data, false for a hole. size_bytes > 0 while offset is inside. */
     enum status (*extent)(struct host_file *file, uint64_t offset, uint64_t *size_bytes, bool *data);
+    /* See host_file_descriptor. Null: none. */
+    int (*descriptor)(const struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes);
     void (*close)(struct host_file *file); /* frees it */
 };
 
@@ -38,12 +40,29 @@ struct host_file {
     struct block_activity *activity; /* null: nobody looks */
 };
 
-struct host_file_options {
-    bool read_only;
-    bool create; /* a new regular file, mode 0644, or an old one emptied */
+/* Locks as QEMU puts them on images: see host_lock.h. */
+enum host_locking {
+    HOST_LOCKING_AUTO, /* where the host's file system can */
+    HOST_LOCKING_ON,
+    HOST_LOCKING_OFF,
 };
 
-/* Regular files and block devices only. Null on failure, with the path and the reason in error. */
+struct host_file_options {
+    bool read_only;
+    bool create;   /* a new regular file, mode 0644, or an old one emptied */
+    bool direct;   /* O_DIRECT: past the host's page cache. Callers need not align anything */
+    bool no_flush; /* flushes succeed and do nothing */
+    bool share;    /* for a look only: others may write at the same time */
+    enum host_locking locking;
+    uint32_t align_bytes; /* of direct transfers: a power of two up to 64 KiB; 0: what the host asks for */
+};
+
+struct block_open_options;
+/* open.c: how a file of an image is opened, by what was asked for the image. */
+struct host_file_options block_host_options(const struct block_open_options *options, bool read_only);
+
+/* Regular files and block devices only. Null on failure, with the path and the reason in error; when the reason is a
+ * lock, what the other holds or does not share. */
 struct host_file *host_file_open(const char *path, const struct host_file_options *options, struct error *error);
 void host_file_close(struct host_file *file); /* null allowed; no flush */
 
@@ -60,5 +79,12 @@ enum status host_file_zero(struct host_file *file, uint64_t offset, uint64_t siz
 enum status host_file_resize(struct host_file *file, uint64_t size_bytes,
                              enum host_preallocation preallocation) MUST_CHECK;
 enum status host_file_extent(struct host_file *file, uint64_t offset, uint64_t *size_bytes, bool *data) MUST_CHECK;
+
+/* The file's descriptor, if a transfer of this range (inside the file) from or to this buffer can be handed to the host
+ * as it is; else -1, and the functions above do it. */
+int host_file_descriptor(const struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes);
+/* host_file_read or host_file_write of a range with a descriptor, without a step in the log. */
+enum status host_file_transfer(struct host_file *file, bool write, uint64_t offset, void *buffer,
+                               uint64_t size_bytes) MUST_CHECK;
 
 #endif

@@ -1,7 +1,8 @@
-/* Files and block devices of a Linux host: pread, pwrite, fdatasync, fallocate and lseek, in full. No O_DIRECT, no locks
- * against other processes. */
+/* Files and block devices of a Linux host: pread, pwrite, fdatasync, fallocate and lseek, in full. O_DIRECT: what is not
+ * aligned goes through host_direct.c. */
 #define _GNU_SOURCE
-#include "block/host_file.h"
+#include "block/host_direct.h"
+#include "block/host_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,8 @@ struct posix_file {
     struct host_file file;
     int fd;
     bool device; /* a block device: its size stays */
+    bool no_flush;
+    struct host_direct *direct; /* null: the page cache takes any alignment */
 };
 
 static struct posix_file *posix_of(struct host_file *file)
@@ -61,14 +64,17 @@ static int open_flags(const struct host_file_options *options)
 {
     /* O_NONBLOCK: a FIFO given by mistake must be refused, not waited for. It has no effect on files and disks. */
     return (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
-           (options->create ? O_CREAT : 0);
+           (options->create ? O_CREAT : 0) | (options->direct ? O_DIRECT : 0);
 }
 
 static enum status posix_read(struct host_file *file, uint64_t offset, void *buffer, uint64_t size_bytes)
 {
+    struct posix_file *posix = posix_of(file);
     uint8_t *out = buffer;
+    if (posix->direct && !host_direct_fits(posix->direct, offset, buffer, size_bytes))
+        return host_direct_read(posix->direct, offset, buffer, size_bytes);
     while (size_bytes) {
-        ssize_t got = pread(posix_of(file)->fd, out, size_bytes < SSIZE_MAX ? size_bytes : SSIZE_MAX, (off_t)offset);
+        ssize_t got = pread(posix->fd, out, size_bytes < SSIZE_MAX ? size_bytes : SSIZE_MAX, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -82,9 +88,12 @@ static enum status posix_read(struct host_file *file, uint64_t offset, void *buf
 
 static enum status posix_write(struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes)
 {
+    struct posix_file *posix = posix_of(file);
     const uint8_t *in = buffer;
+    if (posix->direct && !host_direct_fits(posix->direct, offset, buffer, size_bytes))
+        return host_direct_write(posix->direct, offset, buffer, size_bytes, file->size_bytes);
     while (size_bytes) {
-        ssize_t put = pwrite(posix_of(file)->fd, in, size_bytes < SSIZE_MAX ? size_bytes : SSIZE_MAX, (off_t)offset);
+        ssize_t put = pwrite(posix->fd, in, size_bytes < SSIZE_MAX ? size_bytes : SSIZE_MAX, (off_t)offset);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
@@ -99,6 +108,8 @@ static enum status posix_write(struct host_file *file, uint64_t offset, const vo
 static enum status posix_flush(struct host_file *file)
 {
     int result;
+    if (posix_of(file)->no_flush)
+        return STATUS_OK;
     do {
         result = fdatasync(posix_of(file)->fd);
     } while (result < 0 && errno == EINTR);
@@ -116,7 +127,7 @@ static int fallocate_retry(int fd, int mode, uint64_t offset, uint64_t size_byte
 
 static enum status write_zeros(struct host_file *file, uint64_t offset, uint64_t size_bytes)
 {
-    static const uint8_t zeros[ZERO_CHUNK_BYTES];
+    static const _Alignas(4096) uint8_t zeros[ZERO_CHUNK_BYTES];
     while (size_bytes) {
         uint64_t part = size_bytes < ZERO_CHUNK_BYTES ? size_bytes : ZERO_CHUNK_BYTES;
         enum status status = posix_write(file, offset, zeros, part);
@@ -175,8 +186,16 @@ static enum status posix_extent(struct host_file *file, uint64_t offset, uint64_
     return STATUS_OK;
 }
 
+static int posix_descriptor(const struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes)
+{
+    const struct posix_file *posix = (const struct posix_file *)(const void *)file;
+    bool fits = !posix->direct || host_direct_fits(posix->direct, offset, buffer, size_bytes);
+    return fits ? posix->fd : -1;
+}
+
 static void posix_close(struct host_file *file)
 {
+    host_direct_destroy(posix_of(file)->direct);
     close(posix_of(file)->fd);
     free((void *)(uintptr_t)file->path);
     free(file);
@@ -189,35 +208,59 @@ static const struct host_file_ops posix_ops = {
     .zero = posix_zero,
     .resize = posix_resize,
     .extent = posix_extent,
+    .descriptor = posix_descriptor,
     .close = posix_close,
 };
 
+static void open_failed(const char *path, const struct host_file_options *options, struct error *error)
+{
+    if (errno == EINVAL && options->direct)
+        error_set(error, "%s: cannot open with O_DIRECT (cache=none, directsync): its file system has none", path);
+    else
+        error_set(error, "%s: cannot open%s: %s", path, options->read_only ? "" : " for writing", strerror(errno));
+}
+
+/* The locks come before anything changes the file. */
+static bool prepare(struct posix_file *posix, const char *path, const struct host_file_options *options,
+                    struct error *error)
+{
+    int64_t size = image_size(posix->fd, path, &posix->device, error);
+    if (size < 0 || host_lock_take(posix->fd, path, options, error))
+        return false;
+    if (options->create && !posix->device) {
+        if (ftruncate(posix->fd, 0) < 0) {
+            error_set(error, "%s: cannot be emptied: %s", path, strerror(errno));
+            return false;
+        }
+        size = 0;
+    }
+    if (options->direct && !(posix->direct = host_direct_create(posix->fd, path, options->align_bytes, error)))
+        return false;
+    posix->no_flush = options->no_flush;
+    posix->file.size_bytes = (uint64_t)size;
+    posix->file.read_only = options->read_only;
+    posix->file.path = strdup(path);
+    if (!posix->file.path)
+        error_set(error, "%s: out of memory", path);
+    return posix->file.path;
+}
+
 struct host_file *host_file_open(const char *path, const struct host_file_options *options, struct error *error)
 {
-    bool device = false;
-    int fd = open_retry(path, open_flags(options));
-    if (fd < 0) {
-        error_set(error, "%s: cannot open%s: %s", path, options->read_only ? "" : " for writing", strerror(errno));
+    struct posix_file *posix = calloc(1, sizeof *posix);
+    if (!posix) {
+        error_set(error, "%s: out of memory", path);
         return NULL;
     }
-    int64_t size = image_size(fd, path, &device, error);
-    if (size >= 0 && options->create && !device && ftruncate(fd, 0) < 0) {
-        error_set(error, "%s: cannot be emptied: %s", path, strerror(errno));
-        size = -1;
-    }
-    struct posix_file *posix = size < 0 ? NULL : calloc(1, sizeof *posix);
-    char *copy = posix ? strdup(path) : NULL;
-    if (!copy) {
-        if (size >= 0)
-            error_set(error, "%s: out of memory", path);
+    posix->file.ops = &posix_ops;
+    posix->fd = open_retry(path, open_flags(options));
+    if (posix->fd < 0) {
+        open_failed(path, options, error);
         free(posix);
-        close(fd);
         return NULL;
     }
-    uint64_t size_bytes = options->create && !device ? 0 : (uint64_t)size;
-    *posix = (struct posix_file){
-        .file = {.ops = &posix_ops, .path = copy, .size_bytes = size_bytes, .read_only = options->read_only},
-        .fd = fd,
-        .device = device};
-    return &posix->file;
+    if (prepare(posix, path, options, error))
+        return &posix->file;
+    posix_close(&posix->file);
+    return NULL;
 }

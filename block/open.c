@@ -22,10 +22,18 @@ static const struct format_row *format_find(const char *name)
     return NULL;
 }
 
+struct host_file_options block_host_options(const struct block_open_options *options, bool read_only)
+{
+    struct host_file_options host = options->host ? *options->host : (struct host_file_options){0};
+    host.read_only = read_only;
+    host.create = false;
+    return host;
+}
+
 struct block_image *block_image_open(const char *path, const struct block_open_options *options, struct error *error)
 {
     const struct format_row *format = format_find(options->format ? options->format : "raw");
-    struct host_file_options file_options = {.read_only = options->read_only};
+    struct host_file_options file_options = block_host_options(options, options->read_only);
     if (!format) {
         error_set(error, "%s: format %s: expected raw", path, options->format);
         return NULL;

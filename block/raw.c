@@ -61,6 +61,15 @@ static enum status raw_map(struct block_image *image, uint64_t sector, uint64_t 
     return STATUS_OK;
 }
 
+/* Holes too: the host fills them. */
+static bool raw_locate(struct block_image *image, uint64_t sector, uint32_t sectors, bool write,
+                       struct block_place *place)
+{
+    (void)sectors;
+    *place = (struct block_place){raw_of(image)->file, sector * BLOCK_SECTOR_BYTES};
+    return !write || !image->read_only;
+}
+
 static enum status raw_resize(struct block_image *image, uint64_t size_sectors, struct error *error)
 {
     enum status status = host_file_resize(raw_of(image)->file, size_sectors * BLOCK_SECTOR_BYTES, HOST_PREALLOC_OFF);
@@ -88,6 +97,8 @@ static const struct block_image_ops raw_ops = {
     .flush = raw_flush,
     .zero = raw_zero,
     .map = raw_map,
+    .locate = raw_locate,
+    .flat = true,
     .resize = raw_resize,
     .watch = raw_watch,
     .destroy = raw_destroy,

@@ -13,7 +13,7 @@ const char *machine_stop_name(enum machine_stop stop)
 {
     static const char *const names[MACHINE_STOP_COUNT] = {
         "running",   "power-off", "reset",    "debug-exit", "shutdown", "limit",
-        "interrupt", "idle",      "diverged", "error",      "debug",
+        "interrupt", "idle",      "diverged", "error",      "debug",    "io-error",
     };
     return stop < MACHINE_STOP_COUNT ? names[stop] : "unknown";
 }

@@ -5,6 +5,7 @@
 
 struct record_image {
     struct block_image image;
+    struct block_image_ops ops; /* what below has */
     struct block_image *below;
     struct replay_recorder *recorder;
     uint32_t drive;
@@ -52,6 +53,7 @@ static enum status record_write(struct block_image *image, uint64_t sector, uint
                                 bool fua)
 {
     struct record_image *self = image_of(image);
+    recorder_drop_failed(self->recorder, self->drive, sector, sectors);
     enum status status = self->below->ops->write(self->below, sector, sectors, buffer, fua);
     sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
     if (status)
@@ -68,11 +70,33 @@ static enum status record_flush(struct block_image *image)
 static enum status record_zero(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap)
 {
     struct record_image *self = image_of(image);
+    recorder_drop_failed(self->recorder, self->drive, sector, sectors);
     enum status status = self->below->ops->zero(self->below, sector, sectors, unmap);
     sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
     if (status)
         note_failed(self, sector, sectors);
     return status;
+}
+
+static bool record_locate(struct block_image *image, uint64_t sector, uint32_t sectors, bool write,
+                          struct block_place *place)
+{
+    struct block_image *below = image_of(image)->below;
+    return below->ops->locate && below->ops->locate(below, sector, sectors, write, place);
+}
+
+static void record_transferred(struct block_image *image, uint64_t sector, uint32_t sectors, bool write, void *buffer)
+{
+    struct record_image *self = image_of(image);
+    if (self->below->ops->transferred)
+        self->below->ops->transferred(self->below, sector, sectors, write, buffer);
+    if (write) {
+        recorder_drop_failed(self->recorder, self->drive, sector, sectors);
+        sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
+    } else {
+        recorder_note(self->recorder,
+                      sector_store_note_read(self->recorder->sectors, self->drive, sector, sectors, buffer));
+    }
 }
 
 static void record_watch(struct block_image *image, struct block_activity *activity)
@@ -92,17 +116,9 @@ static const struct block_image_ops record_ops = {
     .read = record_read,
     .write = record_write,
     .flush = record_flush,
+    .locate = record_locate,
+    .transferred = record_transferred,
     .zero = record_zero,
-    .watch = record_watch,
-    .destroy = record_destroy,
-};
-
-/* Below has no zero: nor has this one, so that the block layer does what it would have done. */
-static const struct block_image_ops record_ops_without_zero = {
-    .format = "record",
-    .read = record_read,
-    .write = record_write,
-    .flush = record_flush,
     .watch = record_watch,
     .destroy = record_destroy,
 };
@@ -118,7 +134,13 @@ struct block_image *replay_recorder_image(struct replay_recorder *recorder, uint
         return NULL;
     }
     self->image = *image;
-    self->image.ops = image->ops->zero ? &record_ops : &record_ops_without_zero;
+    self->ops = record_ops;
+    self->ops.flat = image->ops->flat;
+    if (!image->ops->zero) /* so that the block layer does what it would have done */
+        self->ops.zero = NULL;
+    if (!image->ops->locate)
+        self->ops.locate = NULL;
+    self->image.ops = &self->ops;
     self->below = image;
     self->recorder = recorder;
     self->drive = drive;

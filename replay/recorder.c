@@ -182,6 +182,23 @@ void recorder_add_failed(struct replay_recorder *recorder, struct recorder_faile
     pthread_mutex_unlock(&recorder->failed_lock);
 }
 
+void recorder_drop_failed(struct replay_recorder *recorder, uint32_t drive, uint64_t sector, uint32_t sectors)
+{
+    pthread_mutex_lock(&recorder->failed_lock);
+    struct recorder_failed **link = &recorder->failed_writes;
+    while (*link) {
+        struct recorder_failed *failed = *link;
+        if (failed->drive != drive || failed->sector >= sector + sectors ||
+            failed->sector + failed->sectors <= sector) {
+            link = &failed->next;
+            continue;
+        }
+        *link = failed->next;
+        free(failed);
+    }
+    pthread_mutex_unlock(&recorder->failed_lock);
+}
+
 /* No other request for these sectors is under way before this one's completion (block.h). */
 static void settle_failed(struct replay_recorder *recorder, const struct trace_event *event)
 {

@@ -53,6 +53,8 @@ void recorder_note(struct replay_recorder *recorder, enum status status); /* any
 /* Tells the machine and the caller of a failure noted since. Machine thread. */
 void recorder_tell(struct replay_recorder *recorder);
 /* Under lock: any thread. Owned from then on. */
+/* The sectors are written again: what an attempt before this one left is nobody's business any more. */
+void recorder_drop_failed(struct replay_recorder *recorder, uint32_t drive, uint64_t sector, uint32_t sectors);
 void recorder_add_failed(struct replay_recorder *recorder, struct recorder_failed *failed);
 void recorder_release(struct replay_recorder *recorder);
 void recorder_take_back(struct replay_recorder *recorder);
