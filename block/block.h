@@ -81,6 +81,9 @@ enum block_detect_zeroes { BLOCK_DETECT_OFF, BLOCK_DETECT_ON, BLOCK_DETECT_UNMAP
 struct block_open_options {
     const char *format; /* "raw", ...; null: by the first bytes of the file */
     bool read_only;
+    const char *snapshot; /* id or name of an internal one to read instead; null: none */
+    bool check;           /* to be checked or mended: inconsistencies do not refuse it, and nothing mends by itself */
+    bool no_backing;      /* the chain is not opened: only for asking what the image says of itself */
 };
 /* open.c: an image by its format, with all that it names (backing files, data file). Null with the path, the field and
  * what was expected in error. */
