@@ -139,6 +139,8 @@ static void finish(struct qcow2_image *image)
 {
     uint64_t incompatible = image->header.incompatible;
     enum status status = qcow2_flush_all(image);
+    if (!status && image->refcount_cache.dirty_count) /* what the last stage counted down */
+        status = qcow2_flush_all(image);
     if (status || !(incompatible & QCOW2_DIRTY) || image->for_check)
         return;
     image->header.incompatible = incompatible & ~(uint64_t)QCOW2_DIRTY;

@@ -27,8 +27,8 @@ static void put_extension(struct writer *writer, uint32_t type, const void *data
     writer->at += 8 + padded;
 }
 
-/* For programs that meet a feature which they do not know. */
-static void put_feature_names(struct writer *writer)
+/* For programs that meet a feature which they do not know; left out where the cluster has no room. */
+static void put_feature_names(struct writer *writer, size_t reserved)
 {
     static const struct {
         uint8_t type, bit;
@@ -38,7 +38,8 @@ static void put_feature_names(struct writer *writer)
         {0, 3, "compression type"}, {0, 4, "extended L2 entries"}, {1, 0, "lazy refcounts"},
         {2, 0, "bitmaps"},          {2, 1, "raw external data"},
     };
-    put_extension(writer, QCOW2_EXT_FEATURE_NAMES, features, sizeof features);
+    if (!writer->full && writer->size - writer->at >= sizeof features + 16 + reserved)
+        put_extension(writer, QCOW2_EXT_FEATURE_NAMES, features, sizeof features);
 }
 
 static uint64_t incompatible_of(const struct qcow2_create_options *options)
@@ -79,7 +80,7 @@ static bool build_header(struct writer *writer, const struct qcow2_create_option
     if (options->data_file)
         put_extension(writer, QCOW2_EXT_DATA_FILE, options->data_file, (uint32_t)strlen(options->data_file));
     if (options->version >= 3)
-        put_feature_names(writer);
+        put_feature_names(writer, options->backing_name ? strlen(options->backing_name) : 0);
     put_extension(writer, QCOW2_EXT_END, NULL, 0);
     if (options->backing_name && !writer->full) {
         uint32_t bytes = (uint32_t)strlen(options->backing_name);

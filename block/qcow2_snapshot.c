@@ -362,21 +362,40 @@ static enum status fill_snapshot(struct qcow2_image *image, struct qcow2_snapsho
     return STATUS_OK;
 }
 
-/* The image's list with one more, still empty. */
-static struct qcow2_snapshot *append(struct qcow2_image *image)
+/* The image's list with one more. */
+static enum status append(struct qcow2_image *image, const struct qcow2_snapshot *snapshot)
 {
     struct qcow2_snapshot *larger = realloc(image->snapshot, (image->snapshot_count + 2) * sizeof *larger);
     if (!larger)
-        return NULL;
+        return STATUS_NO_MEMORY;
     image->snapshot = larger;
-    larger[image->snapshot_count] = (struct qcow2_snapshot){0};
-    return &larger[image->snapshot_count++];
+    larger[image->snapshot_count++] = *snapshot;
+    return STATUS_OK;
+}
+
+static void free_strings(struct qcow2_snapshot *snapshot)
+{
+    free(snapshot->id);
+    free(snapshot->name);
+    free(snapshot->extra);
+}
+
+/* Everything that the active map leads to is shared from now on, in the file too. */
+static enum status share_all(struct qcow2_image *image)
+{
+    enum status status = add_tree(image, &image->l1, 1);
+    if (!status)
+        status = qcow2_sync(image);
+    if (!status)
+        status = qcow2_refresh_copied(image);
+    return status ? status : qcow2_flush_all(image);
 }
 
 enum status block_qcow2_snapshot_create(struct block_image *block, const char *name, uint32_t date_sec,
                                         uint32_t date_nsec, struct error *error)
 {
     struct qcow2_image *image = qcow2_of(block);
+    struct qcow2_snapshot snapshot = {.date_sec = date_sec, .date_nsec = date_nsec};
     enum status status = begin(image, error);
     if (status)
         return status;
@@ -384,26 +403,16 @@ enum status block_qcow2_snapshot_create(struct block_image *block, const char *n
         return error_status(error, STATUS_INVALID, "%s: snapshot %s: %s", block->name, name,
                             qcow2_refcount_max(image) == 1 ? "refcounts of one bit allow none"
                                                            : "too long a name, or too many snapshots");
-    status = add_tree(image, &image->l1, 1);
-    if (status) { /* a count that is full: what was added is lost, not wrong */
-        return finish(image, status, name, error);
-    }
-    status = qcow2_sync(image);
+    status = share_all(image); /* a count that is full: what was added before is lost, not wrong */
     if (!status)
-        status = qcow2_refresh_copied(image);
+        status = fill_snapshot(image, &snapshot, name);
     if (!status)
-        status = qcow2_flush_all(image);
-    struct qcow2_snapshot *snapshot = status ? NULL : append(image);
-    if (!status && !snapshot)
-        status = STATUS_NO_MEMORY;
+        status = copy_l1(image, &image->l1, &snapshot.l1_offset);
     if (!status)
-        status = fill_snapshot(image, snapshot, name);
-    if (!status) {
-        snapshot->date_sec = date_sec;
-        snapshot->date_nsec = date_nsec;
-        status = copy_l1(image, &image->l1, &snapshot->l1_offset);
-    }
-    if (!status)
+        status = append(image, &snapshot);
+    if (status)
+        free_strings(&snapshot);
+    else
         status = write_table(image);
     return finish(image, status, name, error);
 }
@@ -504,9 +513,7 @@ enum status block_qcow2_snapshot_delete(struct block_image *block, const char *n
     if (!status)
         status = qcow2_refresh_copied(image);
     qcow2_top_free(&l1);
-    free(gone.id);
-    free(gone.name);
-    free(gone.extra);
+    free_strings(&gone);
     /* which L2 tables other snapshots still have is found anew */
     qcow2_guard_free(&image->guard);
     image->guarded = false;
