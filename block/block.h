@@ -83,6 +83,7 @@ struct block_open_options {
     bool read_only;
     const char *snapshot; /* id or name of an internal one to read instead; null: none */
     bool check;           /* to be checked or mended: inconsistencies do not refuse it, and nothing mends by itself */
+    uint32_t cache_bytes; /* of each kind of table that a format keeps in memory; 0: 1 MiB */
     bool no_backing;      /* the chain is not opened: only for asking what the image says of itself */
 };
 /* open.c: an image by its format, with all that it names (backing files, data file). Null with the path, the field and

@@ -346,6 +346,7 @@ struct block_image *block_qcow2_open(struct host_file *file, const struct block_
     image->image = (struct block_image){.ops = &qcow2_ops, .read_only = file->read_only, .name = file->path};
     image->file = file;
     image->for_check = options->check;
+    image->cache_bytes = options->cache_bytes;
     uint8_t next_file = 1;
     struct block_open_context alone = {.path = file->path, .next_file = &next_file};
     if (open_all(image, options, context ? context : &alone, error)) {

@@ -11,7 +11,7 @@
 
 enum status qcow2_cache_init(struct qcow2_image *image, struct qcow2_cache *cache, unsigned kind)
 {
-    uint32_t count = (uint32_t)(CACHE_BYTES >> image->cluster_bits);
+    uint32_t count = (image->cache_bytes ? image->cache_bytes : CACHE_BYTES) >> image->cluster_bits;
     cache->kind = kind;
     cache->count = count < CACHE_TABLES_MIN ? CACHE_TABLES_MIN : count;
     cache->buckets = 1;

@@ -164,6 +164,7 @@ struct qcow2_image {
     struct block_image *backing;        /* null: none */
     char *backing_path;
     struct qcow2_header header;
+    uint32_t cache_bytes; /* 0: as qcow2_cache.c says */
     unsigned cluster_bits, l2_bits, refblock_bits, entry_bytes, subclusters;
     uint64_t cluster_bytes, subcluster_bytes;
     struct qcow2_top l1, reftable;
