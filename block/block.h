@@ -99,6 +99,10 @@ struct block_open_options {
     /* How its files are opened, those that it names too: O_DIRECT, flushes, locks. Null: through the page cache, locked
      * where the host can. read_only and create are not looked at. */
     const struct host_file_options *host;
+    const char *snapshot; /* id or name of an internal one to read instead; null: none */
+    bool check;           /* to be checked or mended: inconsistencies do not refuse it, and nothing mends by itself */
+    uint32_t cache_bytes; /* of each kind of table that a format keeps in memory; 0: 1 MiB */
+    bool no_backing;      /* the chain is not opened: only for asking what the image says of itself */
 };
 /* open.c: an image by its format, with all that it names (backing files, data file). Null with the path, the field and
  * what was expected in error. */

@@ -61,6 +61,7 @@ static const char program_help[] =
     "  info     what is in a journal: machine, guest, length, events, sizes, whole or torn\n"
     "  dump     the journal's events, one a line, or as JSON\n"
     "  verify   the checksum of every frame, without replaying\n"
+    "  image    make, check, convert and compare disk images\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
 
@@ -100,12 +101,28 @@ static const char verify_help[] =
     "usage: vmrr verify FILE.vmrr\n\nChecks the checksum of every frame, without replaying. "
     "Exit code 0: whole; 2: torn or damaged.\n";
 
+static const char image_help[] =
+    "usage: vmrr image COMMAND [options] FILE...\n\n"
+    "Disk images, raw and qcow2; commands, options, output and exit codes as qemu-img's.\n\n"
+    "  create [-q] [-f FORMAT] [-b BACKING -F FORMAT] [-u] [-o NAME=VALUE,...] FILE [SIZE]\n"
+    "           qcow2: cluster_size compat refcount_bits lazy_refcounts extended_l2 compression_type preallocation\n"
+    "           data_file data_file_raw backing_file backing_fmt; raw: preallocation\n"
+    "  info [-f FORMAT] [--backing-chain] [--output=human|json] FILE\n"
+    "  check [-q] [-f FORMAT] [-r leaks|all] [--output=human|json] FILE\n"
+    "           0: fine, 1: failed, 2: corrupt, 3: leaked clusters, 63: nothing to check in this format\n"
+    "  map [-f FORMAT] [--start-offset=N] [--max-length=N] [--output=human|json] FILE\n"
+    "  convert [-c] [-p] [-q] [-n] [-f FORMAT] [-O FORMAT] [-o NAME=VALUE,...] [-B BACKING -F FORMAT] [-l SNAPSHOT]\n"
+    "          [-S BYTES] SOURCE TARGET\n"
+    "  compare [-f FORMAT] [-F FORMAT] [-p] [-q] [-s] FILE FILE\n"
+    "           0: same disk, 1: different, 2: cannot be opened, 4: cannot be read\n"
+    "  snapshot [-l | -c NAME | -a NAME | -d NAME] FILE\n";
+
 void help_print(const char *command)
 {
     static const struct {
         const char *command, *text;
-    } texts[] = {{"run", run_help},   {"record", record_help}, {"replay", replay_help},
-                 {"info", info_help}, {"dump", dump_help},     {"verify", verify_help}};
+    } texts[] = {{"run", run_help},   {"record", record_help}, {"replay", replay_help}, {"info", info_help},
+                 {"dump", dump_help}, {"verify", verify_help}, {"image", image_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);

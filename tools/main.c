@@ -28,7 +28,8 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cmd_run},   {"record", cmd_record}, {"replay", cmd_replay},
-                    {"info", cmd_info}, {"dump", cmd_dump},     {"verify", cmd_verify}};
+                    {"info", cmd_info}, {"dump", cmd_dump},     {"verify", cmd_verify},
+                    {"image", cmd_image}};
     signal(SIGPIPE, SIG_IGN); /* a reader of the console that goes away must not tear the journal */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk: an error of write, not a death */
     if (argc < 2) {

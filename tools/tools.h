@@ -25,6 +25,7 @@ int cmd_replay(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_image(int argc, char **argv);
 
 /* "vmrr: message\n" to standard error. */
 void tool_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
