@@ -222,8 +222,13 @@ static void lent_close(struct host_file *file)
 
 static struct host_file *lend(struct host_file *file)
 {
-    static const struct host_file_ops ops = {lent_read,   lent_write,  lent_flush, lent_zero,
-                                             lent_resize, lent_extent, lent_close};
+    static const struct host_file_ops ops = {.read = lent_read,
+                                             .write = lent_write,
+                                             .flush = lent_flush,
+                                             .zero = lent_zero,
+                                             .resize = lent_resize,
+                                             .extent = lent_extent,
+                                             .close = lent_close};
     struct lent_file *lent = calloc(1, sizeof *lent);
     if (!lent)
         return NULL;

@@ -231,7 +231,7 @@ struct device *ahci_create(struct machine *machine, struct pci_bus *bus, unsigne
                                                  .subsystem_vendor = 0x1AF4,
                                                  .subsystem = 0x1100,
                                                  .interrupt_pin = 1};
-    static const struct pci_function_ops ops = {bar_changed, config_written};
+    static const struct pci_function_ops ops = {.bar_changed = bar_changed, .config_written = config_written};
     static const struct bus_ops register_ops = {register_read, register_write, 4};
     struct ahci *chip = device_alloc(&ahci_class, machine, NULL);
     snprintf(chip->id, sizeof chip->id, "ahci%u", slot);
