@@ -1,4 +1,5 @@
 /* The board's drives and their controllers. One case a kind in create_controller. */
+#include "devices/ahci.h"
 #include "devices/board_internal.h"
 #include "devices/ide.h"
 #include "devices/nvme.h"
@@ -55,16 +56,33 @@ static enum status create_nvme(struct board *board, const struct board_drive *dr
     return STATUS_OK;
 }
 
+static enum status create_ahci(struct board *board, const struct board_pc_options *options,
+                               const struct board_drive *first, struct error *error)
+{
+    struct ahci_unit units[AHCI_PORTS] = {0};
+    for (unsigned n = 0; n < BOARD_DRIVES; n++) {
+        const struct board_drive *drive = &options->drive[n];
+        if (!drive->drive || is_ide(drive) || drive->at.slot != first->at.slot)
+            continue;
+        if (drive->at.unit >= AHCI_PORTS)
+            return error_status(error, STATUS_INVALID, "drive %u: AHCI port %u: expected 0 to 5",
+                                (unsigned)block_drive_index(drive->drive), drive->at.unit);
+        units[drive->at.unit] = (struct ahci_unit){
+            .drive = drive->drive, .cdrom = drive->at.kind == BLOCK_ATTACH_AHCI_CD, .serial = drive->at.serial};
+    }
+    ahci_create(board->device.machine, board->pci, first->at.slot, units);
+    return STATUS_OK;
+}
+
 /* The first drive of a slot; the others of an AHCI controller come with it. */
 static enum status create_controller(struct board *board, const struct board_pc_options *options,
                                      const struct board_drive *drive, struct error *error)
 {
-    (void)options;
     switch (drive->at.kind) {
     case BLOCK_ATTACH_VIRTIO_BLK: return create_virtio(board, drive, error);
     case BLOCK_ATTACH_NVME: return create_nvme(board, drive);
     case BLOCK_ATTACH_AHCI_DISK:
-    case BLOCK_ATTACH_AHCI_CD: break;
+    case BLOCK_ATTACH_AHCI_CD: return create_ahci(board, options, drive, error);
     case BLOCK_ATTACH_IDE_DISK:
     case BLOCK_ATTACH_IDE_CD:
     case BLOCK_ATTACH_KINDS: break;

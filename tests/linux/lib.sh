@@ -50,7 +50,7 @@ new_disk() {
 }
 
 # place_disk DISK: fills disk_options and disk_words (what init must be told). The disk is where the variable CONTROLLER
-# says: ide (the default), or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on".
+# says: ide (the default), ahci, or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on".
 place_disk() {
     local device
     disk_words=
@@ -64,6 +64,12 @@ place_disk() {
     nvme*)
         disk_words=" vmrr.disk=nvme0n1 vmrr.modules=nvme"
         device="nvme,drive=disk,serial=vmrr-nvme${CONTROLLER#nvme}"
+        ;;
+    ahci)
+        disk_words=" vmrr.modules=ahci,sd_mod"
+        disk_options=(-device ich9-ahci,id=ahci -drive "file=$1,format=raw,if=none,id=disk"
+            -device "ide-hd,drive=disk,bus=ahci.0,serial=vmrr-ahci")
+        return
         ;;
     *) fail "no controller $CONTROLLER" ;;
     esac
