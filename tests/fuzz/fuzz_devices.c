@@ -19,12 +19,16 @@
 #define SCRIPT_BYTES_MAX 2048u
 #define RAM_BYTES (1u << 20)
 #define DISK_SECTORS 4096u
-#define DRIVES 3 /* primary master; secondary master, read only; virtio */
+#define DRIVES 4 /* primary master; secondary master, read only; virtio; NVMe */
 #define DRIVE_VIRTIO 2
 #define SLOT_VIRTIO 3
+#define DRIVE_NVME 3
+#define SLOT_NVME 4
+#define NVME_ADMIN 0x40000u /* its submission queues */
+#define NVME_IO 0x42000u
 
-/* What a script finds: bus master, power management and virtio's registers at known addresses, a PRD table at 0x1000, a
- * virtio queue at 0x3000. */
+/* What a script finds: bus master, power management, virtio's and NVMe's registers at known addresses, a PRD table at
+ * 0x1000, a virtio queue at 0x3000, NVMe queues at 0x40000. */
 static const uint8_t preamble[] = {
     SCRIPT_PCI_WRITE | 2 << 4,
     0x09,
@@ -89,6 +93,17 @@ static const uint8_t preamble[] = {
     0x18,
     0x04,
     0x07,
+    SCRIPT_PCI_WRITE | 2 << 4,
+    0x20,
+    0x10,
+    0x00,
+    0x00,
+    0x00,
+    0xE3,
+    SCRIPT_PCI_WRITE,
+    0x20,
+    0x04,
+    0x06,
 };
 
 struct run {
@@ -182,6 +197,67 @@ static void make_queue(struct memory *memory)
         memory_write_u16(memory, 0x4004 + 2 * n, (uint16_t)(3 * (n % count)));
 }
 
+/* A submission queue entry: opcode, PRPs, dwords 10 to 12. */
+struct entry {
+    uint32_t opcode, nsid;
+    uint64_t prp[2];
+    uint32_t dword[3];
+};
+
+static void put_entries(struct memory *memory, uint64_t gpa, unsigned places, const struct entry *entries,
+                        unsigned count)
+{
+    for (unsigned n = 0; n < places; n++, gpa += 64) {
+        const struct entry *entry = &entries[n % count];
+        memory_write_u32(memory, gpa, entry->opcode | n << 16);
+        memory_write_u32(memory, gpa + 4, entry->nsid);
+        memory_write_u64(memory, gpa + 24, entry->prp[0]);
+        memory_write_u64(memory, gpa + 32, entry->prp[1]);
+        for (unsigned k = 0; k < 3; k++)
+            memory_write_u32(memory, gpa + 40 + 4 * k, entry->dword[k]);
+    }
+}
+
+/* NVMe's queues with sound commands in every place: a script rings, or spoils them first. Admin: 16 entries at 0x40000,
+ * completions at 0x41000; I/O: 64 at 0x42000 and 0x43000. */
+static void make_nvme_queues(struct memory *memory)
+{
+    static const struct entry admin[] = {
+        {5, 0, {0x43000, 0}, {63 << 16 | 1, 3, 0}},
+        {1, 0, {0x42000, 0}, {63 << 16 | 1, 1 << 16 | 1, 0}},
+        {12, 0, {0, 0}, {0, 0, 0}},
+        {6, 0, {0x60000, 0}, {1, 0, 0}},
+        {2, 0xFFFFFFFF, {0x61000, 0}, {63 << 16 | 1}},
+        {9, 0, {0, 0}, {6, 0, 0}},
+        {8, 0, {0, 0}, {3 << 16 | 1, 0, 0}},
+        {0, 0, {0, 0}, {1, 0, 0}},
+        {6, 1, {0x60800, 0x63000}, {0, 0, 0}},
+        {4, 0, {0, 0}, {1, 0, 0}},
+        {10, 0, {0, 0}, {4, 0, 0}},
+    };
+    static const struct entry io[] = {
+        {2, 1, {0x64000, 0x65000}, {8, 0, 15}},
+        {1, 1, {0x64200, 0}, {40, 0, 0x40000003}},
+        {0, 1, {0, 0}, {0, 0, 0}},
+        {5, 1, {0x64000, 0x65000}, {8, 0, 15}},
+        {2, 1, {0x66010, 0x44FF0}, {50, 0, 29}},
+        {8, 1, {0, 0}, {9, 0, 0x42000007}},
+        {9, 1, {0x67000, 0}, {1, 4, 0}},
+        {1, 1, {0x68000, 0x44FF0}, {20, 0, 23}},
+        {2, 1, {0x64000, 0}, {0xFFFFFF, 0, 0}},
+    };
+    put_entries(memory, NVME_ADMIN, 16, admin, sizeof admin / sizeof *admin);
+    put_entries(memory, NVME_IO, 64, io, sizeof io / sizeof *io);
+    memory_write_u64(memory, 0x44FF0, 0x6A000); /* a PRP list that goes on in another page */
+    memory_write_u64(memory, 0x44FF8, 0x45000);
+    for (unsigned n = 0; n < 8; n++)
+        memory_write_u64(memory, 0x45000 + 8 * n, 0x6B000 + 0x1000ull * n);
+    memory_write_u64(memory, 0x67000, 5ull << 32); /* ranges: 5 blocks from 30, 2 from 70 */
+    memory_write_u64(memory, 0x67008, 30);
+    memory_write_u64(memory, 0x67010, 2ull << 32);
+    memory_write_u64(memory, 0x67018, 70);
+}
+
 static void make_board(struct run *run, struct block_image *images[DRIVES])
 {
     static const uint8_t bios[0x10000] = {0xF4};
@@ -195,6 +271,8 @@ static void make_board(struct run *run, struct block_image *images[DRIVES])
         board.drive[n].at.unit = (uint8_t)(2 * n);
         if (n == DRIVE_VIRTIO)
             board.drive[n].at = (struct block_attachment){.kind = BLOCK_ATTACH_VIRTIO_BLK, .slot = SLOT_VIRTIO};
+        else if (n == DRIVE_NVME)
+            board.drive[n].at = (struct block_attachment){.kind = BLOCK_ATTACH_NVME, .slot = SLOT_NVME};
         board.drive[n].drive = block_drive_create(run->machine, &queue, images[n], &error);
         if (!board.drive[n].drive)
             fail(&error);
@@ -205,6 +283,7 @@ static void make_board(struct run *run, struct block_image *images[DRIVES])
     memory_write_u64(machine_memory(run->machine), 0x1000, 0x0000040000010000ull); /* PRD: 1 KiB at 64 KiB, */
     memory_write_u64(machine_memory(run->machine), 0x1008, 0x8000FE0000020000ull); /* then 63.5 KiB at 128 KiB */
     make_queue(machine_memory(run->machine));
+    make_nvme_queues(machine_memory(run->machine));
 }
 
 static void finish(struct run *run)

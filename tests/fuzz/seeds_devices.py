@@ -8,7 +8,7 @@ import sys
 
 (OUT, IN, OUT_ANY, IN_ANY, STORE, LOAD, FILL, WAIT, HALT, MESSAGE, INTERRUPT, PCI_WRITE, PCI_READ, INS, OUTS,
  IDE) = range(16)
-LAPIC, IOAPIC, HPET, VGA, TEXT, ROM, VIRTIO, VIRTIO_MSIX = 0, 1, 2, 3, 5, 6, 14, 15
+LAPIC, IOAPIC, HPET, VGA, TEXT, ROM, VIRTIO, VIRTIO_MSIX, NVME = 0, 1, 2, 3, 5, 6, 14, 15, 16
 
 
 def little(value, size):
@@ -68,6 +68,16 @@ def virtio_start(features=0, vector=None):
             store(VIRTIO, 20, 15, 0))
 
 
+def nvme_ring(queue, tail, head=0):
+    """Both doorbells of a pair."""
+    return store(NVME, 0x1000 + 8 * queue, tail | head << 32, 3)
+
+
+def nvme_start(pages=0):
+    return (store(NVME, 0x20, 0x000F000F << 32, 3) + store(NVME, 0x28, 0x40000, 3) + store(NVME, 0x30, 0x41000, 3) +
+            store(NVME, 0x10, (0x00460001 | pages << 7) << 32, 3) + load(NVME, 0x18, 3))
+
+
 def out32(port, value):
     return bytes([OUT_ANY | 32]) + little(port, 2) + little(value, 4)
 
@@ -104,6 +114,20 @@ SEEDS = {
     virtio_legacy + fill(0x3000, 255, 1) + available(2) + out32(0xC110, 0) + fill(0x8000, 16, 0xFF) + out32(0xC110, 0) + halt,
     "virtio-window": b"".join(bytes([PCI_WRITE | 32, 0x18, 0x88 + 4 * n]) + little(value, 4)
                               for n, value in enumerate((4, 20, 1, 3))) + bytes([PCI_READ | 32, 0x18, 0x94]),
+    "nvme-io": pic + accept + nvme_start() + nvme_ring(0, 2) + nvme_ring(1, 9) + halt * 8 + nvme_ring(1, 63) + halt * 60 +
+    nvme_ring(1, 63, 40) + nvme_ring(1, 20, 60) + halt * 20 + load(NVME, 0x18, 3) + store(NVME, 0x10, 0x00464001 << 32, 3) +
+    halt * 9 + load(NVME, 0x18, 3) + store(NVME, 0x10, 0, 3) + halt,
+    "nvme-admin": accept + nvme_start() + nvme_ring(0, 5) + nvme_ring(1, 20) + nvme_ring(0, 6, 4) + nvme_ring(0, 7, 5) +
+    nvme_ring(9, 1) + nvme_ring(0, 8, 6) + halt * 4 + nvme_ring(0, 11, 10) + wait(9) + nvme_ring(0, 15, 13) + nvme_ring(0, 1, 15) +
+    nvme_ring(1, 0xFFFF, 77) + halt * 9,
+    "nvme-reset": nvme_start() + nvme_ring(0, 2) + nvme_ring(1, 40) + wait(20) + store(NVME, 0x10, 0, 3) + nvme_start() +
+    nvme_ring(0, 2) + nvme_ring(1, 30) + wait(90, 2) + outb(0xCF9, 6) + halt * 4,
+    "nvme-messages": accept + store(LAPIC, 0xF0, 0x1FF) + bytes([PCI_WRITE | 16, 0x20, 0x42, 0x00, 0x80]) +
+    store(NVME, 0x2000, 0xFEE00000, 3) + store(NVME, 0x2008, 0x60, 3) + nvme_start() + nvme_ring(0, 2) + nvme_ring(1, 6) + halt * 6 +
+    store(NVME, 0x2008, 0x100000060, 3) + nvme_ring(1, 12, 3) + halt * 6 + load(NVME, 0x3000, 3) + store(NVME, 0x2008, 0x61, 3) + halt,
+    "nvme-broken": nvme_start(2) + nvme_ring(0, 2) + nvme_start() + fill(0x42000, 255, 0x11) + nvme_ring(0, 2) + nvme_ring(1, 9) +
+    fill(0x44FF0, 16, 3) + fill(0x67000, 32, 0xFF) + nvme_ring(1, 20) + halt * 9 + bytes([PCI_WRITE, 0x20, 0x04, 0x02]) +
+    nvme_ring(1, 25) + halt + load(NVME, 0x18, 3) + store(NVME, 0x10, 0, 3) + nvme_start(15) + load(NVME, 0x18, 3),
     "pic": pic + accept + outb(0x43, 0x34) + outb(0x40, 0, 4) + halt * 3 + outb(0x20, 0x20, 0x0A, 0x0B, 0xC7, 0x60, 0x68) +
     inb(0x20, 2) + outb(0xA0, 0x20) + outb(0x4D0, 0xFF) + outb(0x4D1, 0xFF) + outb(0x21, 0xFB) + outb(0x20, 0x0C) + inb(0x20),
     "pit": b"".join(outb(0x43, 0x30 | mode << 1) + outb(0x40, 9, 0) + wait(40, 2) + outb(0x43, 0xC2) + inb(0x40, 4)
@@ -153,7 +177,7 @@ def main():
     names = re.findall(r"^    SCRIPT_(\w+),", header, re.M)
     assert [globals()[name] for name in names] == list(range(16)), names
     for number, (name, script) in enumerate(SEEDS.items()):
-        for choice in (0, 1) if name.startswith(("ide", "virtio")) else (number % 8 & 6,):
+        for choice in (0, 1) if name.startswith(("ide", "virtio", "nvme")) else (number % 8 & 6,):
             (folder / f"{name}-{choice}").write_bytes(bytes([choice]) + script)
     for number in range(12):
         (folder / f"random-{number}").write_bytes(bytes([number % 8]) + source.randbytes(400))

@@ -2,7 +2,6 @@
 # From a disk as Debian boots: SeaBIOS, MBR, GRUB with its menu on the serial line, ext2, Linux.
 # Usage: grub.sh [CONTROLLER=WHERE] KERNEL_NAME   (WHERE: see lib.sh)
 . "$(dirname "$0")/lib.sh"
-case $1 in CONTROLLER=*) CONTROLLER=${1#CONTROLLER=} && shift ;; esac
 seabios >/dev/null || exit $?
 modules=$ASSETS/grub/usr/lib/grub/i386-pc
 [ -f "$modules/boot.img" ] || skip "GRUB's package (grub-pc-bin) could not be fetched"
