@@ -58,7 +58,7 @@ static void prepare(struct native_case *c)
         fp_avoid_half_store(c, 108);
 }
 
-/* The upper half of FDP, which 16- and 32-bit code can't see: this host clears it at every memory operand there. */
+/* The upper half of FDP, which 16- and 32-bit code can't see: hosts clear it at every memory operand there. */
 static void normalise(const struct native_case *c, struct native_state *host, struct native_state *interp)
 {
     fp_normalise(c, host, interp);

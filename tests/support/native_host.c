@@ -366,7 +366,7 @@ static const struct {
     {"avx-ne-convert", 7, 1, EDX, 5, XCR0_AVX},
     {"amx-complex", 7, 1, EDX, 8, SYSTEM},
     {"avx-vnni-int16", 7, 1, EDX, 10, XCR0_AVX},
-    {"usermsr", 7, 1, EDX, 15, 0},
+    {"usermsr", 7, 1, EDX, 15, SYSTEM},
     {"ptwrite", 0x14, 0, EBX, 4, 0},
     {"sse4a", 0x80000001, 0, ECX, 6, 0},
     {"fma4", 0x80000001, 0, ECX, 16, XCR0_AVX},
