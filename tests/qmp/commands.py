@@ -120,6 +120,9 @@ def screen(qmp):
     qmp.execute("screendump", filename=path("screen"), format="png")
     with open(path("screen"), "rb") as picture:
         check(struct.unpack(">II", picture.read()[16:24]) == (width, height), "PNG")
+    qmp.human(f"screendump {path('again.png')}")
+    with open(path("screen"), "rb") as one, open(path("again.png"), "rb") as other:
+        check(one.read() == other.read(), "the human monitor's picture")
     qmp.refused("screendump", "No such file", filename=path("none/screen.png"))
 
 

@@ -17,16 +17,6 @@ bool chardev_is_direct(const struct chardev *chardev)
     return chardev->options.kind == CHARDEV_STDIO || chardev->options.kind == CHARDEV_FILE;
 }
 
-static enum status open_stdio(struct chardev *chardev)
-{
-    if (chardev->options.no_input)
-        return STATUS_OK;
-    chardev->in = STDIN_FILENO;
-    if (terminal_enter_raw(!chardev->options.no_signal))
-        chardev->escape = true;
-    return STATUS_OK;
-}
-
 static enum status open_file(struct chardev *chardev, struct error *error)
 {
     int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (chardev->options.append ? O_APPEND : O_TRUNC);
@@ -90,7 +80,7 @@ enum status chardev_open(struct chardev *chardev, struct error *error)
     chardev->escape = chardev->options.mux;
     switch (chardev->options.kind) {
     case CHARDEV_NULL: return STATUS_OK;
-    case CHARDEV_STDIO: return open_stdio(chardev);
+    case CHARDEV_STDIO: chardev->in = chardev->options.no_input ? -1 : STDIN_FILENO; return STATUS_OK;
     case CHARDEV_FILE: return open_file(chardev, error);
     case CHARDEV_PIPE: return open_pipe(chardev, error);
     case CHARDEV_PTY: return open_pty(chardev, error);

@@ -4,6 +4,7 @@
  * non-blocking. A user that takes nothing now is asked again when it wakes the hub, or after RECHECK_MS. */
 #include "tools/chardev/chardev_internal.h"
 
+#include "tools/chardev/terminal.h"
 #include "tools/tools.h"
 
 #include <errno.h>
@@ -213,6 +214,14 @@ static enum status wait_for_client(struct chardev *chardev, struct error *error)
     return STATUS_OK;
 }
 
+/* Not before the waiting for clients is over, which a signal may end at once: the terminal would stay as it is here. */
+static void take_terminal(struct chardev *chardev)
+{
+    if (chardev->options.kind == CHARDEV_STDIO && !chardev->options.no_input &&
+        terminal_enter_raw(!chardev->options.no_signal))
+        chardev->escape = true;
+}
+
 enum status chardev_hub_start(struct chardev_hub *hub, struct error *error)
 {
     sigset_t all, before;
@@ -227,6 +236,8 @@ enum status chardev_hub_start(struct chardev_hub *hub, struct error *error)
         if (status)
             return status;
     }
+    for (unsigned n = 0; n < hub->count; n++)
+        take_terminal(hub->chardev[n]);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the machine thread's */
     hub->started = !pthread_create(&hub->thread, NULL, hub_thread, hub);

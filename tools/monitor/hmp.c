@@ -3,6 +3,7 @@
 
 #include "tools/monitor/keys.h"
 #include "tools/qmp/commands.h"
+#include "tools/screendump.h"
 #include "tools/session.h"
 #include "tools/tools.h"
 
@@ -65,10 +66,11 @@ static void do_reset(struct session *session, const char *words, FILE *out)
 
 static void do_screendump(struct session *session, const char *words, FILE *out)
 {
-    if (!*words)
+    struct error error = {0};
+    if (!*words || !strcmp(words, "-"))
         fprintf(out, "screendump: string expected\nTry \"help screendump\" for more information\n");
-    else
-        run_qmp(session, qmp_screendump, json_pack("{s:s}", "filename", words), out);
+    else if (screendump_to(session->machine, words, SCREENDUMP_BY_NAME, &error))
+        fprintf(out, "Error: %s\n", error.text);
 }
 
 static void run_at_icount(struct session *session, qmp_command_fn *run, const char *words, FILE *out)
@@ -150,7 +152,7 @@ static const struct hmp_command commands[] = {
     {"system_powerdown", "", "press the power button", do_powerdown, true},
     {"system_reset", "", "press the reset button", do_reset, true},
     {"sendkey", "keys", "press keys ('sendkey ctrl-alt-f1')", do_sendkey, true},
-    {"screendump", "filename", "save the screen as PNG, *.ppm or *.txt", do_screendump, false},
+    {"screendump", "filename", "save the screen: PNG, *.ppm or *.txt", do_screendump, false},
     {"x", "/fmt addr", "memory at a linear address ('x /10i $rip', 'x /4xg 0x1000')", hmp_examine, false},
     {"xp", "/fmt addr", "memory at a guest physical address", hmp_examine_physical, false},
     {"print", "/fmt expr", "the value of an expression ($reg for CPU registers)", hmp_print, false},

@@ -86,12 +86,10 @@ void qmp_screendump(struct session *session, json_t *arguments, struct qmp_resul
     struct error error = {0};
     const char *format = json_string_value(json_object_get(arguments, "format"));
     const char *path = json_string_value(json_object_get(arguments, "filename"));
-    enum screendump_format as = SCREENDUMP_BY_NAME;
+    enum screendump_format as = SCREENDUMP_PPM; /* whatever the name, as in QEMU */
     if (format && !strcmp(format, "png"))
         as = SCREENDUMP_PNG;
-    else if (format && !strcmp(format, "ppm"))
-        as = SCREENDUMP_PPM;
-    else if (format)
+    else if (format && strcmp(format, "ppm"))
         qmp_fail(result, "GenericError", "Parameter 'format' does not accept value '%.64s'", format);
     else if (!strcmp(path, "-"))
         qmp_fail(result, "GenericError", "Parameter 'filename' expects the name of a file");
