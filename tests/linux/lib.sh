@@ -50,11 +50,11 @@ new_disk() {
 }
 
 # place_disk DISK: fills disk_options and disk_words (what init must be told). The disk is where the variable CONTROLLER
-# says: ide (the default), or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on".
+# says, in the format of the variable FORMAT (raw): ide (the default), or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on".
 place_disk() {
     local device
     disk_words=
-    disk_options=(-drive "file=$1,format=raw,if=ide")
+    disk_options=(-drive "file=$1,format=${FORMAT:-raw},if=ide")
     case ${CONTROLLER:-ide} in
     ide) return ;;
     virtio*)
@@ -67,7 +67,7 @@ place_disk() {
         ;;
     *) fail "no controller $CONTROLLER" ;;
     esac
-    disk_options=(-drive "file=$1,format=raw,if=none,id=disk" -device "$device")
+    disk_options=(-drive "file=$1,format=${FORMAT:-raw},if=none,id=disk" -device "$device")
 }
 
 # linux_options KERNEL_NAME TASK DISK: fills the array options
