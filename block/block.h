@@ -116,6 +116,8 @@ void block_image_watch(struct block_image *image, struct block_activity *activit
 /* raw.c: file or block device. Size rounded down to sectors, at least one. The image owns the file, also when this
  * fails. */
 struct block_image *block_raw_open(struct host_file *file, struct error *error);
+/* Nobody said that it is raw: a write that would make it another format's, to the next one who looks, fails. */
+void block_raw_guessed(struct block_image *image);
 /* overlay.c: writes stay in memory (sparse, 64 KiB chunks), reads fall through to base. Owns base; base may be null
  * (all zero, size given). For -snapshot, for journal-driven machines, for tests. */
 struct block_image *block_overlay_create(struct block_image *base, uint64_t size_sectors, struct error *error);

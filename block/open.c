@@ -25,7 +25,10 @@ static struct block_image *open_raw(struct host_file *file, const struct block_o
         host_file_close(file);
         return NULL;
     }
-    return block_raw_open(file, error);
+    struct block_image *image = block_raw_open(file, error);
+    if (image && !options->format)
+        block_raw_guessed(image);
+    return image;
 }
 
 static const struct format_row formats[] = {

@@ -4,10 +4,12 @@
 #include "block/host_file.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct raw_image {
     struct block_image image;
     struct host_file *file;
+    bool guessed; /* raw, because its first bytes said nothing else */
 };
 
 static struct raw_image *raw_of(struct block_image *image)
@@ -21,8 +23,23 @@ static enum status raw_read(struct block_image *image, uint64_t sector, uint32_t
                           (uint64_t)sectors * BLOCK_SECTOR_BYTES);
 }
 
+/* A guest that writes another format's magic could make the next run follow names of its choice. As QEMU: where the
+ * format was guessed, such a write fails. */
+static bool would_change_format(const struct raw_image *raw, uint64_t sector, const void *buffer)
+{
+    static const uint8_t qcow2[4] = {'Q', 'F', 'I', 0xfb};
+    return raw->guessed && !sector && !memcmp(buffer, qcow2, sizeof qcow2);
+}
+
+void block_raw_guessed(struct block_image *image)
+{
+    raw_of(image)->guessed = true;
+}
+
 static enum status raw_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer, bool fua)
 {
+    if (would_change_format(raw_of(image), sector, buffer))
+        return STATUS_READ_ONLY;
     enum status status = host_file_write(raw_of(image)->file, sector * BLOCK_SECTOR_BYTES, buffer,
                                          (uint64_t)sectors * BLOCK_SECTOR_BYTES);
     return status || !fua ? status : host_file_flush(raw_of(image)->file);

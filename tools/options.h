@@ -21,7 +21,8 @@ struct monitor_option {
 };
 
 struct drive_option {
-    const char *path; /* null: no drive */
+    const char *path;   /* null: no drive */
+    const char *format; /* null: by the file's first bytes */
     bool read_only, snapshot;
     struct block_attachment at;
 };

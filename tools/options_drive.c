@@ -60,13 +60,15 @@ static int set_drive_item(struct parser *parser, struct drive_given *given, cons
         given->option.read_only = options_is_on(value);
     else if (!strcmp(item, "snapshot"))
         given->option.snapshot = options_is_on(value);
-    else if (!strcmp(item, "format") && strcmp(value, "raw"))
-        return options_bad(parser, value, "format=raw (other formats are not in this version)");
+    else if (!strcmp(item, "format") && strcmp(value, "raw") && strcmp(value, "qcow2"))
+        return options_bad(parser, value, "format=raw or qcow2");
+    else if (!strcmp(item, "format"))
+        given->option.format = value;
     else if (!strcmp(item, "index") && (parse_u64(value, &given->index) || given->index >= JOURNAL_DRIVES))
         return options_bad(parser, value, "index=0 to 15");
     else if (!strcmp(item, "media") && strcmp(value, "disk") && strcmp(value, "cdrom"))
         return options_bad(parser, value, "media=disk or cdrom");
-    else if (strcmp(item, "format") && strcmp(item, "index") && strcmp(item, "media") && strcmp(item, "cache") &&
+    else if (strcmp(item, "index") && strcmp(item, "media") && strcmp(item, "cache") &&
              strcmp(item, "aio"))
         return options_bad(parser, item, "file, format, if, index, media, readonly, snapshot, serial, id");
     given->has_index |= !strcmp(item, "index");

@@ -139,7 +139,7 @@ static struct block_image *open_image(struct session *session, unsigned index, s
     if (session->player)
         return replay_player_image(session->player, index, error);
     bool throw_away = option->snapshot || session->options.snapshot;
-    struct block_open_options open = {.format = "raw", .read_only = option->read_only || throw_away};
+    struct block_open_options open = {.format = option->format, .read_only = option->read_only || throw_away};
     struct block_image *image = block_image_open(option->path, &open, error);
     if (image && throw_away)
         image = block_overlay_create(image, image->size_sectors, error);

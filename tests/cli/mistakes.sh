@@ -52,7 +52,7 @@ refused "letters of" run -boot order=xyz
 # Drives
 refused "expected file=PATH" run -drive format=raw
 refused "expected key=value" run -drive disk.img
-refused "expected format=raw" run -drive file=disk.img,format=qcow2
+refused "expected format=raw or qcow2" run -drive file=disk.img,format=vmdk
 refused "expected if=ide" run -drive file=disk.img,if=scsi
 refused "expected index=0 to 15" run -drive file=disk.img,index=16
 refused "index=0 to 3" run -drive file=disk.img,index=4

@@ -50,11 +50,12 @@ new_disk() {
 }
 
 # place_disk DISK: fills disk_options and disk_words (what init must be told). The disk is where the variable CONTROLLER
-# says: ide (the default), ahci, or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on".
+# says: ide (the default), ahci, or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on"; its
+# format the variable FORMAT (raw).
 place_disk() {
     local device
     disk_words=
-    disk_options=(-drive "file=$1,format=raw,if=ide")
+    disk_options=(-drive "file=$1,format=${FORMAT:-raw},if=ide")
     case ${CONTROLLER:-ide} in
     ide) return ;;
     virtio*)
@@ -67,13 +68,13 @@ place_disk() {
         ;;
     ahci)
         disk_words=" vmrr.modules=ahci,sd_mod"
-        disk_options=(-device ich9-ahci,id=ahci -drive "file=$1,format=raw,if=none,id=disk"
+        disk_options=(-device ich9-ahci,id=ahci -drive "file=$1,format=${FORMAT:-raw},if=none,id=disk"
             -device "ide-hd,drive=disk,bus=ahci.0,serial=vmrr-ahci")
         return
         ;;
     *) fail "no controller $CONTROLLER" ;;
     esac
-    disk_options=(-drive "file=$1,format=raw,if=none,id=disk" -device "$device")
+    disk_options=(-drive "file=$1,format=${FORMAT:-raw},if=none,id=disk" -device "$device")
 }
 
 # linux_options KERNEL_NAME TASK DISK: fills the array options
