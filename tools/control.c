@@ -4,7 +4,6 @@
 #include "tools/session.h"
 #include "tools/tools.h"
 
-#include <stdatomic.h>
 #include <time.h>
 
 #define TICK_NS 500000000 /* of a machine that stands still: what was recorded goes to the file */
@@ -36,7 +35,6 @@ void control_fini(struct session *session)
 
 void control_ring(struct session *session)
 {
-    session->control.rung = true;
     sem_post(&session->control.bell);
     machine_interrupt(session->machine);
     input_mailbox_wake(session->mailbox);
@@ -114,6 +112,8 @@ static void visit(struct session *session)
 {
     struct control *control = &session->control;
     struct position now = machine_position(session->machine);
+    if (session->recorder)
+        replay_recorder_tick(session->recorder); /* a full disk rings too */
     control->deferred = control->visited_once && position_equal(now, control->visited);
     if (control->deferred)
         return;
@@ -129,7 +129,6 @@ void control_slice(struct session *session)
     if (!session->control.deferred)
         return;
     session->control.deferred = false;
-    session->control.rung = true;
     machine_interrupt(session->machine);
 }
 
@@ -163,7 +162,7 @@ enum machine_stop control_run(struct session *session, struct position limit)
         if (stop == MACHINE_STOP_LIMIT && at_break(session, limit)) {
             console_flush(session->console);
             control_stop(session);
-        } else if (stop != MACHINE_STOP_HOST || !atomic_exchange(&control->rung, false)) {
+        } else if (stop != MACHINE_STOP_HOST || control->failed) {
             return stop;
         } else if (!control->signalled) {
             visit(session);

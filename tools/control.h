@@ -16,13 +16,14 @@ struct control {
     bool stopped;          /* the machine stands still until someone says cont */
     bool launched;         /* it has run before */
     bool quit;             /* the run is to end */
+    bool failed;           /* the host: the run can't go on (machine_fail) */
     bool reset_by_host;    /* the next reset is a monitor's */
     uint64_t break_icount; /* replay: stop there; POSITION_NEVER: nowhere */
     struct position visited;
     bool visited_once, deferred; /* requests wait for the guest to make some way */
     bool ready;                  /* control_init was called */
     sem_t bell;
-    _Atomic bool rung, signalled;
+    _Atomic bool signalled;
 };
 
 void control_init(struct session *session);

@@ -71,7 +71,8 @@ static void open_live(struct session *session)
 
 static void out_of_space(void *opaque)
 {
-    const struct session *session = opaque;
+    struct session *session = opaque;
+    session->control.failed = true;
     tool_error("%s: no space left on the device: stopping the guest; what is written stays replayable",
                session->options.output);
 }

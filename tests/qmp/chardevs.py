@@ -75,6 +75,16 @@ def sockets():
              f"tcp:127.0.0.1:{port},server=on,wait=off")
 
 
+def started(name):
+    """The guest with its console at the socket, past its start: what is typed before that a UART forgets."""
+    process = start("run", "-S", "-serial", f"unix:{path(name)},server,nowait", "-qmp", MONITOR(), *guest("echo"))
+    qmp, far = Qmp(path("qmp")), connect(path(name))
+    until(lambda: not any("disconnected" in c["filename"] for c in qmp.execute("query-chardev")), f"{name} is connected")
+    qmp.execute("cont")
+    read_until(far, b"echo: type\n")
+    return process, far
+
+
 def wait_for_client():
     process = start("run", "-serial", f"unix:{path('w')},server", *guest("echo"))
     line = process.stderr.readline()
@@ -87,8 +97,8 @@ def wait_for_client():
 
 def reconnects():
     """A client that goes and comes again finds the guest as it was."""
-    process = start("run", "-serial", f"unix:{path('r')},server,nowait", "-qmp", MONITOR(), *guest("echo"))
-    qmp = Qmp(path("qmp"))
+    process, far = started("r")
+    far.close()
     for _ in range(3):
         far = connect(path("r"))
         far.sendall(b"again\n")
@@ -234,8 +244,7 @@ def mistakes():
     refused("another program listens there", "-serial", f"unix:{path('served')},server,nowait")
     check(os.path.exists(path("served")), "somebody else's socket was removed")
     server.close()
-    process = start("run", "-serial", f"unix:{path('served')},server,nowait", *guest("echo"))
-    far = connect(path("served"))  # nobody listens any more: taken over
+    process, far = started("served")  # nobody listens any more: taken over
     far.sendall(b"quit\n")
     read_until(far, b"bye")
     end(process, 1)

@@ -27,14 +27,24 @@ def check(condition, *what):
         fail(*what)
 
 
+def close(process):
+    """Ends what still runs; says what a program said that ended before its time."""
+    try:
+        process.wait(1)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return
+    if not process.stderr.closed:
+        print(f"exit code {process.returncode}:", process.stderr.read().decode(errors="replace"))
+
+
 def finish(main):
     try:
         main()
     finally:
         for process in running:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            close(process)
         shutil.rmtree(work, ignore_errors=True)
 
 
