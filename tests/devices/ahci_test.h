@@ -11,7 +11,9 @@
 
 #define SLOT 4u
 #define ABAR 0xE0000000u
+#ifndef SECTORS
 #define SECTORS 40000u
+#endif
 #define RAM_BYTES (16u << 20)
 #define PORT_MEMORY(port) (0x100000u + (port)*0x40000u) /* command list, FIS at +400h, tables from +1000h */
 #define TABLE_BYTES 0x1000u
@@ -91,7 +93,7 @@ static inline void bench_close(struct bench *bench)
     struct input_mailbox *mailbox = bench->fake->mailbox;
     struct input *input = bench->fake->input;
     for (unsigned n = 0; n < 4; n++)
-        ck_assert(!bench->probe[n] || !bench->probe[n]->breached);
+        CHECK(!bench->probe[n] || !bench->probe[n]->breached);
     machine_destroy(bench->fake->machine);
     block_executor_destroy(bench->executor);
     input_destroy(input);

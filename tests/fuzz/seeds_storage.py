@@ -46,7 +46,7 @@ SEEDS = {
     "disk": command(0, 0, 0xEC, 0, 1) + issue(0, 1) + wait() + command(0, 1, 0x25, 8, 20) + issue(0, 2) + wait() * 4 +
     command(0, 2, 0x35, 8, 20) + issue(0, 4) + wait() * 4 + command(0, 3, 0xEA, 0, 0) + issue(0, 8) + wait() * 4 +
     command(0, 3, 0x06, 0, 1) + bytes([TABLE_WRITE, 3, 3, 1]) + issue(0, 8) + wait() * 4,
-    "queued": b"".join(command(3, slot, 0x60 + slot % 2, slot * 900, 8) for slot in range(32)) +
+    "queued": b"".join(command(3, slot, 0x60 + slot % 2, slot * 60, 8) for slot in range(32)) +
     issue(3, 0xFFFFFFFF, True) + wait() * 9,
     "queued-error": command(0, 1, 0x60, 65000, 8) + command(0, 2, 0x61, 7, 8) + issue(0, 6, True) + wait() * 3 + restart +
     command(0, 0, 0x2F, 0x10, 1) + issue(0, 1) + wait() + command(0, 2, 0x61, 7, 8) + issue(0, 4, True) +
