@@ -88,3 +88,8 @@ enum status host_file_transfer(struct host_file *file, bool write, uint64_t offs
         return file->ops->read(file, offset, buffer, size_bytes);
     return file->read_only ? STATUS_READ_ONLY : file->ops->write(file, offset, buffer, size_bytes);
 }
+
+uint64_t host_file_allocated_bytes(struct host_file *file)
+{
+    return file->ops->allocated ? file->ops->allocated(file) : file->size_bytes;
+}

@@ -27,6 +27,8 @@ struct host_file_ops {
     enum status (*extent)(struct host_file *file, uint64_t offset, uint64_t *size_bytes, bool *data);
     /* See host_file_descriptor. Null: none. */
     int (*descriptor)(const struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes);
+    /* Bytes that the host has given to the file. Null: its size. */
+    uint64_t (*allocated)(struct host_file *file);
     void (*close)(struct host_file *file); /* frees it */
 };
 
@@ -79,6 +81,7 @@ enum status host_file_zero(struct host_file *file, uint64_t offset, uint64_t siz
 enum status host_file_resize(struct host_file *file, uint64_t size_bytes,
                              enum host_preallocation preallocation) MUST_CHECK;
 enum status host_file_extent(struct host_file *file, uint64_t offset, uint64_t *size_bytes, bool *data) MUST_CHECK;
+uint64_t host_file_allocated_bytes(struct host_file *file);
 
 /* The file's descriptor, if a transfer of this range (inside the file) from or to this buffer can be handed to the host
  * as it is; else -1, and the functions above do it. */

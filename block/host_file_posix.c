@@ -193,6 +193,13 @@ static int posix_descriptor(const struct host_file *file, uint64_t offset, const
     return fits ? posix->fd : -1;
 }
 
+static uint64_t posix_allocated(struct host_file *file)
+{
+    struct stat st;
+    return posix_of(file)->device || fstat(posix_of(file)->fd, &st) < 0 ? file->size_bytes
+                                                                        : (uint64_t)st.st_blocks * 512;
+}
+
 static void posix_close(struct host_file *file)
 {
     host_direct_destroy(posix_of(file)->direct);
@@ -209,6 +216,7 @@ static const struct host_file_ops posix_ops = {
     .resize = posix_resize,
     .extent = posix_extent,
     .descriptor = posix_descriptor,
+    .allocated = posix_allocated,
     .close = posix_close,
 };
 

@@ -51,17 +51,11 @@ static enum status map_behind(struct qcow2_image *image, uint64_t sector, uint64
  * are zeros. As QEMU guesses it; asked once. */
 static bool has_holes(struct qcow2_image *image)
 {
-    uint64_t real_bytes = 0, used = 0, count;
+    uint64_t used = 0, count, clusters = qcow2_clusters_of(image, image->file->size_bytes);
+    uint64_t real = host_file_allocated_bytes(image->file) >> image->cluster_bits;
     if (image->holes)
         return image->holes > 0;
     image->holes = -1;
-    for (uint64_t at = 0, run; at < image->file->size_bytes; at += run) {
-        bool data;
-        if (host_file_extent(image->file, at, &run, &data))
-            return false;
-        real_bytes += data ? run : 0;
-    }
-    uint64_t real = real_bytes >> image->cluster_bits, clusters = qcow2_clusters_of(image, image->file->size_bytes);
     uint64_t threshold = real * 10 / 9 > real + 2 ? real * 10 / 9 : real + 2;
     if (clusters <= threshold)
         return false;
