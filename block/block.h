@@ -218,9 +218,9 @@ struct block_operations {
 };
 struct block_stats {
     struct block_operations operation[TRACE_BLOCK_OPS]; /* by enum trace_block_op */
-    uint64_t write_highest_bytes;         /* end of the furthest write */
-    uint64_t last_ns;                     /* virtual time of the last completion */
-    bool active;                          /* there was one */
+    uint64_t write_highest_bytes;                       /* end of the furthest write */
+    uint64_t last_ns;                                   /* virtual time of the last completion */
+    bool active;                                        /* there was one */
 };
 const struct block_stats *block_drive_stats(const struct block_drive *drive);
 

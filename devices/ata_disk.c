@@ -69,7 +69,8 @@ const struct ata_command *ata_command_find(uint8_t code)
 
 void ata_disk_reset(struct ata_disk *disk)
 {
-    disk->write_cache = disk->look_ahead = true;
+    disk->look_ahead = true;
+    disk->write_cache = disk->drive && block_drive_write_cache(disk->drive);
     disk->multiple = ATA_MULTIPLE_MAX;
     disk->pio_mode = MODE_PIO_4;
     disk->dma_mode = MODE_NO_DMA;

@@ -88,7 +88,8 @@ static void identify_namespace(const struct nvme *nvme, uint8_t *data)
     nvme_put(data, 0, 8, nvme->blocks);  /* size, */
     nvme_put(data, 8, 8, nvme->blocks);  /* capacity, */
     nvme_put(data, 16, 8, nvme->blocks); /* and use: there is no thin provisioning */
-    data[33] = DLFEAT_ZEROES | (nvme->has_discard ? DLFEAT_WRITE_ZEROES : 0);
+    if (block_drive_discards(nvme->drive))
+        data[33] = DLFEAT_ZEROES | (nvme->has_discard ? DLFEAT_WRITE_ZEROES : 0);
     data[99] = block_drive_read_only(nvme->drive) ? NSATTR_READ_ONLY : 0;
     data[130] = (uint8_t)(9 + nvme->block_shift); /* LBA format 0: 2^n bytes, no metadata */
 }

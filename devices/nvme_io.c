@@ -187,7 +187,7 @@ static unsigned write_zeroes(struct nvme *nvme, const struct nvme_sqe *sqe)
     command->sector = sector;
     command->sectors = sectors;
     command->fua = write_through(nvme, sqe);
-    bool discard = nvme->has_discard && (sqe->dword[2] & CDW12_DEALLOCATE);
+    bool discard = nvme->has_discard && block_drive_discards(nvme->drive) && (sqe->dword[2] & CDW12_DEALLOCATE);
     submit(nvme, command, discard ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES);
     return NVME_PENDING;
 }

@@ -231,7 +231,7 @@ static void do_range(struct virtio_blk *blk, const struct range *range, bool zer
         answer_now(blk, S_IOERR);
         return;
     }
-    bool give_back = !zeroes || (unmap && !blk->options.no_discard);
+    bool give_back = !zeroes || (unmap && !blk->options.no_discard && block_drive_discards(blk->options.drive));
     if (!range->sectors)
         answer_now(blk, S_OK);
     else

@@ -23,6 +23,7 @@ enum config_tag {
     TAG_DRIVE,
     TAG_VGABIOS,
     TAG_DIGEST_VERSION,
+    TAG_DRIVE_POLICY,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -35,6 +36,10 @@ enum config_tag {
 #define DRIVE_FORMAT 4u
 #define DRIVE_ATTACHMENT 8u
 #define DRIVE_FLAGS_ALL 15u
+#define POLICY_WRITE_THROUGH 1u
+#define POLICY_KEEP_DISCARDED 2u
+#define POLICY_ASKS_FAULTS 4u
+#define POLICY_FLAGS_ALL 7u
 #define LEAF_BYTES 28u
 
 void journal_config_free(struct journal_config *config)
@@ -150,6 +155,26 @@ static void put_drive(struct byte_sink *sink, unsigned index, const struct journ
     byte_sink_free(&field);
 }
 
+static void put_policy(struct byte_sink *sink, unsigned index, const struct block_policy *policy)
+{
+    struct byte_sink field = {0};
+    byte_sink_put_varint(&field, index);
+    byte_sink_put_varint(&field, (policy->write_through ? POLICY_WRITE_THROUGH : 0) |
+                                     (policy->keep_discarded ? POLICY_KEEP_DISCARDED : 0) |
+                                     (policy->asks_faults ? POLICY_ASKS_FAULTS : 0));
+    byte_sink_put_varint(&field, policy->rerror);
+    byte_sink_put_varint(&field, policy->werror);
+    byte_sink_put_varint(&field, policy->throttle.iops_size_bytes);
+    for (unsigned n = 0; n < BLOCK_LIMITS; n++) {
+        byte_sink_put_varint(&field, policy->throttle.limit[n].average);
+        byte_sink_put_varint(&field, policy->throttle.limit[n].maximum);
+        byte_sink_put_varint(&field, policy->throttle.limit[n].burst_seconds);
+    }
+    put_bytes(sink, TAG_DRIVE_POLICY, field.bytes, field.used);
+    sink->failed |= field.failed;
+    byte_sink_free(&field);
+}
+
 static void put_cpu(struct byte_sink *sink, const struct cpu_model *cpu)
 {
     put_bytes(sink, TAG_CPU_NAME, cpu->name, strnlen(cpu->name, sizeof cpu->name));
@@ -189,8 +214,10 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
     for (uint32_t i = 0; i < config->module_count && i < JOURNAL_MODULES; i++)
         put_module(sink, &config->module[i], config->module_args[i]);
     for (unsigned i = 0; i < JOURNAL_DRIVES; i++)
-        if (config->drive[i].present)
+        if (config->drive[i].present) {
             put_drive(sink, i, &config->drive[i]);
+            put_policy(sink, i, &config->drive[i].policy);
+        }
 }
 
 static enum status write_blob(struct journal_writer *writer, const struct journal_blob *blob)
@@ -427,6 +454,27 @@ static void get_drive(struct field *field, struct journal_config *config)
         drive->at.unit = (uint8_t)index;
 }
 
+static void get_policy(struct field *field, struct journal_config *config)
+{
+    uint64_t index = get_number(field, JOURNAL_DRIVES - 1, "expected a drive 0 .. 15");
+    uint64_t flags = get_number(field, POLICY_FLAGS_ALL, "expected flags 0 .. 7");
+    struct block_policy policy = {.write_through = flags & POLICY_WRITE_THROUGH,
+                                  .keep_discarded = flags & POLICY_KEEP_DISCARDED,
+                                  .asks_faults = flags & POLICY_ASKS_FAULTS};
+    policy.rerror = (uint8_t)get_number(field, BLOCK_ON_ERROR_KINDS - 1, "expected what to do 0 .. 3");
+    policy.werror = (uint8_t)get_number(field, BLOCK_ON_ERROR_KINDS - 1, "expected what to do 0 .. 3");
+    policy.throttle.iops_size_bytes = get_number(field, BLOCK_LIMIT_MAX, "expected at most 10^15");
+    for (unsigned n = 0; n < BLOCK_LIMITS; n++) {
+        policy.throttle.limit[n].average = get_number(field, BLOCK_LIMIT_MAX, "expected at most 10^15");
+        policy.throttle.limit[n].maximum = get_number(field, BLOCK_LIMIT_MAX, "expected at most 10^15");
+        policy.throttle.limit[n].burst_seconds = get_number(field, BLOCK_BURST_SECONDS_MAX, "expected at most 10^6");
+    }
+    if (!field->fault && !config->drive[index].present)
+        field->fault = "expected after its drive";
+    if (!field->fault)
+        config->drive[index].policy = policy;
+}
+
 static void get_flags(struct field *field, struct journal_config *config)
 {
     uint64_t flags = get_number(field, FLAGS_ALL, "expected 0 .. 7");
@@ -461,6 +509,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_INITRD: get_blob(field, reader, &config->initrd); break;
     case TAG_MODULE: get_module(field, reader); break;
     case TAG_DRIVE: get_drive(field, config); break;
+    case TAG_DRIVE_POLICY: get_policy(field, config); break;
     default:
         field->source.at = field->source.end;
         if (!(field->tag & TAG_SKIPPABLE))

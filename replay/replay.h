@@ -23,6 +23,7 @@ struct journal_drive {
     uint64_t size_sectors;
     bool present, read_only;
     struct block_attachment at;
+    struct block_policy policy;
     char *path;   /* where it came from, for people */
     char *format; /* "raw" */
 };

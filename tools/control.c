@@ -60,7 +60,7 @@ void control_continue(struct session *session)
 {
     if (!session->control.stopped)
         return;
-    session->control.stopped = false;
+    session->control.stopped = session->control.io_error = false;
     monitors_event(session->monitors, "RESUME", NULL);
 }
 
@@ -84,6 +84,8 @@ const char *control_state(const struct session *session)
 {
     if (!session->control.stopped)
         return "running";
+    if (session->control.io_error)
+        return "io-error";
     return session->control.launched ? "paused" : "prelaunch";
 }
 
@@ -147,6 +149,42 @@ static bool at_break(struct session *session, struct position limit)
     return true;
 }
 
+/* Nobody could say cont, or the run of the journal ended so. */
+static bool ends_here(struct session *session)
+{
+    if (!session->player)
+        return !monitors_count(session->monitors);
+    return replay_player_stop(session->player) == MACHINE_STOP_IO_ERROR &&
+           position_equal(machine_position(session->machine), replay_player_end(session->player));
+}
+
+/* A replay goes on as the run did. */
+static void stopped_by_error(struct session *session)
+{
+    if (session->player)
+        return;
+    console_flush(session->console);
+    control_stop(session);
+    session->control.io_error = true;
+}
+
+void control_io_error(struct session *session, const struct block_error_event *event)
+{
+    static const char *const actions[BLOCK_ON_ERROR_KINDS] = {"report", "ignore", "stop", "stop"};
+    char device[16], node[16];
+    snprintf(device, sizeof device, "drive%u", (unsigned)event->drive);
+    snprintf(node, sizeof node, "#block%u", (unsigned)event->drive);
+    bool nospace = event->status == STATUS_NO_SPACE, read = event->op == TRACE_BLOCK_READ;
+    monitors_event(session->monitors, "BLOCK_IO_ERROR",
+                   json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", device, "node-name", node, "operation",
+                             read ? "read" : "write", "action", actions[event->action], "nospace", nospace, "reason",
+                             nospace ? "No space left on device" : "Input/output error"));
+    if (event->action == BLOCK_ON_ERROR_STOP && !session->player && !monitors_count(session->monitors))
+        tool_error("drive %u: %s of %u sectors at %llu: %s: stopped (rerror=, werror= say what to do)",
+                   (unsigned)event->drive, trace_block_op_name(event->op), (unsigned)event->sectors,
+                   (unsigned long long)event->sector, nospace ? "no space left on the host" : "I/O error");
+}
+
 enum machine_stop control_run(struct session *session, struct position limit)
 {
     struct control *control = &session->control;
@@ -162,6 +200,8 @@ enum machine_stop control_run(struct session *session, struct position limit)
         if (stop == MACHINE_STOP_LIMIT && at_break(session, limit)) {
             console_flush(session->console);
             control_stop(session);
+        } else if (stop == MACHINE_STOP_IO_ERROR && !ends_here(session)) {
+            stopped_by_error(session);
         } else if (stop != MACHINE_STOP_HOST || control->failed) {
             return stop;
         } else if (!control->signalled) {

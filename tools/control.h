@@ -5,6 +5,7 @@
 #ifndef VMRR_TOOLS_CONTROL_H
 #define VMRR_TOOLS_CONTROL_H
 
+#include "block/block.h"
 #include "core/machine.h"
 #include "tools/monitor/monitor.h"
 
@@ -15,6 +16,7 @@ struct session;
 struct control {
     bool stopped;          /* the machine stands still until someone says cont */
     bool launched;         /* it has run before */
+    bool io_error;         /* that is why it stands still */
     bool quit;             /* the run is to end */
     bool failed;           /* the host: the run can't go on (machine_fail) */
     bool reset_by_host;    /* the next reset is a monitor's */
@@ -37,6 +39,8 @@ void control_end(struct session *session);
 enum machine_stop control_run(struct session *session, struct position limit);
 /* The SHUTDOWN event: why the run ended. Not said of a run that was left at a position asked for. */
 void control_say_end(struct session *session, enum machine_stop stop);
+/* A drive met an error: the BLOCK_IO_ERROR event. */
+void control_io_error(struct session *session, const struct block_error_event *event);
 /* At each slice. */
 void control_slice(struct session *session);
 

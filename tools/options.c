@@ -268,6 +268,7 @@ static const struct option_row rows[] = {
     {"boot", true, FOR_MACHINE, parse_boot},
     {"rtc", true, FOR_MACHINE, parse_rtc},
     {"drive", true, FOR_MACHINE, options_parse_drive},
+    {"blkfault", true, FOR_MACHINE, options_parse_blkfault},
     {"hda", true, FOR_MACHINE, options_parse_hd},
     {"hdb", true, FOR_MACHINE, options_parse_hd},
     {"hdc", true, FOR_MACHINE, options_parse_hd},
@@ -387,6 +388,8 @@ int options_parse(struct run_options *options, enum options_use use, int argc, c
             return code;
     }
     int code = options_place_drives(&parser);
+    if (code < 0)
+        code = options_place_faults(&parser);
     if (code < 0)
         code = options_chardev_complete(&parser);
     return code >= 0 ? code : check_complete(options, use);

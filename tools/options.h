@@ -2,6 +2,7 @@
 #ifndef VMRR_TOOLS_OPTIONS_H
 #define VMRR_TOOLS_OPTIONS_H
 
+#include "block/host_file.h"
 #include "replay/replay.h"
 #include "tools/chardev/chardev.h"
 
@@ -25,6 +26,10 @@ struct drive_option {
     const char *format; /* null: by the file's first bytes */
     bool read_only, snapshot;
     struct block_attachment at;
+    struct block_policy policy;
+    struct host_file_options host;
+    enum block_detect_zeroes detect_zeroes;
+    enum block_aio aio;
 };
 
 #define OPTION_SERIALS 2
@@ -39,6 +44,8 @@ struct run_options {
     char *boot_order; /* owned */
     bool boot_menu, no_reboot, no_vga, start_stopped, snapshot;
     struct drive_option drive[JOURNAL_DRIVES]; /* by index: 0..3 the IDE units, the others from 4 on */
+    struct block_fault_rule fault[BLOCK_FAULT_RULES_MAX];
+    unsigned fault_count;
     struct serial_option serial[OPTION_SERIALS];
     struct serial_option debugcon;
     struct chardev_options chardev[CHARDEVS_MAX];

@@ -22,7 +22,7 @@ static int add_given(struct parser *parser, const struct drive_given *given)
         return EXIT_CODE_USAGE;
     }
     parser->drive[parser->drive_count++] = *given;
-    return -1;
+    return options_check_host(given);
 }
 
 static int set_interface(struct parser *parser, struct drive_given *given, const char *value)
@@ -44,6 +44,16 @@ static int set_serial(struct parser *parser, char *to, const char *value)
         return options_bad(parser, value, "serial=, at most 20 characters");
     strcpy(to, value);
     return -1;
+}
+
+static int set_host_item(struct parser *parser, struct drive_given *given, const char *item, const char *value)
+{
+    bool known;
+    int code = options_set_host_item(parser, &given->option, item, value, &known);
+    return known ? code
+                 : options_bad(parser, item,
+                               "file, format, if, index, media, readonly, snapshot, serial, id, cache, aio, discard, "
+                               "detect-zeroes, rerror, werror, locking, throttling.*");
 }
 
 static int set_drive_item(struct parser *parser, struct drive_given *given, const char *item, const char *value)
@@ -68,9 +78,8 @@ static int set_drive_item(struct parser *parser, struct drive_given *given, cons
         return options_bad(parser, value, "index=0 to 15");
     else if (!strcmp(item, "media") && strcmp(value, "disk") && strcmp(value, "cdrom"))
         return options_bad(parser, value, "media=disk or cdrom");
-    else if (strcmp(item, "index") && strcmp(item, "media") && strcmp(item, "cache") &&
-             strcmp(item, "aio"))
-        return options_bad(parser, item, "file, format, if, index, media, readonly, snapshot, serial, id");
+    else if (strcmp(item, "index") && strcmp(item, "media"))
+        return set_host_item(parser, given, item, value);
     given->has_index |= !strcmp(item, "index");
     given->cdrom |= !strcmp(item, "media") && !strcmp(value, "cdrom");
     return -1;
@@ -80,6 +89,7 @@ int options_parse_drive(struct parser *parser, const char *value)
 {
     char *rest = options_own(parser, strdup(value)), *item;
     struct drive_given given = {.text = value};
+    options_host_defaults(&given.option);
     while ((item = options_next_item(&rest))) {
         char *setting = options_item_value(item);
         if (!setting)
@@ -95,8 +105,9 @@ int options_parse_drive(struct parser *parser, const char *value)
 
 int options_add_disk(struct parser *parser, unsigned ide_unit, const char *path)
 {
-    return add_given(parser,
-                     &(struct drive_given){.option.path = path, .text = path, .has_index = true, .index = ide_unit});
+    struct drive_given given = {.option.path = path, .text = path, .has_index = true, .index = ide_unit};
+    options_host_defaults(&given.option);
+    return add_given(parser, &given);
 }
 
 int options_parse_hd(struct parser *parser, const char *value)
@@ -107,8 +118,9 @@ int options_parse_hd(struct parser *parser, const char *value)
 /* As QEMU: the secondary master. */
 int options_parse_cdrom(struct parser *parser, const char *value)
 {
-    return add_given(parser, &(struct drive_given){
-                                 .option.path = value, .text = value, .cdrom = true, .has_index = true, .index = 2});
+    struct drive_given given = {.option.path = value, .text = value, .cdrom = true, .has_index = true, .index = 2};
+    options_host_defaults(&given.option);
+    return add_given(parser, &given);
 }
 
 static bool is_known_device(const char *name)
@@ -214,6 +226,8 @@ static int place_at(struct parser *parser, unsigned index, struct drive_given *g
     drive->at.kind = kind;
     drive->at.unit = (uint8_t)unit;
     drive->at.slot = (uint8_t)slot;
+    if (drive->policy.write_through)
+        drive->at.flags |= BLOCK_ATTACH_NO_WRITE_CACHE;
     if (kind == BLOCK_ATTACH_IDE_CD || kind == BLOCK_ATTACH_AHCI_CD)
         drive->read_only = true;
     given->placed = true;

@@ -57,4 +57,13 @@ option_fn options_parse_chardev, options_parse_serial, options_parse_debugcon, o
 /* After the last option: defaults, and whether each name that is used was given. */
 int options_chardev_complete(struct parser *parser);
 
+/* options_drive_host.c */
+void options_host_defaults(struct drive_option *drive);
+/* known: whether the item is one of its. */
+int options_set_host_item(struct parser *parser, struct drive_option *drive, const char *item, const char *value,
+                          bool *known);
+int options_check_host(const struct drive_given *given);
+option_fn options_parse_blkfault;
+int options_place_faults(struct parser *parser); /* after options_place_drives */
+
 #endif

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define PROGRESS_NS 500000000ull
-#define EXECUTOR_THREADS 2
+#define EXECUTOR_THREADS 4
 
 /* The one process-wide thing: signals have no argument. Set only while session_run runs. */
 static struct session *volatile signal_session;
@@ -140,7 +140,8 @@ static struct block_image *open_image(struct session *session, unsigned index, s
     if (session->player)
         return replay_player_image(session->player, index, error);
     bool throw_away = option->snapshot || session->options.snapshot;
-    struct block_open_options open = {.format = option->format, .read_only = option->read_only || throw_away};
+    struct block_open_options open = {
+        .format = option->format, .read_only = option->read_only || throw_away, .host = &option->host};
     struct block_image *image = block_image_open(option->path, &open, error);
     if (image && throw_away)
         image = block_overlay_create(image, image->size_sectors, error);
@@ -160,10 +161,16 @@ static enum status open_images(struct session *session, struct block_image *imag
                                                           .present = true,
                                                           .read_only = session->options.drive[n].read_only,
                                                           .at = session->options.drive[n].at,
+                                                          .policy = session->options.drive[n].policy,
                                                           .path = strdup(session->options.drive[n].path),
                                                           .format = strdup(images[n]->ops->format)};
     }
     return STATUS_OK;
+}
+
+static void on_io_error(void *opaque, const struct block_error_event *event)
+{
+    control_io_error(opaque, event);
 }
 
 static enum status create_drives(struct session *session, struct block_image *images[JOURNAL_DRIVES],
@@ -181,11 +188,20 @@ static enum status create_drives(struct session *session, struct block_image *im
             return STATUS_IO;
         if (config->drive[n].read_only)
             image->read_only = true;
-        struct block_queue_options options = {
-            .drive = n, .timing = config->timing, .seed = config->seed, .executor = session->executor};
+        const struct drive_option *option = &session->options.drive[n];
+        struct block_queue_options options = {.drive = n,
+                                              .timing = config->timing,
+                                              .seed = config->seed,
+                                              .executor = session->executor,
+                                              .policy = config->drive[n].policy,
+                                              .detect_zeroes = option->detect_zeroes,
+                                              .aio = option->aio,
+                                              .fault_rules = session->options.fault,
+                                              .fault_rule_count = session->options.fault_count};
         session->drive[n] = block_drive_create(session->machine, &options, image, error);
         if (!session->drive[n])
             return STATUS_INVALID;
+        block_drive_on_error(session->drive[n], on_io_error, session);
     }
     return STATUS_OK;
 }
@@ -269,6 +285,24 @@ static enum status open_chardevs(struct session *session, enum options_use use, 
     return session->console ? open_monitors(session, error) : STATUS_INVALID;
 }
 
+/* With timing=model too where the host is not asked by plain calls. */
+static enum status create_executor(struct session *session, enum options_use use, struct error *error)
+{
+    bool host = session->machine_config->timing == BLOCK_TIMING_HOST;
+    enum status status = STATUS_OK;
+    if (use == OPTIONS_REPLAY) {
+        session->executor = host ? block_executor_deferred_create() : NULL;
+        return STATUS_OK;
+    }
+    for (unsigned n = 0; n < JOURNAL_DRIVES && !host; n++)
+        host = session->options.drive[n].aio != BLOCK_AIO_THREADS;
+    if (host)
+        session->executor = block_executor_threads_create(session->mailbox, EXECUTOR_THREADS);
+    for (unsigned n = 0; n < JOURNAL_DRIVES && host && !status; n++)
+        status = block_executor_threads_enable(session->executor, session->options.drive[n].aio, error);
+    return status;
+}
+
 static enum status build(struct session *session, enum options_use use, struct block_image *images[JOURNAL_DRIVES],
                          struct error *error)
 {
@@ -289,10 +323,9 @@ static enum status build(struct session *session, enum options_use use, struct b
         status = open_recorder(session, error);
     if (status)
         return status;
-    if (session->machine_config->timing == BLOCK_TIMING_HOST)
-        session->executor = use == OPTIONS_REPLAY ? block_executor_deferred_create()
-                                                  : block_executor_threads_create(session->mailbox, EXECUTOR_THREADS);
-    status = create_machine(session, error);
+    status = create_executor(session, use, error);
+    if (!status)
+        status = create_machine(session, error);
     if (!status)
         control_init(session);
     if (!status)
