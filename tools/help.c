@@ -62,6 +62,7 @@ static const char program_help[] =
     "  dump     the journal's events, one a line, or as JSON\n"
     "  verify   the checksum of every frame, without replaying\n"
     "  image    make, check, convert and compare disk images\n"
+    "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
 
@@ -95,6 +96,7 @@ static const char dump_help[] =
     "  --from=POSITION          first position (icount)\n"
     "  --to=POSITION            last position\n"
     "  --kind=K,K,...           pio, mmio, irq, halt, block, input, digest, ... (default: all)\n"
+    "  --steps                  instead, what the recording's block layer did for each request\n"
     "  --json                   one JSON object a line\n";
 
 static const char verify_help[] =
@@ -117,12 +119,29 @@ static const char image_help[] =
     "           0: same disk, 1: different, 2: cannot be opened, 4: cannot be read\n"
     "  snapshot [-l | -c NAME | -a NAME | -d NAME] FILE\n";
 
+static const char writes_help[] =
+    "usage: vmrr writes [options] FILE.vmrr [ID...]\n\n"
+    "The guest's writes, flushes, discards and write-zeroes, one a line: name (drive.tag), position, virtual time, "
+    "device,\n"
+    "command, sectors, FUA, hash of the data, latency, status, number of calls to the host, address of the "
+    "instruction.\n"
+    "With IDs: only these.\n\n"
+    "  -v, --verbose            the whole tree of each: where in the guest, scatter list, changes of the image's own\n"
+    "                           structures, calls to the host, completion\n"
+    "  --all                    reads too\n"
+    "  --drive=N                of this drive only\n"
+    "  --lba=RANGE              that touch these sectors: A, A-B or A+N\n"
+    "  --file-offset=RANGE      that wrote to these bytes of a file of the host\n"
+    "  --since=P, --until=P     submitted between these positions (icount)\n"
+    "  --symbols=FILE           names for addresses: the guest kernel's System.map\n"
+    "  --json                   one JSON object a line\n";
+
 void help_print(const char *command)
 {
     static const struct {
         const char *command, *text;
     } texts[] = {{"run", run_help},   {"record", record_help}, {"replay", replay_help}, {"info", info_help},
-                 {"dump", dump_help}, {"verify", verify_help}, {"image", image_help}};
+                 {"dump", dump_help}, {"verify", verify_help}, {"image", image_help},   {"writes", writes_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);

@@ -108,7 +108,8 @@ static enum status create_machine(struct session *session, struct error *error)
                                       .cpu = config->cpu,
                                       .input = session->live,
                                       .checkpoint_steps = config->checkpoint_steps,
-                                      .no_reboot = config->no_reboot};
+                                      .no_reboot = config->no_reboot,
+                                      .trace_kinds = config->trace_kinds};
     if (session->recorder) {
         options.input = replay_recorder_input(session->recorder);
         options.trace = replay_recorder_trace(session->recorder);
@@ -182,6 +183,8 @@ static enum status create_drives(struct session *session, struct block_image *im
             image->read_only = true;
         struct block_queue_options options = {
             .drive = n, .timing = config->timing, .seed = config->seed, .executor = session->executor};
+        if (session->recorder)
+            options.watcher = replay_recorder_watcher(session->recorder);
         session->drive[n] = block_drive_create(session->machine, &options, image, error);
         if (!session->drive[n])
             return STATUS_INVALID;
