@@ -63,6 +63,7 @@ static const char program_help[] =
     "  verify   the checksum of every frame, without replaying\n"
     "  image    make, check, convert and compare disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
+    "  blktrace a drive's writes as a dm-log-writes log, or its requests as lines of blkparse\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
 
@@ -73,7 +74,9 @@ static const char run_help[] =
 static const char record_help[] =
     "usage: vmrr record -o FILE.vmrr [options] [DISK]\n\nRuns the machine and records it. Ctrl-C ends the recording "
     "cleanly.\n\n  -o FILE                  the journal (an existing file is replaced)\n"
-    "  --zstd-level=N           1 to 19 (default 3)\n" MACHINE_OPTIONS;
+    "  --zstd-level=N           1 to 19 (default 3)\n"
+    "  --host-stacks            keep the stack of vmrr itself at each call that changes an image (writes -v shows "
+    "it)\n" MACHINE_OPTIONS;
 
 static const char replay_help[] =
     "usage: vmrr replay [options] FILE.vmrr\n\n"
@@ -81,6 +84,10 @@ static const char replay_help[] =
     "2: the file is not a journal that can be read.\n\n"
     "  --until=POSITION         stop at this many instructions\n"
     "  --follow                 the journal is still being recorded: wait for more at its end\n"
+    "  --block=rerun --scratch=DIR  each disk request also on an image in DIR, through format and host code as in the\n"
+    "                           recording, and reads compared (exit code 1: not as in the journal); steps in DIR too\n"
+    "  --scratch=DIR            where --block=rerun makes its images\n"
+    "  --host-stacks            with --block=rerun: stacks of vmrr itself among the steps\n"
     "  -serial DEV              where COM1's output goes (default standard output): as for run\n"
     "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"
@@ -136,12 +143,21 @@ static const char writes_help[] =
     "  --symbols=FILE           names for addresses: the guest kernel's System.map\n"
     "  --json                   one JSON object a line\n";
 
+static const char blktrace_help[] =
+    "usage: vmrr blktrace [options] -o FILE FILE.vmrr\n       vmrr blktrace --text [options] FILE.vmrr\n\n"
+    "Replays the journal and writes the drive's writes to FILE in the format of Linux's dm-log-writes target, for\n"
+    "xfstests' replay-log; or prints all requests as blkparse does.\n\n"
+    "  -o, --output=FILE        where to\n"
+    "  --drive=N                which drive (needed when there are several; --text: default all)\n"
+    "  --text                   lines of blkparse: Q, D and C of each request; nothing is replayed\n";
+
 void help_print(const char *command)
 {
     static const struct {
         const char *command, *text;
-    } texts[] = {{"run", run_help},   {"record", record_help}, {"replay", replay_help}, {"info", info_help},
-                 {"dump", dump_help}, {"verify", verify_help}, {"image", image_help},   {"writes", writes_help}};
+    } texts[] = {{"run", run_help},     {"record", record_help}, {"replay", replay_help},
+                 {"info", info_help},   {"dump", dump_help},     {"verify", verify_help},
+                 {"image", image_help}, {"writes", writes_help}, {"blktrace", blktrace_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);

@@ -2,7 +2,6 @@
  * events that it belongs to) until all before them are over. */
 #include "tools/request_walk.h"
 
-#include "replay/journal_config.h"
 #include "replay/journal_event.h"
 #include "replay/journal_steps.h"
 #include "tools/journal_walk.h"
@@ -232,25 +231,6 @@ static enum status walk_frame(struct walk *walk, size_t index, struct error *err
     return frame->kind == JOURNAL_FRAME_EVENTS ? walk_events(walk, frame, error) : walk_steps(walk, frame, error);
 }
 
-static enum status read_config(struct walk *walk, struct error *error)
-{
-    struct journal_config_reader config = {0};
-    const char *path = journal_reader_path(walk->reader);
-    if (!journal_reader_count(walk->reader))
-        return error_status(error, STATUS_TORN, "%s: no whole frame: %s", path, journal_reader_torn(walk->reader));
-    const struct journal_frame *frame = journal_reader_frame(walk->reader, 0);
-    if (frame->kind != JOURNAL_FRAME_CONFIG)
-        return error_status(error, STATUS_CORRUPT, "%s: frame 0: expected the configuration", path);
-    enum status status = journal_reader_load(walk->reader, 0, walk->raw, error);
-    if (!status)
-        status = journal_config_parse(&config, walk->raw, frame->raw_bytes, path, frame->offset, error);
-    if (status)
-        journal_config_free(&config.config);
-    else
-        walk->out->config = config.config;
-    return status;
-}
-
 static void forget_all(struct walk *walk)
 {
     for (unsigned n = 0; n < BUCKETS; n++) {
@@ -271,7 +251,8 @@ enum status request_walk(struct request_walk *out, struct journal_reader *reader
     walk->last = &walk->first;
     walk->decoder = journal_decoder_create();
     walk->raw = malloc(JOURNAL_FRAME_RAW_MAX);
-    enum status status = walk->decoder && walk->raw ? read_config(walk, error) : STATUS_NO_MEMORY;
+    enum status status =
+        walk->decoder && walk->raw ? journal_walk_config(reader, &out->config, error) : STATUS_NO_MEMORY;
     for (size_t n = 0; !status && !walk->stopped && n < journal_reader_count(reader); n++)
         status = walk_frame(walk, n, error);
     while (walk->first && !status)

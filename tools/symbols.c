@@ -44,10 +44,24 @@ static int by_address(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+/* "ffffffff81000000 T _text"; undefined symbols have no address. False: not such a line, or no memory. */
+static bool take_line(struct symbols *symbols, char *line)
+{
+    char *end, *name = line + strcspn(line, "0123456789abcdefABCDEF");
+    uint64_t address = strtoull(line, &end, 16);
+    size_t digits = (size_t)(end - name);
+    if (strspn(line, " ") > 4 && strstr(line, " U "))
+        return true;
+    if (name != line || digits < 8 || digits > 16 || end[0] != ' ' || !end[1] || end[2] != ' ')
+        return false;
+    name = end + 3;
+    name[strcspn(name, "\t\n ")] = 0;
+    return !*name || !strchr("tTwW", end[1]) || add(symbols, address, name);
+}
+
 struct symbols *symbols_read(const char *path, struct error *error)
 {
-    char line[1024], type, name[768];
-    uint64_t address;
+    char line[1024];
     FILE *file = fopen(path, "re");
     struct symbols *symbols = file ? calloc(1, sizeof *symbols) : NULL;
     if (!symbols) {
@@ -57,10 +71,8 @@ struct symbols *symbols_read(const char *path, struct error *error)
         return NULL;
     }
     bool good = true;
-    while (good && fgets(line, sizeof line, file)) {
-        if (sscanf(line, "%" SCNx64 " %c %767s", &address, &type, name) == 3 && strchr("tTwW", type))
-            good = add(symbols, address, name);
-    }
+    while (good && fgets(line, sizeof line, file))
+        good = take_line(symbols, line);
     fclose(file);
     if (!good || !symbols->count) {
         error_set(error, "%s: expected lines as \"ffffffff81000000 T _text\"", path);

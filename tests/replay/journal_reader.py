@@ -567,11 +567,10 @@ def read(path, out, checksums=True, steps=False):
         if frame.kind > 8 and not frame.flags & 1:
             raise FormatError("frame %d: kind %d is unknown and not skippable" % (frame.sequence, frame.kind))
         try:
-            if frame.kind == 3:
+            if frame.kind == 3 and not steps:
                 for event in Decoder(frame.content(checksums), frame).events():
                     total += 1
-                    if not steps:
-                        line(out, event)
+                    line(out, event)
             elif frame.kind == 4:
                 next_content = check_sectors(frame.content(checksums), next_content)
             elif frame.kind == 8:
