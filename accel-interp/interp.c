@@ -32,6 +32,20 @@ static uint64_t interp_icount(const struct accel *accel)
     return cpu->icount_end - (uint64_t)cpu->budget - (i ? (uint64_t)(block_steps_after(i) + 1) : 0);
 }
 
+static void interp_where(const struct accel *accel, struct accel_where *where)
+{
+    const struct interp *cpu = (const struct interp *)accel;
+    uint64_t rip = cpu->current ? interp_rip(cpu, cpu->current) : cpu->rip;
+    unsigned code = cpu->mode & MODE_CODE_MASK;
+
+    where->linear = code == MODE_CODE64 ? rip : (uint32_t)(cpu->seg[CPU_CS].base + (uint32_t)rip);
+    where->cr3 = cpu->cr3;
+    where->flags = (cpu->cpl & TRACE_ORIGIN_CPL) | (code == MODE_CODE64 ? TRACE_ORIGIN_CODE64 : 0) |
+                   (code == MODE_CODE32 ? TRACE_ORIGIN_CODE32 : 0) |
+                   (cpu->mode & MODE_REAL ? 0 : TRACE_ORIGIN_PROTECTED) |
+                   (cpu->mode & MODE_VM86 ? TRACE_ORIGIN_V86 : 0) | (cpu->cr0 & CR0_PG ? TRACE_ORIGIN_PAGING : 0);
+}
+
 static void set_budget(struct interp *cpu, uint64_t icount, uint64_t stop)
 {
     uint64_t budget = stop > icount ? stop - icount : 0;
@@ -472,6 +486,7 @@ static const struct accel_ops interp_ops = {
     .name = "interp",
     .run = interp_run,
     .icount = interp_icount,
+    .where = interp_where,
     .reset = interp_reset,
     .get_state = interp_get_state,
     .set_state = interp_set_state,

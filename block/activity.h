@@ -26,6 +26,7 @@ enum block_step_kind {
     BLOCK_STEP_HEADER,        /* offset, size_bytes of the part that changed */
     BLOCK_STEP_COPY_ON_WRITE, /* bytes of the guest read to fill a new cluster: offset is the guest's */
     BLOCK_STEP_DECOMPRESS,    /* offset, size_bytes of the compressed data */
+    BLOCK_STEP_SUBMIT,        /* first of all, where stacks are kept: the device hands the request over */
     BLOCK_STEP_KINDS
 };
 
@@ -34,16 +35,29 @@ struct block_step {
     uint8_t file;   /* struct host_file index: 0 the image, then its data file and backing files in order of opening */
     int16_t status; /* 0 or a negative enum status */
     uint64_t offset, size_bytes, value;
+    uint32_t stack; /* of vmrr itself, a number of struct block_stacks; 0: not known */
 };
 
 #define BLOCK_ACTIVITY_MAX 65536u
+#define BLOCK_ACTIVITY_FILES 64u /* whose names are known; an image with more has steps in files without a name */
+
+/* Who knows the caller's stack, as a number that is the same for the same stack. Any thread. */
+struct block_stacks {
+    uint32_t (*capture)(void *opaque); /* null: nobody */
+    void *opaque;
+};
 
 struct block_activity {
     struct block_step *step;
     size_t count, capacity;
-    size_t lost; /* had no room */
+    size_t lost;                            /* had no room */
+    struct block_stacks stacks;             /* asked at each call to the host that changes something */
+    const char *path[BLOCK_ACTIVITY_FILES]; /* of the files in the log, borrowed from them; null: not in it */
 };
 
+/* A step in a file whose path is given. */
+void block_activity_add_in(struct block_activity *activity, const char *path,
+                           struct block_step step);                               /* null allowed */
 void block_activity_add(struct block_activity *activity, struct block_step step); /* null allowed */
 void block_activity_clear(struct block_activity *activity);                       /* keeps its memory */
 void block_activity_free(struct block_activity *activity);                        /* empty afterwards */

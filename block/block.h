@@ -140,6 +140,13 @@ enum status block_executor_threads_enable(struct block_executor *executor, enum 
 struct block_executor *block_executor_deferred_create(void);
 void block_executor_destroy(struct block_executor *executor); /* waits for work under way */
 
+/* What the block layer did for a request: at its end, before its trace events. The log is borrowed for the call. */
+struct block_watcher {
+    void (*done)(void *opaque, uint32_t drive, uint32_t tag, const struct block_activity *activity); /* null: nobody */
+    void *opaque;
+    struct block_stacks stacks; /* kept in the logs */
+};
+
 struct block_queue_options {
     uint32_t drive; /* index in the machine: in trace events and inputs */
     enum block_timing timing;
@@ -152,7 +159,15 @@ struct block_queue_options {
     enum block_aio aio;
     struct block_fault_rule *fault_rules; /* asked where policy.asks_faults says so; borrowed; null: none */
     unsigned fault_rule_count;
+    struct block_watcher watcher;
 };
+
+/* A piece of guest memory that a request's data come from or go to. */
+struct block_segment {
+    uint64_t gpa;
+    uint32_t size_bytes;
+};
+#define BLOCK_SEGMENTS_TRACED 1024u /* of a request; those behind them are left out */
 
 struct block_request {
     enum trace_block_op op;
@@ -163,6 +178,11 @@ struct block_request {
     void (*complete)(void *opaque, struct block_request *request, enum status status);
     void *opaque;
     uint32_t tag; /* set by block_submit: ordinal of the request in its drive */
+    /* For the trace; all zero does no harm. The device's own command, and the scatter list of what goes by DMA, which is
+     * looked at within block_submit only. */
+    uint32_t command; /* below 2^24 */
+    const struct block_segment *segment;
+    uint32_t segment_count;
 };
 
 /* What a drive is to the guest: the controller, its place there, and what it says of itself. The queue does not look at
@@ -243,6 +263,8 @@ unsigned block_drive_room(const struct block_drive *drive);
 /* Out of range or read-only writes complete with a status; they never fail here. The request must stay until complete,
  * which is never called from within block_submit. */
 void block_submit(struct block_drive *drive, struct block_request *request);
+/* The scatter list of a request whose device looks at it only when the data are there: by the device, at that position. */
+void block_trace_segments(struct block_drive *drive, uint32_t tag, const struct block_segment *segment, uint32_t count);
 /* A device reset: requests in flight finish on the image but their complete is never called. With timing=model they
  * finish at once; with timing=host when the host is done. A reset of the machine does the same. */
 void block_drive_abandon(struct block_drive *drive);

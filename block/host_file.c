@@ -9,12 +9,13 @@ static bool range_fits(uint64_t offset, uint64_t size_bytes)
 static enum status note(struct host_file *file, enum block_step_kind kind, uint64_t offset, uint64_t size_bytes,
                         uint64_t value, enum status status)
 {
-    block_activity_add(file->activity, (struct block_step){.kind = (uint8_t)kind,
-                                                           .file = file->index,
-                                                           .status = (int16_t)status,
-                                                           .offset = offset,
-                                                           .size_bytes = size_bytes,
-                                                           .value = value});
+    block_activity_add_in(file->activity, file->path,
+                          (struct block_step){.kind = (uint8_t)kind,
+                                              .file = file->index,
+                                              .status = (int16_t)status,
+                                              .offset = offset,
+                                              .size_bytes = size_bytes,
+                                              .value = value});
     return status;
 }
 

@@ -64,8 +64,9 @@ bool block_job_may_transfer(const struct block_job *job)
 void block_job_note_transfer(const struct block_job *job)
 {
     bool read = job->op == TRACE_BLOCK_READ;
-    block_activity_add(job->activity, (struct block_step){.kind = read ? BLOCK_STEP_HOST_READ : BLOCK_STEP_HOST_WRITE,
-                                                          .file = job->place.file->index,
-                                                          .offset = job->place.offset,
-                                                          .size_bytes = (uint64_t)job->sectors * BLOCK_SECTOR_BYTES});
+    block_activity_add_in(job->activity, job->place.file->path,
+                          (struct block_step){.kind = read ? BLOCK_STEP_HOST_READ : BLOCK_STEP_HOST_WRITE,
+                                              .file = job->place.file->index,
+                                              .offset = job->place.offset,
+                                              .size_bytes = (uint64_t)job->sectors * BLOCK_SECTOR_BYTES});
 }

@@ -52,6 +52,7 @@ struct slot {
     size_t buffer_bytes;
     struct block_job job;
     uint64_t submitted_ns; /* for the statistics */
+    struct block_activity activity;
 };
 STATE_TABLE(slot_fields, struct slot, SLOT_STATE);
 
@@ -124,11 +125,11 @@ static uint8_t *slot_buffer(struct slot *slot, size_t size_bytes)
 
 static void slot_free(struct slot *slot)
 {
-    uint8_t *buffer = slot->buffer;
-    size_t buffer_bytes = slot->buffer_bytes;
+    struct slot kept = {.buffer = slot->buffer, .buffer_bytes = slot->buffer_bytes, .activity = slot->activity};
     memset(slot, 0, sizeof *slot); /* all fields: equal states must have equal digests */
-    slot->buffer = buffer;
-    slot->buffer_bytes = buffer_bytes;
+    slot->buffer = kept.buffer;
+    slot->buffer_bytes = kept.buffer_bytes;
+    slot->activity = kept.activity;
 }
 
 static bool ranges_overlap(uint64_t a, uint32_t a_sectors, uint64_t b, uint32_t b_sectors)
@@ -214,6 +215,44 @@ static void trace_slot(struct block_drive *drive, const struct slot *slot, enum 
                                 .op = slot->op,
                                 .status = (int32_t)status};
     machine_trace(drive->device.machine, &event);
+}
+
+/* Where the request comes from: the device's command, the CPU, the scatter list. */
+static void trace_origin(struct block_drive *drive, const struct slot *slot, const struct block_request *request)
+{
+    struct machine *machine = drive->device.machine;
+    if (machine_traces(machine, TRACE_BLOCK_ORIGIN))
+        machine_trace_origin(machine, (struct trace_event){.drive = drive->options.drive,
+                                                           .tag = slot->tag,
+                                                           .op = request->command & 0xFFFFFF,
+                                                           .flags = request->fua ? TRACE_ORIGIN_FUA : 0});
+    block_trace_segments(drive, slot->tag, request->segment, request->segment_count);
+}
+
+void block_trace_segments(struct block_drive *drive, uint32_t tag, const struct block_segment *segment, uint32_t count)
+{
+    struct machine *machine = drive->device.machine;
+    if (!machine_traces(machine, TRACE_BLOCK_SEGMENT))
+        return;
+    for (uint32_t n = 0; n < count && n < BLOCK_SEGMENTS_TRACED; n++)
+        machine_trace(machine, &(struct trace_event){.kind = TRACE_BLOCK_SEGMENT,
+                                                     .address = segment[n].gpa,
+                                                     .size_bytes = segment[n].size_bytes,
+                                                     .drive = drive->options.drive,
+                                                     .tag = tag});
+}
+
+/* The log of a request's image work; null: nobody looks. */
+static struct block_activity *slot_activity(const struct block_drive *drive, struct slot *slot)
+{
+    return drive->options.watcher.done ? &slot->activity : NULL;
+}
+
+static void report_activity(struct block_drive *drive, struct slot *slot)
+{
+    if (drive->options.watcher.done && !slot->refused)
+        drive->options.watcher.done(drive->options.watcher.opaque, drive->options.drive, slot->tag, &slot->activity);
+    block_activity_clear(&slot->activity);
 }
 
 /* ---- the timer ---- */
@@ -391,6 +430,7 @@ static void fill_job(struct block_drive *drive, struct slot *slot)
                                    .sector = slot->sector,
                                    .sectors = slot->sectors,
                                    .fua = slot_fua(drive, slot),
+                                   .activity = slot_activity(drive, slot),
                                    .drive = drive->options.drive,
                                    .tag = slot->tag,
                                    .aio = drive->options.aio,
@@ -509,6 +549,7 @@ static void end_slot(struct block_drive *drive, struct slot *slot, enum status s
     uint64_t hash = 0;
     if (slot->op == TRACE_BLOCK_READ && !status)
         hash = XXH3_64bits(data, slot_bytes(slot));
+    report_activity(drive, slot);
     if (slot->op != TRACE_BLOCK_READ && !status && !passes_by(drive, slot))
         trace_slot(drive, slot, TRACE_HOST_WRITE, 0, status);
     trace_slot(drive, slot, TRACE_BLOCK_COMPLETION, hash, status);
@@ -738,6 +779,10 @@ void block_submit(struct block_drive *drive, struct block_request *request)
     if (slot->op == TRACE_BLOCK_WRITE)
         take_write_data(drive, slot, request->data);
     trace_slot(drive, slot, TRACE_BLOCK_REQUEST, slot->data_hash, STATUS_OK);
+    trace_origin(drive, slot, request);
+    slot->activity.stacks = drive->options.watcher.stacks;
+    if (slot->activity.stacks.capture)
+        block_activity_add(&slot->activity, (struct block_step){.kind = BLOCK_STEP_SUBMIT});
     start_ready(drive);
 }
 
@@ -819,6 +864,7 @@ static void drive_destroy(struct device *device)
         if (slot->state == SLOT_RUNNING && !slot_timed(drive, slot))
             drive->options.executor->ops->cancel(drive->options.executor, &slot->job);
         free(slot->buffer);
+        block_activity_free(&slot->activity);
     }
     for (unsigned n = 0; n < BLOCK_KEPT_MAX; n++)
         free(drive->kept[n].buffer);

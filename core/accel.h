@@ -42,12 +42,21 @@ struct accel_statistics {
     uint64_t blocks_decoded, blocks_dropped, tlb_fills, tlb_flushes, exceptions, interrupts, cache_flushes;
 };
 
+/* Where the CPU is in its program, exact at any call from within run: the instruction being executed, between two the next
+ * one. */
+struct accel_where {
+    uint64_t linear; /* CS base + RIP */
+    uint64_t cr3;
+    uint32_t flags; /* enum trace_origin_flag: the CPU's part */
+};
+
 struct accel_ops {
     const char *name; /* "interp", "kvm" */
     enum accel_exit (*run)(struct accel *accel);
     /* Steps executed so far, exact at any call from within run. */
     uint64_t (*icount)(const struct accel *accel);
-    void (*reset)(struct accel *accel); /* CPU reset; icount goes on */
+    void (*where)(const struct accel *accel, struct accel_where *where); /* null: not known, all zero */
+    void (*reset)(struct accel *accel);                                  /* CPU reset; icount goes on */
     void (*get_state)(struct accel *accel, struct cpu_state *state);
     void (*set_state)(struct accel *accel, const struct cpu_state *state);
     void (*set_icount)(struct accel *accel, uint64_t icount); /* restoring a checkpoint */

@@ -30,6 +30,8 @@ struct machine *machine_create(const struct machine_options *options, struct err
     machine->options = *options;
     uint64_t steps = options->checkpoint_steps ? options->checkpoint_steps : MACHINE_CHECKPOINT_STEPS_DEFAULT;
     machine->options.checkpoint_steps = (steps + MACHINE_SLICE_STEPS - 1) / MACHINE_SLICE_STEPS * MACHINE_SLICE_STEPS;
+    if (!options->trace_kinds)
+        machine->options.trace_kinds = TRACE_KINDS_ALL;
     machine->next_digest = MACHINE_SLICE_STEPS;
     machine->next_checkpoint = 0; /* the machine as it was built */
     machine->last_device = &machine->first_device;
@@ -279,6 +281,23 @@ void machine_trace_access(struct machine *machine, enum trace_kind kind, uint64_
         .kind = kind, .position = position, .address = address, .value = value, .size_bytes = size_bytes};
     if (machine->options.trace.ops)
         machine->options.trace.ops->emit(machine->options.trace.opaque, kept);
+}
+
+bool machine_traces(const struct machine *machine, enum trace_kind kind)
+{
+    return machine->options.trace.ops && (machine->options.trace_kinds >> kind & 1);
+}
+
+void machine_trace_origin(struct machine *machine, struct trace_event event)
+{
+    struct accel_where where = {0};
+    if (machine->accel && machine->accel->ops->where)
+        machine->accel->ops->where(machine->accel, &where);
+    event.kind = TRACE_BLOCK_ORIGIN;
+    event.address = where.linear;
+    event.value = where.cr3;
+    event.flags |= where.flags;
+    machine_trace(machine, &event);
 }
 
 void machine_trace_irq(struct machine *machine, uint32_t vector)

@@ -48,7 +48,8 @@ struct machine_options {
     struct trace_sink trace;   /* borrowed */
     uint64_t checkpoint_steps; /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
     bool no_reboot;
-    bool digests; /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
+    uint32_t trace_kinds; /* bit TRACE_*: emit these only; 0: all. Digests, checkpoints: if digests too */
+    bool digests;         /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
 };
 
 struct machine *machine_create(const struct machine_options *options, struct error *error);
@@ -88,6 +89,10 @@ void machine_trace(struct machine *machine, const struct trace_event *event); /*
 /* The same for an access of the guest, by kind, address, value and size alone. */
 void machine_trace_access(struct machine *machine, enum trace_kind kind, uint64_t address, uint64_t value,
                           uint32_t size_bytes);
+/* Somebody looks at events of this kind: whoever would have to gather one asks first. */
+bool machine_traces(const struct machine *machine, enum trace_kind kind);
+/* A TRACE_BLOCK_ORIGIN, of which drive, tag, op and TRACE_ORIGIN_FUA are given: adds where the CPU is. */
+void machine_trace_origin(struct machine *machine, struct trace_event event);
 void machine_trace_block_data(struct machine *machine, uint32_t drive, uint64_t sector, const void *data,
                               size_t size_bytes);
 uint64_t machine_pull(struct machine *machine, enum input_id id, uint64_t (*fetch)(void *opaque), void *opaque);
@@ -124,7 +129,7 @@ void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, 
 
 /* Digests: CPU and devices (field lists, creation order), and everything with memory. */
 /* Number of the definition of the digests: state.h's and what is gathered. Goes up when either changes. */
-#define MACHINE_DIGEST_VERSION 5u
+#define MACHINE_DIGEST_VERSION 6u
 uint64_t machine_digest_state(struct machine *machine);
 uint64_t machine_digest_all(struct machine *machine);
 void machine_dump_state(struct machine *machine, FILE *out);

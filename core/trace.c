@@ -17,8 +17,19 @@ const char *trace_kind_name(enum trace_kind kind)
         [TRACE_CHECKPOINT] = "checkpoint",
         [TRACE_RESET] = "reset",
         [TRACE_END] = "end",
+        [TRACE_BLOCK_ORIGIN] = "block-origin",
+        [TRACE_BLOCK_SEGMENT] = "block-segment",
     };
     return kind < TRACE_KIND_COUNT && names[kind] ? names[kind] : "unknown";
+}
+
+const char *trace_origin_mode(uint32_t flags)
+{
+    if (!(flags & TRACE_ORIGIN_PROTECTED))
+        return "real";
+    if (flags & TRACE_ORIGIN_V86)
+        return "v86";
+    return flags & TRACE_ORIGIN_CODE64 ? "64-bit" : flags & TRACE_ORIGIN_CODE32 ? "32-bit" : "16-bit";
 }
 
 const char *trace_block_op_name(enum trace_block_op op)

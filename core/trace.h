@@ -24,6 +24,10 @@ enum trace_kind {
                                one at position 0: the machine as it was built */
     TRACE_RESET,            /* machine reset */
     TRACE_END,              /* the run ended; address: enum machine_stop; value: digest of everything */
+    TRACE_BLOCK_ORIGIN, /* after BLOCK_REQUEST, at its position; drive, tag, op: the device's own command, flags; address:
+                               the instruction under way, or the next one (linear); value: CR3 */
+    TRACE_BLOCK_SEGMENT, /* drive, tag; address: gpa; size_bytes. Of a request's scatter list, in order: after
+                               BLOCK_ORIGIN, or after BLOCK_COMPLETION where the device looks at the list then */
     TRACE_KIND_COUNT
 };
 
@@ -36,18 +40,35 @@ enum trace_block_op {
     TRACE_BLOCK_WRITE_ZEROES,
     TRACE_BLOCK_OPS
 };
+/* Kinds as bits. A machine emits those of its options: older runs know fewer. */
+#define TRACE_KINDS_FIRST (((1u << (TRACE_END + 1)) - 1) & ~1u)
+#define TRACE_KINDS_ALL (((1u << TRACE_KIND_COUNT) - 1) & ~1u)
+
+/* flags of a BLOCK_ORIGIN. Numbers are part of the journal format. */
+#define TRACE_ORIGIN_CPL 0x03u
+enum trace_origin_flag {
+    TRACE_ORIGIN_CODE32 = 0x04, /* neither this nor CODE64: 16-bit code */
+    TRACE_ORIGIN_CODE64 = 0x08,
+    TRACE_ORIGIN_PROTECTED = 0x10, /* clear: real mode */
+    TRACE_ORIGIN_V86 = 0x20,
+    TRACE_ORIGIN_PAGING = 0x40,
+    TRACE_ORIGIN_FUA = 0x80,
+    TRACE_ORIGIN_FLAGS = 0xff
+};
+const char *trace_origin_mode(uint32_t flags);           /* "64-bit", "real", ... */
 const char *trace_block_op_name(enum trace_block_op op); /* "?" when out of range */
 
 struct trace_event {
     enum trace_kind kind;
+    uint32_t flags;           /* of a BLOCK_ORIGIN */
     struct position position; /* filled by machine_trace */
     uint64_t address;         /* port, gpa, first sector, or as said above */
     uint64_t value;
-    uint32_t size_bytes; /* of an access */
+    uint32_t size_bytes; /* of an access or segment */
     uint32_t sectors;    /* of a block event */
     uint32_t drive;
     uint32_t tag;
-    uint32_t op;    /* enum trace_block_op */
+    uint32_t op;    /* enum trace_block_op, or a command */
     int32_t status; /* 0 or a negative enum status */
 };
 

@@ -181,6 +181,7 @@ static void ahci_destroy(struct device *device)
             free(chip->port[n].slot[slot].buffer);
     }
     free(chip->scratch);
+    free(chip->segment);
 }
 
 static const struct device_class ahci_class = {
@@ -237,7 +238,8 @@ struct device *ahci_create(struct machine *machine, struct pci_bus *bus, unsigne
     snprintf(chip->id, sizeof chip->id, "ahci%u", slot);
     chip->device.id = chip->id;
     chip->scratch = malloc(AHCI_CHUNK_BYTES);
-    CHECK(chip->scratch);
+    chip->segment = calloc(BLOCK_SEGMENTS_TRACED, sizeof *chip->segment);
+    CHECK(chip->scratch && chip->segment);
     chip->registers = bus_map_mmio(machine_bus(machine), 0, ABAR_BYTES, &register_ops, chip, "ahci");
     bus_mapping_set(chip->registers, 0, false);
     pci_function_init(chip->pci, bus, slot, 0, &identity, &ops, chip);

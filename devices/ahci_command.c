@@ -60,8 +60,12 @@ static void transfer_done(struct ahci_slot *slot)
 static void chunk_done(struct ahci_slot *slot)
 {
     uint32_t sectors = chunk_sectors(slot);
-    if (slot->phase == AHCI_READ && !ahci_to_memory(slot, slot->buffer, (uint64_t)sectors * BLOCK_SECTOR_BYTES))
-        return;
+    if (slot->phase == AHCI_READ) {
+        bool moved = ahci_to_memory(slot, slot->buffer, (uint64_t)sectors * BLOCK_SECTOR_BYTES);
+        ahci_trace_segments(slot);
+        if (!moved)
+            return;
+    }
     slot->next += sectors;
     slot->left -= sectors;
     if (slot->left)
@@ -284,6 +288,7 @@ void ahci_command(struct ahci_slot *slot, uint8_t code)
 {
     struct ahci_port *port = slot->port;
     const struct ata_command *command = ata_command_find(code);
+    slot->command = code;
     bool is_queued = command && (command->operation == ATA_READ_QUEUED || command->operation == ATA_WRITE_QUEUED);
     if (!is_queued && queue_in_use(port)) {
         uint8_t number = (uint8_t)ahci_slot_number(slot);

@@ -48,11 +48,18 @@ static bool next_part(struct ahci_slot *slot, uint64_t size_bytes, uint64_t *gpa
     return true;
 }
 
+static void note_segment(struct ahci *chip, uint64_t gpa, uint64_t size_bytes)
+{
+    if (chip->segment_count < BLOCK_SEGMENTS_TRACED)
+        chip->segment[chip->segment_count++] = (struct block_segment){gpa, (uint32_t)size_bytes};
+}
+
 /* One of to and from. */
 static bool move(struct ahci_slot *slot, uint8_t *from_memory, const uint8_t *to_memory, uint64_t size_bytes)
 {
     struct memory *memory = ahci_memory(slot->port);
     uint64_t gpa = 0, part;
+    slot->port->chip->segment_count = 0;
     for (uint64_t done = 0; done < size_bytes; done += part) {
         if (!next_part(slot, size_bytes - done, &gpa, &part)) {
             ahci_bus_error(slot);
@@ -70,9 +77,16 @@ static bool move(struct ahci_slot *slot, uint8_t *from_memory, const uint8_t *to
             memory_write(memory, gpa, to_memory + done, part);
         else
             memory_read(memory, gpa, from_memory + done, part);
+        note_segment(slot->port->chip, gpa, part);
         slot->moved += (uint32_t)part;
     }
     return true;
+}
+
+void ahci_trace_segments(const struct ahci_slot *slot)
+{
+    block_trace_segments(slot->port->drive, slot->request.tag, slot->port->chip->segment,
+                         slot->port->chip->segment_count);
 }
 
 bool ahci_to_memory(struct ahci_slot *slot, const uint8_t *data, uint64_t size_bytes)
@@ -135,7 +149,12 @@ bool ahci_submit(struct ahci_slot *slot, enum trace_block_op op, uint64_t sector
                                            .fua = op == TRACE_BLOCK_WRITE && slot->fua,
                                            .data = data,
                                            .complete = ahci_request_complete,
-                                           .opaque = slot};
+                                           .opaque = slot,
+                                           .command = slot->command};
+    if (op == TRACE_BLOCK_WRITE) {
+        slot->request.segment = port->chip->segment;
+        slot->request.segment_count = port->chip->segment_count;
+    }
     block_submit(port->drive, &slot->request);
     slot->in_flight = true;
     slot->request_op = (uint8_t)op;

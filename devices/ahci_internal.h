@@ -58,6 +58,7 @@ enum ahci_phase {
  * it is used up. moved: bytes, for PRDBC. */
 #define AHCI_SLOT_STATE(S, A, N, T)                                                                                    \
     S(T, uint8_t, phase)                                                                                               \
+    S(T, uint8_t, command)                                                                                             \
     S(T, bool, queued)                                                                                                 \
     S(T, bool, pio)                                                                                                    \
     S(T, bool, fua)                                                                                                    \
@@ -134,7 +135,9 @@ struct ahci {
     struct bus_mapping *registers;
     unsigned msi; /* offset of the capability */
     char id[16];
-    uint8_t *scratch; /* AHCI_CHUNK_BYTES; no state: filled and used at one position */
+    uint8_t *scratch;              /* AHCI_CHUNK_BYTES; no state: filled and used at one position */
+    struct block_segment *segment; /* BLOCK_SEGMENTS_TRACED: where the last data moved; no state either */
+    uint32_t segment_count;
 };
 
 static inline bool ahci_present(const struct ahci_port *port)
@@ -185,6 +188,8 @@ void ahci_bus_error(struct ahci_slot *slot);
 /* Moves bytes between data and what the PRD table says, from where the slot stands. False: the table is too short, or leads to
  * no memory (the slot is dealt with). */
 bool ahci_to_memory(struct ahci_slot *slot, const uint8_t *data, uint64_t size_bytes);
+/* After ahci_to_memory with the data of a request: where they went. */
+void ahci_trace_segments(const struct ahci_slot *slot);
 bool ahci_from_memory(struct ahci_slot *slot, uint8_t *data, uint64_t size_bytes);
 uint8_t *ahci_slot_buffer(struct ahci_slot *slot);
 /* Hands a request to the drive: ahci_request_done comes. False: no room (the slot is dealt with). */

@@ -59,6 +59,7 @@ void ahci_packet_request_done(struct ahci_slot *slot, enum status status)
     if (slot->block_bytes == ATAPI_RAW_BYTES)
         atapi_make_raw(slot->buffer, (uint32_t)slot->next, blocks);
     give(slot, slot->buffer, blocks * slot->block_bytes);
+    ahci_trace_segments(slot);
     if (slot->phase != AHCI_PACKET_READ)
         return;
     slot->next += blocks;
@@ -121,6 +122,7 @@ static void set_features(struct ahci_slot *slot)
 void ahci_packet_command(struct ahci_slot *slot, uint8_t code)
 {
     struct ahci_port *port = slot->port;
+    slot->command = code;
     switch (code) {
     case COMMAND_PACKET: packet(slot); break;
     case COMMAND_IDENTIFY_PACKET: identify_packet(slot); break;

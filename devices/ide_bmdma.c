@@ -95,10 +95,17 @@ static bool fail(struct ide_channel *channel, uint8_t error_bit)
     return false;
 }
 
+static void note_segment(struct ide_channel *channel, uint64_t gpa, uint64_t size_bytes)
+{
+    if (channel->segment_count < BLOCK_SEGMENTS_TRACED)
+        channel->segment[channel->segment_count++] = (struct block_segment){gpa, (uint32_t)size_bytes};
+}
+
 bool ide_bm_transfer_at(struct ide_channel *channel, struct ide_bm_cursor *cursor, uint8_t *data, uint64_t size_bytes,
                         bool to_memory)
 {
     struct memory *memory = machine_memory(channel->device_base.machine);
+    channel->segment_count = 0;
     while (size_bytes) {
         if (!is_memory(memory, cursor->prd, DESCRIPTOR_BYTES))
             return fail(channel, IDE_BM_STATUS_ERROR);
@@ -115,6 +122,7 @@ bool ide_bm_transfer_at(struct ide_channel *channel, struct ide_bm_cursor *curso
             memory_write(memory, gpa, data, part);
         else
             memory_read(memory, gpa, data, part);
+        note_segment(channel, gpa, part);
         data += part;
         size_bytes -= part;
         cursor->done += (uint32_t)part;

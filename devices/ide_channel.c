@@ -119,7 +119,12 @@ void ide_submit(struct ide_channel *channel, enum trace_block_op op, uint64_t lb
                                               .fua = fua,
                                               .data = data,
                                               .complete = ide_request_complete,
-                                              .opaque = channel};
+                                              .opaque = channel,
+                                              .command = channel->command};
+    if (op == TRACE_BLOCK_WRITE && channel->phase == IDE_DMA_OUT) {
+        channel->request.segment = channel->segment;
+        channel->request.segment_count = channel->segment_count;
+    }
     block_submit(drive, &channel->request);
     channel->in_flight = true;
     channel->request_op = (uint8_t)op;
@@ -364,6 +369,7 @@ void ide_channel_reset(struct device *device)
 static void channel_destroy(struct device *device)
 {
     free(channel_of(device)->scratch);
+    free(channel_of(device)->segment);
 }
 
 static const struct device_class ide_channel_class = {
@@ -391,6 +397,8 @@ struct ide_channel *ide_channel_create(struct machine *machine, const char *id, 
             atapi_init(&channel->cdrom[n], machine, units[n].drive, units[n].serial);
     }
     channel->irq = irq;
+    channel->segment = calloc(BLOCK_SEGMENTS_TRACED, sizeof *channel->segment);
+    CHECK(channel->segment);
     bus_map_io(machine_bus(machine), command_port, 8, &command_ops, channel, "ide-command");
     bus_map_io(machine_bus(machine), control_port, 1, &control_ops, channel, "ide-control");
     machine_add_device(machine, &channel->device_base);

@@ -186,7 +186,10 @@ void ide_dma_start(struct ide_channel *channel)
 static void dma_in_done(struct ide_channel *channel)
 {
     uint32_t sectors = channel->request.sectors;
-    if (!ide_bm_transfer(channel, channel->scratch, (uint64_t)sectors * BLOCK_SECTOR_BYTES, true)) {
+    bool moved = ide_bm_transfer(channel, channel->scratch, (uint64_t)sectors * BLOCK_SECTOR_BYTES, true);
+    block_trace_segments(channel->drive[channel->active], channel->request.tag, channel->segment,
+                         channel->segment_count);
+    if (!moved) {
         ide_active(channel)->status = ATA_STATUS_READY | ATA_STATUS_DRQ;
         return;
     }
@@ -356,6 +359,7 @@ static void execute_disk(struct ide_channel *channel, uint8_t code)
 void ide_execute(struct ide_channel *channel, uint8_t code)
 {
     unsigned unit = channel->device & ATA_DEVICE_DEV ? 1 : 0;
+    channel->command = code;
     if (code == DIAGNOSTIC) {
         diagnostic(channel);
         return;

@@ -63,6 +63,7 @@ struct ide_packet {
     S(T, bool, line)                                                                                                   \
     S(T, uint8_t, active)                                                                                              \
     S(T, uint8_t, phase)                                                                                               \
+    S(T, uint8_t, command)                                                                                             \
     S(T, uint8_t, addressing)                                                                                          \
     S(T, bool, fua)                                                                                                    \
     S(T, bool, dma_wait)                                                                                               \
@@ -94,6 +95,8 @@ struct ide_channel {
     struct block_request request;
     uint8_t *scratch; /* DMA data between memory and the queue; no state: filled and used at one position */
     size_t scratch_bytes;
+    struct block_segment *segment; /* where the bus master's last transfer went; no state either */
+    uint32_t segment_count;
 };
 
 /* ide_channel.c */

@@ -112,6 +112,14 @@ void ide_packet_dma_start(struct ide_channel *channel)
 
 /* ---- a request's end ---- */
 
+static bool data_to_memory(struct ide_channel *channel, uint8_t *data, uint32_t bytes)
+{
+    bool moved = to_memory(channel, data, bytes);
+    block_trace_segments(channel->drive[channel->active], channel->request.tag, channel->segment,
+                         channel->segment_count);
+    return moved;
+}
+
 void ide_packet_request_done(struct ide_channel *channel, enum status status)
 {
     struct ide_packet *packet = channel->packet;
@@ -131,7 +139,7 @@ void ide_packet_request_done(struct ide_channel *channel, enum status status)
         channel->pio_index = 0;
         channel->pio_fill = bytes;
         show_data(channel);
-    } else if (to_memory(channel, data, bytes)) {
+    } else if (data_to_memory(channel, data, bytes)) {
         if (packet->blocks)
             fetch(channel);
         else

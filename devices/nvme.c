@@ -309,6 +309,7 @@ static void nvme_destroy(struct device *device)
     for (unsigned n = 0; n < NVME_COMMANDS_MAX; n++)
         free(nvme->command[n].buffer);
     free(nvme->scratch);
+    free(nvme->segment);
 }
 
 static const struct device_class nvme_class = {
@@ -361,7 +362,8 @@ struct device *nvme_create(struct machine *machine, struct pci_bus *bus, unsigne
     else
         snprintf(nvme->serial, sizeof nvme->serial, "VMRR%06u", (unsigned)block_drive_index(nvme->drive) + 1);
     nvme->scratch = malloc(NVME_TRANSFER_BYTES_MAX);
-    CHECK(nvme->scratch);
+    nvme->segment = calloc(BLOCK_SEGMENTS_TRACED, sizeof *nvme->segment);
+    CHECK(nvme->scratch && nvme->segment);
     for (unsigned n = 0; n < NVME_COMMANDS_MAX; n++)
         nvme->command[n].nvme = nvme;
     vtimer_init(&nvme->fetch_timer, machine, fetch_timer_fired, nvme);

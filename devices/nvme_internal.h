@@ -220,7 +220,9 @@ struct nvme {
     struct block_drive *drive;
     struct bus_mapping *mapping;
     struct vtimer fetch_timer;
-    uint8_t *scratch; /* NVME_TRANSFER_BYTES_MAX: data on the way from guest memory */
+    uint8_t *scratch;              /* NVME_TRANSFER_BYTES_MAX: data on the way from guest memory */
+    struct block_segment *segment; /* BLOCK_SEGMENTS_TRACED: where the last transfer was; no state */
+    uint32_t segment_count;
     unsigned block_shift;
     bool has_cache, has_discard;
     uint64_t blocks;

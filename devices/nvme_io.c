@@ -75,6 +75,7 @@ static void fill_request(struct nvme *nvme, struct nvme_command *command)
                                               .sectors = command->request_sectors,
                                               .fua = command->fua,
                                               .complete = request_done,
+                                              .command = command->opcode,
                                               .opaque = command,
                                               .tag = command->request_tag};
     if (command->request_op == TRACE_BLOCK_READ)
@@ -92,6 +93,10 @@ static void submit(struct nvme *nvme, struct nvme_command *command, enum trace_b
     command->request_sector = op == TRACE_BLOCK_FLUSH ? 0 : command->sector;
     command->request_sectors = op == TRACE_BLOCK_FLUSH ? 0 : (uint32_t)sectors;
     fill_request(nvme, command);
+    if (op == TRACE_BLOCK_READ || op == TRACE_BLOCK_WRITE) {
+        command->request.segment = nvme->segment;
+        command->request.segment_count = nvme->segment_count;
+    }
     block_submit(nvme->drive, &command->request);
     command->request_tag = command->request.tag;
 }

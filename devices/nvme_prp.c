@@ -47,6 +47,16 @@ struct transfer {
     enum nvme_direction direction;
 };
 
+/* Pages that follow on one another are one piece. */
+static void note_segment(struct nvme *nvme, uint64_t gpa, uint32_t size_bytes)
+{
+    struct block_segment *last = nvme->segment_count ? &nvme->segment[nvme->segment_count - 1] : NULL;
+    if (last && last->gpa + last->size_bytes == gpa)
+        last->size_bytes += size_bytes;
+    else if (nvme->segment_count < BLOCK_SEGMENTS_TRACED)
+        nvme->segment[nvme->segment_count++] = (struct block_segment){gpa, size_bytes};
+}
+
 static unsigned move(struct transfer *transfer, uint64_t gpa, uint32_t room_bytes)
 {
     uint32_t part = room_bytes < transfer->left_bytes ? room_bytes : transfer->left_bytes;
@@ -56,6 +66,7 @@ static unsigned move(struct transfer *transfer, uint64_t gpa, uint32_t room_byte
     case NVME_TO_GUEST: done = nvme_dma_write(transfer->nvme, gpa, transfer->data, part); break;
     default: done = reachable(transfer->nvme, gpa, part); break;
     }
+    note_segment(transfer->nvme, gpa, part);
     if (transfer->data)
         transfer->data += part;
     transfer->left_bytes -= part;
@@ -94,6 +105,7 @@ unsigned nvme_prp_transfer(struct nvme *nvme, const uint64_t prp[2], uint8_t *da
     struct transfer transfer = {nvme, data, size_bytes, direction};
     uint64_t page_bytes = 1ull << nvme_page_shift(nvme);
     CHECK(size_bytes && size_bytes <= NVME_TRANSFER_BYTES_MAX);
+    nvme->segment_count = 0;
     if (prp[0] & PRP_ALIGNMENT_BITS)
         return NVME_INVALID_PRP_OFFSET | NVME_DO_NOT_RETRY;
     unsigned status = move(&transfer, prp[0], (uint32_t)(page_bytes - prp[0] % page_bytes));

@@ -132,6 +132,23 @@ static void keep_scatter(struct virtio_blk_slot *slot, const struct virtio_chain
     state_kept_touch(&slot->scatter->kept);
 }
 
+/* The scatter list of the chain's data: what lies behind the header, or before the status. Returns how many. */
+static unsigned data_segments(const struct virtio_chain *chain, bool read, struct block_segment *out)
+{
+    const struct virtio_segment *in = chain->segment + (read ? chain->out_count : 0);
+    unsigned count = read ? chain->in_count : chain->out_count, used = 0;
+    uint64_t skip = read ? 0 : HEADER_BYTES, left = (read ? chain->in_bytes - 1 : chain->out_bytes) - skip;
+    for (unsigned n = 0; n < count && left; n++) {
+        uint64_t before = skip < in[n].bytes ? skip : in[n].bytes;
+        uint64_t bytes = in[n].bytes - before < left ? in[n].bytes - before : left;
+        skip -= before;
+        left -= bytes;
+        if (bytes)
+            out[used++] = (struct block_segment){in[n].gpa + before, (uint32_t)bytes};
+    }
+    return used;
+}
+
 static struct block_request make_request(struct virtio_blk_slot *slot, void *data)
 {
     return (struct block_request){.op = (enum trace_block_op)slot->op,
@@ -152,7 +169,8 @@ static void *read_buffer(struct virtio_blk_slot *slot)
 }
 
 /* The chain at hand becomes a request; range and room have been looked at. data: of a write. */
-static void submit(struct virtio_blk *blk, enum trace_block_op op, uint64_t sector, uint32_t sectors, void *data)
+static void submit(struct virtio_blk *blk, uint32_t type, enum trace_block_op op, uint64_t sector, uint32_t sectors,
+                   void *data)
 {
     struct virtio_blk_slot *slot = free_slot(blk);
     CHECK(slot);
@@ -166,9 +184,16 @@ static void submit(struct virtio_blk *blk, enum trace_block_op op, uint64_t sect
         keep_scatter(slot, &blk->chain);
         data = read_buffer(slot);
     }
+    struct block_segment segment[VIRTQUEUE_SIZE_MAX];
     slot->request = make_request(slot, data);
+    slot->request.command = type & ~T_BARRIER;
+    if (op == TRACE_BLOCK_READ || op == TRACE_BLOCK_WRITE) {
+        slot->request.segment_count = data_segments(&blk->chain, op == TRACE_BLOCK_READ, segment);
+        slot->request.segment = segment;
+    }
     block_submit(blk->options.drive, &slot->request);
     slot->tag = slot->request.tag;
+    slot->request.segment = NULL;
 }
 
 /* ---- requests as the driver makes them ---- */
@@ -203,9 +228,9 @@ static void do_read_write(struct virtio_blk *blk, const struct header *header)
     if (!sectors)
         answer_now(blk, S_OK);
     else if (out)
-        submit(blk, TRACE_BLOCK_WRITE, header->sector, (uint32_t)sectors, gather(blk, bytes));
+        submit(blk, header->type, TRACE_BLOCK_WRITE, header->sector, (uint32_t)sectors, gather(blk, bytes));
     else
-        submit(blk, TRACE_BLOCK_READ, header->sector, (uint32_t)sectors, NULL);
+        submit(blk, header->type, TRACE_BLOCK_READ, header->sector, (uint32_t)sectors, NULL);
 }
 
 static void do_get_id(struct virtio_blk *blk)
@@ -235,7 +260,8 @@ static void do_range(struct virtio_blk *blk, const struct range *range, bool zer
     if (!range->sectors)
         answer_now(blk, S_OK);
     else
-        submit(blk, give_back ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES, range->sector, range->sectors, NULL);
+        submit(blk, zeroes ? T_WRITE_ZEROES | T_OUT : T_DISCARD | T_OUT,
+               give_back ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES, range->sector, range->sectors, NULL);
 }
 
 /* One range a request, as max_..._seg say. False: shorter than one. */
@@ -263,7 +289,7 @@ bool virtio_blk_execute(struct virtio_blk *blk)
     struct header header = {(uint32_t)get_le(bytes, 4), get_le(bytes + 8, 8)};
     switch (header.type & ~(T_OUT | T_BARRIER)) {
     case T_READ_WRITE: do_read_write(blk, &header); return true;
-    case T_FLUSH: submit(blk, TRACE_BLOCK_FLUSH, 0, 0, NULL); return true;
+    case T_FLUSH: submit(blk, header.type, TRACE_BLOCK_FLUSH, 0, 0, NULL); return true;
     case T_GET_ID: do_get_id(blk); return true;
     case T_DISCARD: return take_range(blk, &header, false);
     case T_WRITE_ZEROES: return take_range(blk, &header, true);

@@ -23,6 +23,24 @@ static const char *block_difference(const struct trace_event *a, const struct tr
     return a->value != b->value ? "hash of the data differs" : NULL;
 }
 
+static const char *origin_difference(const struct trace_event *a, const struct trace_event *b)
+{
+    if (a->drive != b->drive || a->tag != b->tag)
+        return "drive or tag differs";
+    if (a->op != b->op)
+        return "command differs";
+    if (a->address != b->address || a->value != b->value)
+        return "RIP or CR3 differs";
+    return a->flags != b->flags ? "mode differs" : NULL;
+}
+
+static const char *segment_difference(const struct trace_event *a, const struct trace_event *b)
+{
+    if (a->drive != b->drive || a->tag != b->tag)
+        return "drive or tag differs";
+    return a->address != b->address || a->size_bytes != b->size_bytes ? "segment differs" : NULL;
+}
+
 static const char *field_difference(const struct journal_event *expected, const struct trace_event *b)
 {
     const struct trace_event *a = &expected->trace;
@@ -52,6 +70,8 @@ static const char *field_difference(const struct journal_event *expected, const 
             return "the runs ended differently";
         return a->value != b->value ? "final digest differs" : NULL;
     case TRACE_RESET: return a->value != b->value ? "kind of reset differs" : NULL;
+    case TRACE_BLOCK_ORIGIN: return origin_difference(a, b);
+    case TRACE_BLOCK_SEGMENT: return segment_difference(a, b);
     case TRACE_KIND_COUNT:
     default: return NULL;
     }

@@ -36,6 +36,15 @@ static void trace_text(const struct journal_event *event, char *out, size_t size
         snprintf(out, size, "%s %s digest %016" PRIx64, name,
                  t->address < MACHINE_STOP_COUNT ? machine_stop_name((enum machine_stop)t->address) : "?", t->value);
         break;
+    case TRACE_BLOCK_ORIGIN:
+        snprintf(out, size, "%s drive %u tag %u command %02x%s rip %" PRIx64 " cr3 %" PRIx64 " cpl %u %s", name,
+                 t->drive, t->tag, t->op, t->flags & TRACE_ORIGIN_FUA ? " fua" : "", t->address, t->value,
+                 t->flags & TRACE_ORIGIN_CPL, trace_origin_mode(t->flags));
+        break;
+    case TRACE_BLOCK_SEGMENT:
+        snprintf(out, size, "%s drive %u tag %u gpa %" PRIx64 " bytes %u", name, t->drive, t->tag, t->address,
+                 t->size_bytes);
+        break;
     case TRACE_RESET: snprintf(out, size, "%s%s", name, t->value ? " of the CPU (INIT)" : ""); break;
     case TRACE_KIND_COUNT:
     default: snprintf(out, size, "%s", name);

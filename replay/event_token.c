@@ -35,6 +35,30 @@ static void block_token(struct event_token *token, const struct trace_event *eve
     token->extra[3] = (uint64_t)(int64_t)event->status;
 }
 
+/* Newer than the others: readers that do not know them may pass over them. */
+static void origin_token(struct event_token *token, const struct trace_event *event)
+{
+    token->flags = EVENT_SHAPE_SKIPPABLE;
+    token->address = (uint64_t)event->drive << 24 | (event->op & 0xFFFFFF);
+    token->format = EVENT_FORMAT_U64;
+    token->value = event->address;
+    token->extras = 3;
+    token->extra[0] = event->tag;
+    token->extra[1] = event->value;
+    token->extra[2] = event->flags;
+}
+
+static void segment_token(struct event_token *token, const struct trace_event *event)
+{
+    token->flags = EVENT_SHAPE_SKIPPABLE;
+    token->address = event->drive;
+    token->format = EVENT_FORMAT_U64;
+    token->value = event->address;
+    token->extras = 2;
+    token->extra[0] = event->tag;
+    token->extra[1] = event->size_bytes;
+}
+
 void event_token_from_trace(struct event_token *token, const struct trace_event *event)
 {
     token->icount = event->position.icount;
@@ -64,6 +88,8 @@ void event_token_from_trace(struct event_token *token, const struct trace_event 
     case TRACE_BLOCK_REQUEST:
     case TRACE_BLOCK_COMPLETION:
     case TRACE_HOST_WRITE: block_token(token, event); break;
+    case TRACE_BLOCK_ORIGIN: origin_token(token, event); break;
+    case TRACE_BLOCK_SEGMENT: segment_token(token, event); break;
     case TRACE_DIGEST:
         token->format = EVENT_FORMAT_HASH;
         token->value = event->value;
@@ -78,6 +104,26 @@ void event_token_from_trace(struct event_token *token, const struct trace_event 
     case TRACE_KIND_COUNT:
     default: CHECK(event->kind < TRACE_KIND_COUNT);
     }
+}
+
+static bool token_to_origin(const struct event_token *token, struct trace_event *trace)
+{
+    trace->drive = (uint32_t)(token->address >> 24);
+    trace->op = (uint32_t)(token->address & 0xFFFFFF);
+    trace->address = token->value;
+    trace->tag = (uint32_t)token->extra[0];
+    trace->value = token->extra[1];
+    trace->flags = (uint32_t)token->extra[2];
+    return token->format == EVENT_FORMAT_U64 && token->extras == 3 && token->extra[2] <= TRACE_ORIGIN_FLAGS;
+}
+
+static bool token_to_segment(const struct event_token *token, struct trace_event *trace)
+{
+    trace->drive = (uint32_t)token->address;
+    trace->address = token->value;
+    trace->tag = (uint32_t)token->extra[0];
+    trace->size_bytes = (uint32_t)token->extra[1];
+    return token->format == EVENT_FORMAT_U64 && token->extras == 2;
 }
 
 static bool token_to_trace(const struct event_token *token, struct trace_event *trace)
@@ -115,6 +161,8 @@ static bool token_to_trace(const struct event_token *token, struct trace_event *
         trace->value = token->value;
         trace->address = token->extra[0];
         return token->format == EVENT_FORMAT_HASH && token->extras == 1;
+    case TRACE_BLOCK_ORIGIN: return token_to_origin(token, trace);
+    case TRACE_BLOCK_SEGMENT: return token_to_segment(token, trace);
     case TRACE_KIND_COUNT:
     default: return false;
     }

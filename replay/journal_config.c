@@ -24,6 +24,7 @@ enum config_tag {
     TAG_VGABIOS,
     TAG_DIGEST_VERSION,
     TAG_DRIVE_POLICY,
+    TAG_TRACE_KINDS = 0x80,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -206,6 +207,8 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
     put_string(sink, TAG_APPEND, config->append);
     put_number(sink, TAG_TIMING, config->timing);
     put_number(sink, TAG_SEED, config->seed);
+    if (config->trace_kinds != TRACE_KINDS_FIRST)
+        put_number(sink, TAG_TRACE_KINDS, config->trace_kinds ? config->trace_kinds : TRACE_KINDS_ALL);
     put_number(sink, TAG_DIGEST_VERSION, MACHINE_DIGEST_VERSION);
     put_blob(sink, TAG_BIOS, &config->bios);
     put_blob(sink, TAG_VGABIOS, &config->vgabios);
@@ -483,6 +486,15 @@ static void get_flags(struct field *field, struct journal_config *config)
     config->boot_menu = flags & FLAG_BOOT_MENU;
 }
 
+/* A run whose events this program can't make is no run that it can replay. */
+static void get_trace_kinds(struct field *field, struct journal_config *config)
+{
+    uint64_t kinds = get_number(field, UINT32_MAX, "expected below 2^32");
+    if ((kinds & TRACE_KINDS_FIRST) != TRACE_KINDS_FIRST)
+        field->fault = "expected bits 1 to 13 to be set";
+    config->trace_kinds = (uint32_t)kinds;
+}
+
 static void get_field(struct field *field, struct journal_config_reader *reader)
 {
     struct journal_config *config = &reader->config;
@@ -503,6 +515,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_DIGEST_VERSION:
         config->digest_version = (uint32_t)get_number(field, UINT32_MAX, "expected below 2^32");
         break;
+    case TAG_TRACE_KINDS: get_trace_kinds(field, config); break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;
     case TAG_VGABIOS: get_blob(field, reader, &config->vgabios); break;
     case TAG_KERNEL: get_blob(field, reader, &config->kernel); break;
@@ -524,6 +537,7 @@ enum status journal_config_parse(struct journal_config_reader *reader, const uin
 {
     struct byte_source source = {.at = raw, .end = raw + raw_bytes};
     reader->config.digest_version = 1; /* of journals that do not say */
+    reader->config.trace_kinds = TRACE_KINDS_FIRST;
     while (byte_source_left(&source)) {
         struct field field = {.tag = byte_source_u8(&source)};
         size_t at = (size_t)(source.at - raw) - 1;

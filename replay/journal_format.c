@@ -13,6 +13,7 @@ static const char *const frame_kind_names[JOURNAL_FRAME_KIND_COUNT] = {
     [JOURNAL_FRAME_CHECKPOINT] = "checkpoint",
     [JOURNAL_FRAME_INDEX] = "index",
     [JOURNAL_FRAME_END] = "end",
+    [JOURNAL_FRAME_STEPS] = "steps",
 };
 
 const char *journal_frame_kind_name(unsigned kind)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define JOURNAL_MAJOR 1u
-#define JOURNAL_MINOR 1u
+#define JOURNAL_MINOR 2u
 
 #define JOURNAL_MAGIC "\x89VMRR\r\n\x1a"
 #define JOURNAL_MAGIC_BYTES 8u
@@ -34,6 +34,7 @@ enum journal_frame_kind {
     JOURNAL_FRAME_CHECKPOINT = 5, /* reserved: full machine state */
     JOURNAL_FRAME_INDEX = 6,
     JOURNAL_FRAME_END = 7,
+    JOURNAL_FRAME_STEPS = 8, /* what the block layer did: skippable */
     JOURNAL_FRAME_KIND_COUNT
 };
 

@@ -123,6 +123,7 @@ static enum status enter_frame(struct replay_player *player)
     case JOURNAL_FRAME_BLOB:
     case JOURNAL_FRAME_CHECKPOINT:
     case JOURNAL_FRAME_INDEX:
+    case JOURNAL_FRAME_STEPS:
     case JOURNAL_FRAME_END: break;
     default:
         if (!(frame.flags & JOURNAL_FLAG_SKIPPABLE))
@@ -283,6 +284,10 @@ static enum status open_config(struct replay_player *player, struct error *error
             "(%s) can replay it",
             journal_reader_path(player->reader), MACHINE_DIGEST_VERSION, player->config.config.digest_version,
             player->config.config.creator ? player->config.config.creator : "unknown");
+    if (player->config.config.trace_kinds & ~TRACE_KINDS_ALL)
+        return error_status(error, STATUS_UNSUPPORTED,
+                            "%s: config frame: kinds of trace events: this vmrr makes %08x, the journal has %08x",
+                            journal_reader_path(player->reader), TRACE_KINDS_ALL, player->config.config.trace_kinds);
     return journal_config_check_blobs(&player->config, journal_reader_path(player->reader), error);
 }
 

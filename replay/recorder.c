@@ -46,6 +46,7 @@ static void frame_full(void *opaque, const struct journal_encoder_frame *frame)
                                       .events = frame->events,
                                       .delivers = frame->delivers};
     recorder_note(recorder, sector_store_flush(recorder->sectors)); /* before the completions that tell of them */
+    recorder_note(recorder, steps_store_flush(recorder->steps));
     recorder_note(recorder, journal_writer_frame(recorder->writer, &info, frame->raw, frame->raw_bytes));
 }
 
@@ -53,6 +54,7 @@ void recorder_flush(struct replay_recorder *recorder)
 {
     journal_encoder_flush(recorder->encoder);
     recorder_note(recorder, sector_store_flush(recorder->sectors));
+    recorder_note(recorder, steps_store_flush(recorder->steps));
     atomic_store(&recorder->fresh_ns, host_clock_ns(CLOCK_MONOTONIC));
 }
 
@@ -132,8 +134,9 @@ static bool recorder_open(struct replay_recorder *recorder, const struct replay_
         return false;
     recorder->encoder = journal_encoder_create(MACHINE_SLICE_STEPS, frame_full, recorder);
     recorder->sectors = sector_store_create(recorder->writer);
+    recorder->steps = steps_store_create(recorder->writer, options->stacks);
     recorder->path = strdup(options->path);
-    if (!recorder->encoder || !recorder->sectors || !recorder->path) {
+    if (!recorder->encoder || !recorder->sectors || !recorder->steps || !recorder->path) {
         error_set(error, "%s: out of memory", options->path);
         return false;
     }
@@ -235,6 +238,18 @@ struct trace_sink replay_recorder_trace(struct replay_recorder *recorder)
     return (struct trace_sink){&ops, recorder};
 }
 
+/* Machine thread, before the request's completion is traced. */
+static void recorder_steps(void *opaque, uint32_t drive, uint32_t tag, const struct block_activity *activity)
+{
+    struct replay_recorder *recorder = opaque;
+    recorder_note(recorder, steps_store_note(recorder->steps, drive, tag, activity));
+}
+
+struct block_watcher replay_recorder_watcher(struct replay_recorder *recorder)
+{
+    return (struct block_watcher){.done = recorder_steps, .opaque = recorder};
+}
+
 void replay_recorder_attach(struct replay_recorder *recorder, struct machine *machine)
 {
     recorder->machine = machine;
@@ -261,6 +276,7 @@ void replay_recorder_destroy(struct replay_recorder *recorder)
     flusher_end(recorder);
     journal_encoder_destroy(recorder->encoder);
     sector_store_destroy(recorder->sectors);
+    steps_store_destroy(recorder->steps);
     journal_writer_destroy(recorder->writer);
     while (recorder->failed_writes) {
         struct recorder_failed *failed = recorder->failed_writes;

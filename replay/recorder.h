@@ -6,6 +6,7 @@
 #include "replay/journal_writer.h"
 #include "replay/replay.h"
 #include "replay/sector_store.h"
+#include "replay/steps_store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,6 +29,7 @@ struct replay_recorder {
     struct journal_encoder *encoder;
     struct journal_writer *writer;
     struct sector_store *sectors;
+    struct steps_store *steps;
     struct machine *machine;
     void (*out_of_space)(void *opaque);
     void *opaque;

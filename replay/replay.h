@@ -11,6 +11,7 @@
 #include "core/machine.h"
 #include "core/status.h"
 #include "core/trace.h"
+#include "replay/steps_store.h"
 
 /* ---- configuration, as it stands in the journal ---- */
 
@@ -36,6 +37,7 @@ struct journal_config {
     struct cpu_model cpu;
     uint64_t checkpoint_steps;
     uint32_t digest_version; /* when read: MACHINE_DIGEST_VERSION of who made it; written is this program's */
+    uint32_t trace_kinds;    /* bit TRACE_*: what the run emits (machine_options); written: 0 is all */
     bool no_reboot;
     bool no_vga;
     bool boot_menu;
@@ -59,12 +61,15 @@ struct replay_recorder_options {
     const struct journal_config *config; /* written at once */
     struct input *live;                  /* borrowed */
     int zstd_level;                      /* 0: default 3 */
+    struct steps_stacks stacks;          /* of who wrote to the host; may be empty */
     void (*out_of_space)(void *opaque);  /* called once when the disk is full: tools stop the machine */
     void *opaque;
 };
 struct replay_recorder *replay_recorder_create(const struct replay_recorder_options *options, struct error *error);
 struct input *replay_recorder_input(struct replay_recorder *recorder);
 struct trace_sink replay_recorder_trace(struct replay_recorder *recorder);
+/* For each drive's queue: what the block layer does goes to the journal with the request. */
+struct block_watcher replay_recorder_watcher(struct replay_recorder *recorder);
 /* Needed before the first event so that a full disk can stop the run (machine_fail). */
 void replay_recorder_attach(struct replay_recorder *recorder, struct machine *machine);
 /* Wraps a drive's image: the first content of every sector read before it was written goes to the journal. Owns image. */

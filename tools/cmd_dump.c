@@ -1,4 +1,5 @@
 /* vmrr dump: the events of a journal, one a line. */
+#include "tools/dump_steps.h"
 #include "tools/help.h"
 #include "tools/journal_walk.h"
 #include "tools/tools.h"
@@ -13,7 +14,7 @@ struct dump {
     const char *path;
     uint64_t from, to;
     uint32_t kinds; /* bit TRACE_*, and bit 0 for inputs */
-    bool json;
+    bool json, steps;
 };
 
 #define KINDS_INPUT 1u
@@ -72,6 +73,20 @@ static void json_trace(json_t *object, const struct journal_event *event)
         json_object_set_new(object, "stop", hex(t->address, 1));
         json_object_set_new(object, "digest", hex(t->value, 16));
         break;
+    case TRACE_BLOCK_ORIGIN:
+        set_number(object, "drive", t->drive);
+        set_number(object, "tag", t->tag);
+        json_object_set_new(object, "command", hex(t->op, 1));
+        json_object_set_new(object, "rip", hex(t->address, 1));
+        json_object_set_new(object, "cr3", hex(t->value, 1));
+        json_object_set_new(object, "flags", hex(t->flags, 1));
+        break;
+    case TRACE_BLOCK_SEGMENT:
+        set_number(object, "drive", t->drive);
+        set_number(object, "tag", t->tag);
+        json_object_set_new(object, "gpa", hex(t->address, 1));
+        set_number(object, "size", t->size_bytes);
+        break;
     case TRACE_RESET: json_object_set_new(object, "value", hex(t->value, 1)); break;
     case TRACE_KIND_COUNT:
     default: break;
@@ -126,7 +141,8 @@ static uint32_t kinds_by_name(const char *name, size_t length)
     } groups[] = {
         {"pio", 1u << TRACE_PIO_READ | 1u << TRACE_PIO_WRITE},
         {"mmio", 1u << TRACE_MMIO_READ | 1u << TRACE_MMIO_WRITE},
-        {"block", 1u << TRACE_BLOCK_REQUEST | 1u << TRACE_BLOCK_COMPLETION | 1u << TRACE_HOST_WRITE},
+        {"block", 1u << TRACE_BLOCK_REQUEST | 1u << TRACE_BLOCK_COMPLETION | 1u << TRACE_HOST_WRITE |
+                      1u << TRACE_BLOCK_ORIGIN | 1u << TRACE_BLOCK_SEGMENT},
         {"input", KINDS_INPUT},
     };
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
@@ -171,9 +187,13 @@ static bool parse_position(const char *option, const char *text, uint64_t *value
 static int parse_options(struct dump *dump, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"from", required_argument, NULL, 'f'}, {"to", required_argument, NULL, 't'},
-        {"kind", required_argument, NULL, 'k'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+        {"from", required_argument, NULL, 'f'},
+        {"to", required_argument, NULL, 't'},
+        {"kind", required_argument, NULL, 'k'},
+        {"json", no_argument, NULL, 'j'},
+        {"steps", no_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     bool good = true;
@@ -184,6 +204,7 @@ static int parse_options(struct dump *dump, int argc, char **argv)
         case 't': good = parse_position("--to", optarg, &dump->to); break;
         case 'k': good = parse_kinds(dump, optarg); break;
         case 'j': dump->json = true; break;
+        case 's': dump->steps = true; break;
         case 'h': help_print("dump"); return EXIT_CODE_OK;
         default: good = false;
         }
@@ -240,7 +261,8 @@ int cmd_dump(int argc, char **argv)
     }
     enum status status = check_config(reader, dump.path, &error);
     if (!status)
-        status = journal_walk(reader, dump.from, dump.to, print_event, &dump, &error);
+        status = dump.steps ? dump_steps(reader, dump.json, &error)
+                            : journal_walk(reader, dump.from, dump.to, print_event, &dump, &error);
     fflush(stdout);
     if (status)
         tool_error("%s", error.text[0] ? error.text : status_name(status));

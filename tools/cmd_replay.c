@@ -24,7 +24,7 @@ static void report_divergence(struct session *session)
     disassemble_around(session->machine, stderr);
 }
 
-static int judge(struct session *session, enum machine_stop stop)
+int session_judge_replay(struct session *session, enum machine_stop stop)
 {
     struct error error = {0};
     char why[256];
@@ -61,7 +61,9 @@ int cmd_replay(int argc, char **argv)
     if (code < 0) {
         enum machine_stop stop = session_run(&session);
         session_report(&session, stop);
-        code = judge(&session, stop);
+        code = session_judge_replay(&session, stop);
+        if (session.rerun && !rerun_report(session.rerun) && code == EXIT_CODE_OK)
+            code = EXIT_CODE_FAILED;
     }
     session_close(&session);
     return code;

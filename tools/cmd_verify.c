@@ -1,5 +1,6 @@
 /* vmrr verify: every frame of a journal: both checksums, and that its content can be decoded. */
 #include "replay/journal_config.h"
+#include "replay/journal_steps.h"
 #include "replay/sector_index.h"
 #include "tools/help.h"
 #include "tools/journal_walk.h"
@@ -27,6 +28,16 @@ static enum status verify_events(struct verify *verify, const struct journal_fra
     return status == STATUS_END ? STATUS_OK : journal_walk_blame(verify->reader, status, error);
 }
 
+static enum status verify_steps(const struct verify *verify, const struct journal_frame *frame, struct error *error)
+{
+    struct journal_steps steps;
+    const char *fault = journal_steps_parse(&steps, verify->raw, frame->raw_bytes);
+    journal_steps_free(&steps);
+    return fault ? error_status(error, STATUS_CORRUPT, "%s: frame %" PRIu64 " at offset %" PRIu64 ": %s",
+                                journal_reader_path(verify->reader), frame->sequence, frame->offset, fault)
+                 : STATUS_OK;
+}
+
 static enum status verify_frame(struct verify *verify, size_t index, struct error *error)
 {
     const struct journal_frame *frame = journal_reader_frame(verify->reader, index);
@@ -45,6 +56,7 @@ static enum status verify_frame(struct verify *verify, size_t index, struct erro
     case JOURNAL_FRAME_EVENTS: return verify_events(verify, frame, error);
     case JOURNAL_FRAME_SECTORS:
         return sector_index_add(verify->sectors, &verify->config.config, index, verify->raw, error);
+    case JOURNAL_FRAME_STEPS: return verify_steps(verify, frame, error);
     default: return STATUS_OK;
     }
 }

@@ -124,6 +124,7 @@ enum status config_from_options(struct journal_config *config, const struct run_
     config->accel = strdup(options->accel);
     config->ram_bytes = options->ram_bytes;
     config->checkpoint_steps = options->checkpoint_steps;
+    config->trace_kinds = TRACE_KINDS_ALL;
     config->no_reboot = options->no_reboot;
     config->no_vga = options->no_vga;
     config->boot_menu = options->boot_menu;

@@ -62,6 +62,8 @@ static const char program_help[] =
     "  dump     the journal's events, one a line, or as JSON\n"
     "  verify   the checksum of every frame, without replaying\n"
     "  image    make, check, convert and compare disk images\n"
+    "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
+    "  blktrace a drive's writes as a dm-log-writes log, or its requests as lines of blkparse\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
 
@@ -72,7 +74,9 @@ static const char run_help[] =
 static const char record_help[] =
     "usage: vmrr record -o FILE.vmrr [options] [DISK]\n\nRuns the machine and records it. Ctrl-C ends the recording "
     "cleanly.\n\n  -o FILE                  the journal (an existing file is replaced)\n"
-    "  --zstd-level=N           1 to 19 (default 3)\n" MACHINE_OPTIONS;
+    "  --zstd-level=N           1 to 19 (default 3)\n"
+    "  --host-stacks            keep the stack of vmrr itself at each call that changes an image (writes -v shows "
+    "it)\n" MACHINE_OPTIONS;
 
 static const char replay_help[] =
     "usage: vmrr replay [options] FILE.vmrr\n\n"
@@ -80,6 +84,10 @@ static const char replay_help[] =
     "2: the file is not a journal that can be read.\n\n"
     "  --until=POSITION         stop at this many instructions\n"
     "  --follow                 the journal is still being recorded: wait for more at its end\n"
+    "  --block=rerun --scratch=DIR  each disk request also on an image in DIR, through format and host code as in the\n"
+    "                           recording, and reads compared (exit code 1: not as in the journal); steps in DIR too\n"
+    "  --scratch=DIR            where --block=rerun makes its images\n"
+    "  --host-stacks            with --block=rerun: stacks of vmrr itself among the steps\n"
     "  -serial DEV              where COM1's output goes (default standard output): as for run\n"
     "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"
@@ -95,6 +103,7 @@ static const char dump_help[] =
     "  --from=POSITION          first position (icount)\n"
     "  --to=POSITION            last position\n"
     "  --kind=K,K,...           pio, mmio, irq, halt, block, input, digest, ... (default: all)\n"
+    "  --steps                  instead, what the recording's block layer did for each request\n"
     "  --json                   one JSON object a line\n";
 
 static const char verify_help[] =
@@ -117,12 +126,38 @@ static const char image_help[] =
     "           0: same disk, 1: different, 2: cannot be opened, 4: cannot be read\n"
     "  snapshot [-l | -c NAME | -a NAME | -d NAME] FILE\n";
 
+static const char writes_help[] =
+    "usage: vmrr writes [options] FILE.vmrr [ID...]\n\n"
+    "The guest's writes, flushes, discards and write-zeroes, one a line: name (drive.tag), position, virtual time, "
+    "device,\n"
+    "command, sectors, FUA, hash of the data, latency, status, number of calls to the host, address of the "
+    "instruction.\n"
+    "With IDs: only these.\n\n"
+    "  -v, --verbose            the whole tree of each: where in the guest, scatter list, changes of the image's own\n"
+    "                           structures, calls to the host, completion\n"
+    "  --all                    reads too\n"
+    "  --drive=N                of this drive only\n"
+    "  --lba=RANGE              that touch these sectors: A, A-B or A+N\n"
+    "  --file-offset=RANGE      that wrote to these bytes of a file of the host\n"
+    "  --since=P, --until=P     submitted between these positions (icount)\n"
+    "  --symbols=FILE           names for addresses: the guest kernel's System.map\n"
+    "  --json                   one JSON object a line\n";
+
+static const char blktrace_help[] =
+    "usage: vmrr blktrace [options] -o FILE FILE.vmrr\n       vmrr blktrace --text [options] FILE.vmrr\n\n"
+    "Replays the journal and writes the drive's writes to FILE in the format of Linux's dm-log-writes target, for\n"
+    "xfstests' replay-log; or prints all requests as blkparse does.\n\n"
+    "  -o, --output=FILE        where to\n"
+    "  --drive=N                which drive (needed when there are several; --text: default all)\n"
+    "  --text                   lines of blkparse: Q, D and C of each request; nothing is replayed\n";
+
 void help_print(const char *command)
 {
     static const struct {
         const char *command, *text;
-    } texts[] = {{"run", run_help},   {"record", record_help}, {"replay", replay_help}, {"info", info_help},
-                 {"dump", dump_help}, {"verify", verify_help}, {"image", image_help}};
+    } texts[] = {{"run", run_help},     {"record", record_help}, {"replay", replay_help},
+                 {"info", info_help},   {"dump", dump_help},     {"verify", verify_help},
+                 {"image", image_help}, {"writes", writes_help}, {"blktrace", blktrace_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);

@@ -1,6 +1,8 @@
 /* Events of a journal, frame by frame. */
 #include "tools/journal_walk.h"
 
+#include "replay/journal_config.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,5 +62,26 @@ enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t 
     }
     journal_decoder_destroy(walk.decoder);
     free(walk.raw);
+    return status;
+}
+
+enum status journal_walk_config(struct journal_reader *reader, struct journal_config *config, struct error *error)
+{
+    struct journal_config_reader parsed = {0};
+    const char *path = journal_reader_path(reader);
+    if (!journal_reader_count(reader))
+        return error_status(error, STATUS_TORN, "%s: no whole frame: %s", path, journal_reader_torn(reader));
+    const struct journal_frame *frame = journal_reader_frame(reader, 0);
+    if (frame->kind != JOURNAL_FRAME_CONFIG)
+        return error_status(error, STATUS_CORRUPT, "%s: frame 0: expected the configuration", path);
+    uint8_t *raw = malloc(JOURNAL_FRAME_RAW_MAX);
+    enum status status = raw ? journal_reader_load(reader, 0, raw, error) : STATUS_NO_MEMORY;
+    if (!status)
+        status = journal_config_parse(&parsed, raw, frame->raw_bytes, path, frame->offset, error);
+    free(raw);
+    if (status)
+        journal_config_free(&parsed.config);
+    else
+        *config = parsed.config;
     return status;
 }

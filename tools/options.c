@@ -113,6 +113,16 @@ FLAG_OPTION(parse_snapshot, snapshot)
 FLAG_OPTION(parse_quiet, quiet)
 FLAG_OPTION(parse_follow, follow)
 FLAG_OPTION(parse_dump_state, dump_state)
+FLAG_OPTION(parse_host_stacks, host_stacks)
+STRING_OPTION(parse_scratch, scratch)
+
+static int parse_block(struct parser *parser, const char *value)
+{
+    if (strcmp(value, "journal") != 0 && strcmp(value, "rerun") != 0)
+        return options_bad(parser, value, "journal or rerun");
+    parser->options->rerun = !strcmp(value, "rerun");
+    return -1;
+}
 
 static int parse_accel(struct parser *parser, const char *value)
 {
@@ -292,6 +302,9 @@ static const struct option_row rows[] = {
     {"screendump", true, FOR_ALL, parse_screendump},
     {"dump-state", false, FOR_ALL, parse_dump_state},
     {"follow", false, FOR_REPLAY, parse_follow},
+    {"block", true, FOR_REPLAY, parse_block},
+    {"scratch", true, FOR_REPLAY, parse_scratch},
+    {"host-stacks", false, FOR_RECORD | FOR_REPLAY, parse_host_stacks},
     {"quiet", false, FOR_ALL, parse_quiet},
     {"q", false, FOR_ALL, parse_quiet},
 };
@@ -350,6 +363,14 @@ static int check_complete(const struct run_options *options, enum options_use us
 {
     if (use == OPTIONS_REPLAY && !options->input) {
         tool_error("replay what? Usage: vmrr replay FILE");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->rerun != (options->scratch != NULL)) {
+        tool_error("--block=rerun and --scratch=DIR go together: the images are made in DIR");
+        return EXIT_CODE_USAGE;
+    }
+    if (use == OPTIONS_REPLAY && options->host_stacks && !options->rerun) {
+        tool_error("--host-stacks: a replay calls the host with --block=rerun only");
         return EXIT_CODE_USAGE;
     }
     if (use == OPTIONS_RECORD && !options->output) {

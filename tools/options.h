@@ -64,7 +64,8 @@ struct run_options {
     const char *output;     /* -o */
     const char *screendump; /* written when the run ends */
     const char *input;      /* replay: the journal */
-    bool quiet, follow, dump_state;
+    const char *scratch;    /* replay --block=rerun: directory for its images */
+    bool quiet, follow, dump_state, host_stacks, rerun;
     int zstd_level;
     char *owned[64]; /* copies made while parsing */
     unsigned owned_count;

@@ -84,6 +84,7 @@ static enum status open_recorder(struct session *session, struct error *error)
                                               .live = session->live,
                                               .zstd_level = session->options.zstd_level,
                                               .out_of_space = out_of_space,
+                                              .stacks = {session->stacks ? host_stacks_frames : NULL, session->stacks},
                                               .opaque = session};
     session->recorder = replay_recorder_create(&options, error);
     return session->recorder ? STATUS_OK : STATUS_IO;
@@ -100,6 +101,24 @@ static enum status open_player(struct session *session, struct error *error)
     return STATUS_OK;
 }
 
+/* A second observer would find no place: nobody asks for both. */
+static enum status open_rerun(struct session *session, struct error *error)
+{
+    struct rerun_options options = {
+        .journal = session->options.input, .directory = session->options.scratch, .config = session->machine_config};
+    if (session->stacks) {
+        options.stacks = (struct block_stacks){host_stacks_capture, session->stacks};
+        options.frames = host_stacks_frames;
+        options.frames_opaque = session->stacks;
+    }
+    session->rerun = rerun_create(&options, error);
+    if (!session->rerun)
+        return STATUS_IO;
+    CHECK(!session->tee.second.ops);
+    session->tee.second = rerun_observer(session->rerun);
+    return STATUS_OK;
+}
+
 /* ---- machine ---- */
 
 static enum status create_machine(struct session *session, struct error *error)
@@ -109,7 +128,8 @@ static enum status create_machine(struct session *session, struct error *error)
                                       .cpu = config->cpu,
                                       .input = session->live,
                                       .checkpoint_steps = config->checkpoint_steps,
-                                      .no_reboot = config->no_reboot};
+                                      .no_reboot = config->no_reboot,
+                                      .trace_kinds = config->trace_kinds};
     if (session->recorder) {
         options.input = replay_recorder_input(session->recorder);
         options.trace = replay_recorder_trace(session->recorder);
@@ -119,6 +139,9 @@ static enum status create_machine(struct session *session, struct error *error)
         options.trace = replay_player_trace(session->player);
         options.digests = true;
     }
+    session->tee.first = options.trace;
+    if (session->tee.second.ops)
+        options.trace = trace_tee_sink(&session->tee);
     session->machine = machine_create(&options, error);
     if (!session->machine)
         return STATUS_INVALID;
@@ -137,8 +160,10 @@ static enum status create_machine(struct session *session, struct error *error)
 static struct block_image *open_image(struct session *session, unsigned index, struct error *error)
 {
     const struct drive_option *option = &session->options.drive[index];
-    if (session->player)
-        return replay_player_image(session->player, index, error);
+    if (session->player) {
+        struct block_image *replayed = replay_player_image(session->player, index, error);
+        return replayed && session->rerun ? rerun_image(session->rerun, index, replayed, error) : replayed;
+    }
     bool throw_away = option->snapshot || session->options.snapshot;
     struct block_open_options open = {
         .format = option->format, .read_only = option->read_only || throw_away, .host = &option->host};
@@ -198,6 +223,10 @@ static enum status create_drives(struct session *session, struct block_image *im
                                               .aio = option->aio,
                                               .fault_rules = session->options.fault,
                                               .fault_rule_count = session->options.fault_count};
+        if (session->recorder)
+            options.watcher = replay_recorder_watcher(session->recorder);
+        if (session->stacks)
+            options.watcher.stacks = (struct block_stacks){host_stacks_capture, session->stacks};
         session->drive[n] = block_drive_create(session->machine, &options, image, error);
         if (!session->drive[n])
             return STATUS_INVALID;
@@ -319,8 +348,12 @@ static enum status build(struct session *session, enum options_use use, struct b
         if (!status)
             status = open_images(session, images, error);
     }
+    if (!status && session->options.host_stacks && !(session->stacks = host_stacks_create(error)))
+        status = STATUS_UNSUPPORTED;
     if (!status && use == OPTIONS_RECORD)
         status = open_recorder(session, error);
+    if (!status && session->options.rerun)
+        status = open_rerun(session, error);
     if (status)
         return status;
     status = create_executor(session, use, error);
@@ -337,9 +370,16 @@ static enum status build(struct session *session, enum options_use use, struct b
 
 int session_open(struct session *session, enum options_use use, int argc, char **argv)
 {
+    return session_open_observed(session, use, argc, argv, (struct trace_sink){NULL, NULL});
+}
+
+int session_open_observed(struct session *session, enum options_use use, int argc, char **argv,
+                          struct trace_sink observer)
+{
     struct block_image *images[JOURNAL_DRIVES] = {0};
     struct error error = {0};
     memset(session, 0, sizeof *session);
+    session->tee.second = observer;
     int code = options_parse(&session->options, use, argc, argv);
     if (code >= 0)
         return code;
@@ -510,6 +550,8 @@ void session_close(struct session *session)
     control_fini(session);
     machine_destroy(session->machine);
     replay_recorder_destroy(session->recorder);
+    rerun_destroy(session->rerun);
+    host_stacks_destroy(session->stacks);
     replay_player_destroy(session->player);
     block_executor_destroy(session->executor);
     input_destroy(session->live);

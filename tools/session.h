@@ -6,7 +6,10 @@
 #include "replay/replay.h"
 #include "tools/console.h"
 #include "tools/control.h"
+#include "tools/host_stacks.h"
 #include "tools/options.h"
+#include "tools/rerun.h"
+#include "tools/trace_tee.h"
 
 struct session {
     struct run_options options;
@@ -22,6 +25,9 @@ struct session {
     struct console *console;
     struct control control;
     struct machine *machine;
+    struct host_stacks *stacks; /* null: not kept */
+    struct rerun *rerun;        /* null: none */
+    struct trace_tee tee;       /* second: who looks at the events besides */
     struct block_drive *drive[JOURNAL_DRIVES];
     uint64_t start_ns, progress_ns;
     struct position start, end; /* end: for a replay's percentage */
@@ -33,11 +39,16 @@ struct session {
 
 /* Reads files, makes machine, drives, board; errors are printed. Returns -1, or the exit code. */
 int session_open(struct session *session, enum options_use use, int argc, char **argv);
+/* With somebody who looks at the events too, after they were checked or recorded. */
+int session_open_observed(struct session *session, enum options_use use, int argc, char **argv,
+                          struct trace_sink observer);
 /* Runs to the end, with progress and Ctrl-C; finishes the machine. */
 enum machine_stop session_run(struct session *session);
 /* The summary on standard error, screendump, state dump. */
 void session_report(struct session *session, enum machine_stop stop);
 void session_close(struct session *session);
+/* cmd_replay.c: says how a replay went; the exit code. */
+int session_judge_replay(struct session *session, enum machine_stop stop);
 /* The exit code that a live run's end gives. */
 int session_exit_code(const struct session *session, enum machine_stop stop);
 

@@ -24,6 +24,8 @@ int cmd_record(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
+int cmd_blktrace(int argc, char **argv);
+int cmd_writes(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 

@@ -1,10 +1,11 @@
 /* Journal reader and player: whatever the file, an error with a text or an end; no more memory than the format allows.
  * Input: one byte of choice, then: 0 a journal file as it is; 1 one whose checksums and sequence numbers are made right
  * first, so that what lies under them is reached; 2 the content of an events frame; 3 of a config frame; 4 of a sectors
- * frame. */
+ * frame; 5 of a steps frame. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memfd_create */
 #endif
+#include "replay/journal_steps.h"
 #include "replay/player.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -156,16 +157,43 @@ static void run_sectors(const uint8_t *data, size_t size)
     }
 }
 
+static void check_step(const struct journal_steps *steps, const struct journal_step *step, uint32_t drive)
+{
+    CHECK(step->file < steps->file_count && steps->file[step->file].drive == drive &&
+          step->stack <= steps->stack_count);
+    if (!step->stack)
+        return;
+    const struct journal_steps_stack *stack = &steps->stack[step->stack - 1];
+    CHECK(stack->first + stack->depth <= steps->frame_count);
+    for (size_t n = 0; n < stack->depth; n++)
+        CHECK(steps->frame[stack->first + n] < steps->name_count);
+}
+
+static void run_steps(const uint8_t *data, size_t size)
+{
+    struct journal_steps steps;
+    const char *fault = journal_steps_parse(&steps, data, size);
+    for (size_t n = 0; !fault && n < steps.request_count; n++) {
+        const struct journal_steps_request *request = &steps.request[n];
+        CHECK(request->first + request->count <= steps.step_count);
+        for (size_t at = 0; at < request->count; at++)
+            check_step(&steps, &steps.step[request->first + at], request->drive);
+    }
+    CHECK(fault || steps.step_count * 7 <= size);
+    journal_steps_free(&steps);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
         return 0;
-    switch (data[0] % 5) {
+    switch (data[0] % 6) {
     case 0:
-    case 1: run_file(data + 1, size - 1, data[0] % 5); break;
+    case 1: run_file(data + 1, size - 1, data[0] % 6); break;
     case 2: run_events(data + 1, size - 1); break;
     case 3: run_config(data + 1, size - 1); break;
-    default: run_sectors(data + 1, size - 1);
+    case 4: run_sectors(data + 1, size - 1); break;
+    default: run_steps(data + 1, size - 1);
     }
     return 0;
 }

@@ -30,7 +30,7 @@ def config(drive_sectors=64):
     drive = varint(0) + varint(7) + varint(drive_sectors) + varint(1) + b"d" + varint(3) + b"raw"
     return (field(1, b"seed") + field(2, b"interp") + field(3, varint(1 << 20)) + field(4, b"vmrr") + field(5, leaf) +
             field(7, varint(1)) + field(9, b"quiet") + field(10, varint(0)) + field(11, varint(9)) + field(16, drive) +
-            field(0x90, b"later"))
+            field(0x80, varint(0xFFFE)) + field(0x90, b"later"))
 
 
 def definition(code, form, extras, address, before, flags=0):
@@ -66,6 +66,24 @@ def sectors():
     return varint(3) + varint(2) + entries + contents
 
 
+def text(data):
+    return varint(len(data)) + data
+
+
+def step(kind, file, status, offset, size, value, stack):
+    return bytes([kind]) + varint(file) + zigzag(status) + zigzag(offset) + varint(size) + varint(value) + varint(stack)
+
+
+def steps():
+    """Two files, a stack; a request with an allocation, a failed write and its stack, a kind of later; one without steps."""
+    files = varint(2) + varint(0) + varint(0) + text(b"disk.img") + varint(0) + varint(1) + text(b"")
+    names = varint(2) + text(b"host_file_write host_file.c:40") + text(b"raw_write")
+    stacks = varint(1) + varint(2) + varint(0) + varint(1)
+    first = (varint(0) + varint(7) + varint(0) + varint(3) + step(5, 0, 0, 65536, 65536, 1 << 20, 0) +
+             step(1, 1, -5, -512, 512, 0, 1) + step(99, 0, 0, 0, 0, 0, 0))
+    return files + names + stacks + varint(2) + first + varint(0) + varint(8) + varint(3) + varint(0)
+
+
 class Writer:
     def __init__(self):
         self.data = b"\x89VMRR\r\n\x1a" + struct.pack("<HHIQ", 1, 0, 32, 0)
@@ -76,10 +94,10 @@ class Writer:
 
     def frame(self, kind, content, first=None, last=None, count=0, delivers=0):
         first, last = first or self.last, last or self.last
-        header = b"VFRM" + struct.pack("<BBHQ4QIIIIQ", kind, 2, 80, self.sequence, *first, *last, len(content),
+        header = b"VFRM" + struct.pack("<BBHQ4QIIIIQ", kind, 3 if kind == 8 else 2, 80, self.sequence, *first, *last, len(content),
                                        len(content), count, delivers, xxh3(content))
-        if kind < 6:
-            self.index += struct.pack("<QBBHIIIII4Q", len(self.data), kind, 2, 0, len(content), len(content), count,
+        if kind not in (6, 7):
+            self.index += struct.pack("<QBBHIIIII4Q", len(self.data), kind, 3 if kind == 8 else 2, 0, len(content), len(content), count,
                                       delivers, 0, *first, *last)
         self.data += header + struct.pack("<Q", xxh3(header + content)) + content
         self.sequence += 1
@@ -96,6 +114,7 @@ def journal(whole=True):
     writer = Writer()
     writer.frame(1, config())
     writer.frame(4, sectors())
+    writer.frame(8, steps())
     writer.frame(3, events(), (10, 10), (131072, 132072), 9, 1)
     return writer.end(9, 1) if whole else writer.data
 
@@ -108,6 +127,7 @@ def main():
         "events": b"\2" + events(),
         "config": b"\3" + config(),
         "sectors": b"\4" + sectors(),
+        "steps": b"\5" + steps(),
     }
     for name, data in seeds.items():
         with open(os.path.join(sys.argv[1], name), "wb") as file:

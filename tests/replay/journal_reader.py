@@ -17,7 +17,9 @@ RAW_MAX = 1 << 20
 PACKED_MAX = 1064960
 
 TRACE_NAMES = [None, "pio-read", "pio-write", "mmio-read", "mmio-write", "irq", "halt", "block-request",
-               "block-completion", "host-write", "digest", "checkpoint", "reset", "end"]
+               "block-completion", "host-write", "digest", "checkpoint", "reset", "end", "block-origin", "block-segment"]
+STEP_NAMES = ["host-read", "host-write", "host-flush", "host-zero", "host-resize", "allocate", "free", "map", "table",
+              "refcount", "reftable", "header", "copy-on-write", "decompress", "submit"]
 INPUT_NAMES = ["wall-clock", "entropy", "io-status", "clock", "uncontrolled", "serial", "key", "mouse", "block",
                "media", "power-button", "reset-button", "fault"]
 OPERATIONS = ["read", "write", "flush", "discard", "write-zeroes"]
@@ -267,6 +269,70 @@ def check_sectors(raw, next_content):
     return end
 
 
+# ---- steps ----
+
+def text(source):
+    size = source.varint()
+    if size > 4096:
+        raise FormatError("text too long")
+    data = source.take(size)
+    if b"\0" in data:
+        raise FormatError("NUL in a text")
+    return data.decode("latin-1")
+
+
+def table(source, read_entry):
+    count = source.varint()
+    if count > source.left():
+        raise FormatError("counts of a steps frame")
+    return [read_entry() for _ in range(count)]
+
+
+class Steps:
+    """The requests of a steps frame, as `vmrr dump --steps --json` prints them."""
+
+    def __init__(self, raw, sequence):
+        self.source, self.sequence = Source(raw), sequence
+        source = self.source
+        self.files = table(source, lambda: (source.varint(), source.varint(), text(source)))
+        self.names = table(source, lambda: text(source))
+        self.stacks = table(source, lambda: [self.name() for _ in range(source.varint())])
+        self.requests = table(source, self.request)
+        if source.left():
+            raise FormatError("a steps frame goes on after its last request")
+
+    def name(self):
+        number = self.source.varint()
+        if number >= len(self.names):
+            raise FormatError("name that is not there")
+        return self.names[number]
+
+    def step(self, drive, expected):
+        source = self.source
+        kind, file, status, offset = source.u8(), source.varint(), source.zigzag(), source.zigzag() + expected & M64
+        size, value, stack = source.varint(), source.varint(), source.varint()
+        if file >= len(self.files) or self.files[file][0] != drive or stack > len(self.stacks):
+            raise FormatError("a step's file or stack is not there")
+        if status and status < (1 << 64) - (1 << 15):
+            raise FormatError("status of a step")
+        step = {"kind": STEP_NAMES[kind] if kind < len(STEP_NAMES) else "?", "file": self.files[file][2],
+                "file_index": self.files[file][1], "offset": offset, "size": size, "status": signed32(status),
+                "value": hex(value)}
+        if stack:
+            step["stack"] = self.stacks[stack - 1]
+        return step, offset + size & M64
+
+    def request(self):
+        drive, tag, lost, count = (self.source.varint() for _ in range(4))
+        if drive > 255 or tag > M32 or count * 7 > self.source.left():
+            raise FormatError("request of a steps frame")
+        steps, expected = [], 0
+        for _ in range(count):
+            step, expected = self.step(drive, expected)
+            steps.append(step)
+        return {"drive": drive, "tag": tag, "lost": lost, "steps": steps, "frame": self.sequence}
+
+
 # ---- events ----
 
 class Shape:
@@ -421,7 +487,7 @@ def signed32(value):
 
 def describe_block(shape, value, extra):
     operation = shape.address & 0xFF
-    if operation > 3 or extra[1] >= LIMIT:
+    if operation >= len(OPERATIONS) or extra[1] >= LIMIT:
         raise FormatError("block event")
     return {"drive": shape.address >> 8 & M32, "op": OPERATIONS[operation], "tag": extra[0] & M32, "sector": extra[1],
             "sectors": extra[2] & M32, "status": signed32(extra[3]), "hash": "0x%016x" % value}
@@ -455,6 +521,15 @@ def describe(shape, value, extra):
         event.update(memory="0x%016x" % value, state="0x%016x" % extra[0])
     elif code == 12:
         event.update(value=hex(shape.address))
+    elif code == 14:
+        if shape.form != 8 or len(extra) != 3 or extra[2] > 255:
+            raise FormatError("block-origin event")
+        event.update(drive=shape.address >> 24 & M32, command=hex(shape.address & 0xFFFFFF), rip=hex(value),
+                     tag=extra[0] & M32, cr3=hex(extra[1]), flags=hex(extra[2]))
+    elif code == 15:
+        if shape.form != 8 or len(extra) != 2:
+            raise FormatError("block-segment event")
+        event.update(drive=shape.address & M32, gpa=hex(value), tag=extra[0] & M32, size=extra[1] & M32)
     else:
         event.update(digest="0x%016x" % value, stop=hex(extra[0]))
     return event
@@ -472,7 +547,12 @@ def check_header(data):
         raise FormatError("offset 24: checksum of the file header")
 
 
-def read(path, out, checksums=True):
+def line(out, thing):
+    out.write(json.dumps(thing, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n")
+
+
+def read(path, out, checksums=True, steps=False):
+    """Prints the events, or with steps what the block layer did; returns why the journal is torn, and how many events."""
     with open(path, "rb") as file:
         data = file.read()
     if len(data) < 32:
@@ -484,15 +564,19 @@ def read(path, out, checksums=True):
             return None, total
         if isinstance(frame, str):
             return frame, total
-        if frame.kind > 7 and not frame.flags & 1:
+        if frame.kind > 8 and not frame.flags & 1:
             raise FormatError("frame %d: kind %d is unknown and not skippable" % (frame.sequence, frame.kind))
         try:
-            if frame.kind == 3:
+            if frame.kind == 3 and not steps:
                 for event in Decoder(frame.content(checksums), frame).events():
                     total += 1
-                    out.write(json.dumps(event, sort_keys=True, separators=(",", ":")) + "\n")
+                    line(out, event)
             elif frame.kind == 4:
                 next_content = check_sectors(frame.content(checksums), next_content)
+            elif frame.kind == 8:
+                for request in Steps(frame.content(checksums), frame.sequence).requests:
+                    if steps:
+                        line(out, request)
             elif frame.kind <= 7:
                 frame.content(checksums)
         except FormatError as error:
@@ -504,9 +588,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("journal")
     parser.add_argument("--no-checksums", action="store_true", help="faster")
+    parser.add_argument("--steps", action="store_true", help="what the block layer did, instead of the events")
     options = parser.parse_args()
     try:
-        torn, _ = read(options.journal, sys.stdout, not options.no_checksums)
+        torn, _ = read(options.journal, sys.stdout, not options.no_checksums, options.steps)
     except (FormatError, OSError) as error:
         print("journal_reader: %s: %s" % (options.journal, error), file=sys.stderr)
         return 2

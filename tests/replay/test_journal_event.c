@@ -105,6 +105,7 @@ static void assert_same(const struct journal_event *in, const struct journal_eve
     ck_assert_uint_eq(a->drive, b->drive);
     ck_assert_uint_eq(a->tag, b->tag);
     ck_assert_uint_eq(a->op, b->op);
+    ck_assert_uint_eq(a->flags, b->flags);
     ck_assert_int_eq(a->status, b->status);
 }
 
@@ -186,6 +187,20 @@ static struct journal_event random_event(uint64_t *seed, struct position positio
     case TRACE_END:
         t->address = random_next(seed);
         t->value = random_next(seed);
+        break;
+    case TRACE_BLOCK_ORIGIN:
+        t->drive = r & 3;
+        t->op = r >> 2 & (r & 0x100 ? 0xFFFFFF : 3);
+        t->tag = (uint32_t)(r >> 8);
+        t->address = random_next(seed);
+        t->value = random_next(seed) >> (r >> 40 & 63);
+        t->flags = r >> 32 & TRACE_ORIGIN_FLAGS;
+        break;
+    case TRACE_BLOCK_SEGMENT:
+        t->drive = r & 3;
+        t->tag = (uint32_t)(r >> 8);
+        t->address = random_next(seed) >> (r >> 40 & 63);
+        t->size_bytes = (uint32_t)(r >> 16);
         break;
     case TRACE_DIGEST: t->value = r; break;
     default: break;

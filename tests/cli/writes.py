@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""The write path: vmrr writes, blktrace, replay --block=rerun and record --host-stacks on guests that write by PIO and by DMA,
+under both timings.
+
+Usage: writes.py VMRR GUESTS
+"""
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "replay"), os.path.join(HERE, "..", "support")]
+import journal_reader  # noqa: E402
+import replay_log  # noqa: E402
+
+VMRR, GUESTS = sys.argv[1:3]
+SECTOR = 512
+
+
+def run(*arguments, expect=0):
+    done = subprocess.run([VMRR, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, check=False, timeout=250)
+    if done.returncode != expect:
+        sys.exit("vmrr %s: exit code %d, expected %d\n%s%s" % (" ".join(arguments), done.returncode, expect,
+                                                              done.stdout[-2000:], done.stderr[-2000:]))
+    return done
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit("failed: " + what)
+
+
+def lines(*arguments):
+    return [json.loads(line) for line in run(*arguments).stdout.splitlines()]
+
+
+class Recording:
+    def __init__(self, directory, guest, *options):
+        self.directory, self.guest = directory, guest
+        name = guest + "".join(options).replace("=", "-")
+        self.journal, self.disk = (os.path.join(directory, name + suffix) for suffix in (".vmrr", ".img"))
+        self.before = os.path.join(directory, "before.img")
+        with open(self.before, "wb") as file:
+            file.write(bytes(range(256)) * 2 * 100 + bytes((4096 - 100) * SECTOR))
+        shutil.copy(self.before, self.disk)
+        run("record", "-q", "-o", self.journal, "-serial", "none", "-m", "16M", "-rtc", "base=2026-01-01", "-kernel",
+            os.path.join(GUESTS, guest + ".elf"), "-drive", "file=%s,format=raw,if=ide" % self.disk, *options, expect=1)
+        check("bit-exact" in run("replay", "-serial", "none", self.journal).stderr, "replay of " + name)
+
+    def instruction(self, address):
+        """The bytes of the guest's program at an address, by its ELF segments."""
+        with open(os.path.join(GUESTS, self.guest + ".elf"), "rb") as file:
+            data = file.read()
+        wide = data[4] == 2
+        at, size, count = ((int.from_bytes(data[0x20:0x28], "little"), *data[0x36:0x3A:2]) if wide else
+                           (int.from_bytes(data[0x1C:0x20], "little"), *data[0x2A:0x2E:2]))
+        for n in range(count):
+            head = data[at + n * size:at + (n + 1) * size]
+            words = ([int.from_bytes(head[i:i + 8], "little") for i in (8, 16, 32)] if wide else
+                     [int.from_bytes(head[i:i + 4], "little") for i in (4, 8, 16)])
+            offset, base, length = words
+            if head[0] == 1 and base <= address < base + length:
+                return data[offset + address - base:offset + address - base + 3]
+        return b""
+
+
+def check_readers(recording):
+    """The independent reader gives what dump gives: steps, and of the guest that does not poll for long the events too."""
+    for steps in (False, True) if recording.guest == "ide_pio" else (True,):
+        mine = io.StringIO()
+        journal_reader.read(recording.journal, mine, steps=steps)
+        theirs = run("dump", "--json", *(["--steps"] if steps else []), recording.journal).stdout
+        check(mine.getvalue() == theirs, "the readers differ on " + ("steps" if steps else "events"))
+        check(theirs, "nothing to compare")
+
+
+def check_request(recording, request, events):
+    name = "%d.%d" % (request["drive"], request["tag"])
+    asked = events["block-request"][request["tag"]]
+    done = events["block-completion"][request["tag"]]
+    for key in ("drive", "tag", "op", "sector", "sectors", "icount", "vtime_ns"):
+        check(request[key] == asked[key], "%s of %s" % (key, name))
+    check(request["hash"] == (asked if request["op"] == "write" else done)["hash"], "hash of " + name)
+    check(request["end_icount"] == done["icount"] and request["status"] == done["status"] == 0, "end of " + name)
+    check(request["latency_ns"] == done["vtime_ns"] - asked["vtime_ns"] > 0, "latency of " + name)
+    check(request["device"] == "ide0.0" and request["steps_lost"] == 0, "device of " + name)
+    # What made the device start is an access to its ports.
+    code = recording.instruction(int(request["rip"], 16))
+    check(re.match(b"[\x66\xf3]*[\xe4-\xe7\xec-\xef\x6c-\x6f]", code), "rip of %s: %s at %s" % (name, code.hex(), request["rip"]))
+    bytes_all = request["sectors"] * SECTOR
+    dma = request["command"] in ("0xc8", "0xca", "0x25", "0x35")
+    check(sum(s["size"] for s in request["segments"]) == (bytes_all if dma else 0), "segments of " + name)
+    kinds = {"read": "host-read", "write": "host-write", "flush": "host-flush", "discard": "host-zero"}
+    check([s["kind"] for s in request["steps"]] == [kinds[request["op"]]], "steps of " + name)
+    step = request["steps"][0]
+    check(step["file"] == recording.disk and step["file_index"] == step["status"] == 0, "file of " + name)
+    if request["op"] != "flush":
+        check((step["offset"], step["size"]) == (request["sector"] * SECTOR, bytes_all), "place of " + name)
+
+
+def check_writes(recording):
+    everything = lines("writes", "--all", "--json", recording.journal)
+    events = {}
+    for event in lines("dump", "--json", "--kind=block", recording.journal):
+        events.setdefault(event["kind"], {})[event["tag"]] = event
+    check(len(everything) == len(events["block-request"]) == len(events["block-origin"]) > 20, "number of requests")
+    check([r["tag"] for r in everything] == list(range(len(everything))), "order of requests")
+    for request in everything:
+        check_request(recording, request, events)
+    changes = [r for r in everything if r["op"] != "read"]
+    check(lines("writes", "--json", recording.journal) == changes, "writes without reads")
+    table = run("writes", recording.journal).stdout.splitlines()
+    check(len(table) == len(changes) + 1 and table[0].startswith("id "), "a line a write")
+    for line, request in zip(table[1:], changes):
+        check(line.split()[0] == "0.%d" % request["tag"] and str(request["icount"]) in line.split(), "line: " + line)
+    return everything, changes
+
+
+def check_filters(recording, changes):
+    journal = recording.journal
+    some = next(r for r in changes[len(changes) // 2:] + changes if r["sectors"])
+    first, count = some["sector"], some["sectors"]
+
+    def selected(expected, *options):
+        got = [r["tag"] for r in lines("writes", "--json", *options, journal)]
+        check(got == [r["tag"] for r in changes if expected(r)], "%s gives %s" % (options, got))
+        return got
+
+    check(selected(lambda r: r["sectors"] and r["sector"] < first + count and first < r["sector"] + r["sectors"],
+                   "--lba=%d+%d" % (first, count)), "--lba finds something")
+    selected(lambda r: r["sectors"] and r["sector"] <= first < r["sector"] + r["sectors"], "--lba", str(first))
+    at = first * SECTOR + 100
+    check(selected(lambda r: r["sectors"] and r["sector"] * SECTOR <= at < (r["sector"] + r["sectors"]) * SECTOR,
+                   "--file-offset=%d" % at), "--file-offset finds something")
+    selected(lambda r: False, "--lba=0xffffffffffff")
+    selected(lambda r: False, "--drive=1")
+    selected(lambda r: True, "--drive=0")
+    middle = some["icount"]
+    selected(lambda r: r["icount"] >= middle, "--since=%d" % middle)
+    selected(lambda r: r["icount"] <= middle, "--until=%d" % middle)
+    tree = run("writes", "-v", journal, "0.%d" % some["tag"]).stdout
+    for part in ("0.%d %s" % (some["tag"], some["op"]), some["command_name"], "rip " + some["rip"][2:], some["steps"][0]["kind"],
+                 "completion  position %d" % some["end_icount"]):
+        check(part in tree, "%s in the tree:\n%s" % (part, tree))
+    check(tree.count("segment ") == len(some["segments"]), "segments in the tree")
+    run("writes", journal, "0.99999999", expect=2)
+    for wrong in (["--lba=x"], ["--lba=5-2"], ["--lba=5+0"], ["--since=-1"], ["--frobnicate"]):
+        run("writes", *wrong, journal, expect=2)
+    run("writes", journal, "zero", expect=2)
+    run("writes", expect=2)
+
+
+def check_symbols(recording, changes):
+    address = int(changes[0]["rip"], 16)
+    path = os.path.join(recording.directory, "System.map")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("%016x T before\n%016x D data\n%016x t starter\n%016x T after\n" %
+                   (address - 0x1000, address - 1, address - 4, address + 1))
+    got = lines("writes", "--json", "--symbols=" + path, recording.journal)
+    check(got[0]["symbol"] == "starter+0x4", "symbol: " + got[0]["symbol"])
+    check("starter+0x4" in run("writes", "--symbols", path, recording.journal).stdout, "symbol in the table")
+    run("writes", "--symbols", recording.disk, recording.journal, expect=2)
+
+
+def check_log(recording, everything):
+    log_path, image = os.path.join(recording.directory, "log"), os.path.join(recording.directory, "replayed.img")
+    shutil.copy(recording.before, image)
+    check("bit-exact" in run("blktrace", "-o", log_path, recording.journal).stderr, "blktrace replays")
+    with open(log_path, "rb") as log, open(image, "r+b") as target:
+        entries = [entry for entry, _ in replay_log.entries(log)]
+        check(replay_log.replay(log, target) == len(entries), "number of entries")
+    with open(image, "rb") as a, open(recording.disk, "rb") as b:
+        check(a.read() == b.read(), "the log gives the image that the guest left")
+    writes = [r for r in everything if r["op"] == "write"]
+    flushes = [r for r in everything if r["op"] == "flush"]
+    check(len([e for e in entries if e.flags & replay_log.FLUSH]) == len(flushes), "flushes in the log")
+    check(sorted((e.sector, e.sectors) for e in entries if e.sectors) == sorted((r["sector"], r["sectors"]) for r in writes),
+          "writes in the log")
+    check(entries[-1].mark == "dm-log-writes-end", "the mark at the end")
+    # Before each flush lies what had completed when it was submitted, but for what went out with the one before.
+    for flush, number in zip(flushes, [n for n, e in enumerate(entries) if e.flags & replay_log.FLUSH]):
+        expected = sum(r["end_icount"] <= flush["icount"] for r in writes)
+        check(sum(bool(e.sectors) for e in entries[:number]) == expected, "what lies before a flush")
+    text = run("blktrace", "--text", recording.journal).stdout.splitlines()
+    check(len(text) == 3 * len(everything), "three lines a request")
+    pattern = r" *8,0 +0 +\d+ +\d+\.\d{9} +0  [QDC] +(R|W|FN|D)F? (\d+ \+ \d+ )?\[[^\]]+\]$"
+    for line in text:
+        check(re.match(pattern, line), "line of blkparse: " + line)
+    check([l.split()[5] for l in text].count("C") == len(everything), "completions")
+    run("blktrace", "-o", log_path, "--drive=3", recording.journal, expect=2)
+    run("blktrace", recording.journal, expect=2)
+    run("blktrace", "-o", "/nonexistent/log", recording.journal, expect=1)
+
+
+def check_rerun(recording):
+    scratch = os.path.join(recording.directory, "scratch")
+    shutil.rmtree(scratch, ignore_errors=True)
+    options = ["replay", "-q", "-serial", "none", "--block=rerun", "--scratch=" + scratch]
+    said = run(*options, recording.journal).stderr
+    check("bit-exact" in said and " 0 not as in the journal" in said and " 0 calls failed" in said, "rerun: " + said)
+    with open(os.path.join(scratch, "drive0.raw"), "rb") as a, open(recording.disk, "rb") as b:
+        again, original = a.read(), b.read()
+    touched = {s for r in lines("writes", "--all", "--json", recording.journal) for s in
+               range(r["sector"], r["sector"] + r["sectors"])}
+    for sector in touched:
+        check(again[sector * SECTOR:][:SECTOR] == original[sector * SECTOR:][:SECTOR], "sector %d after the rerun" % sector)
+    with open(os.path.join(scratch, "drive0.steps"), encoding="utf-8") as file:
+        steps = file.read()
+    check(steps.count("host-write") == sum(r["op"] == "write" for r in lines("writes", "--json", recording.journal)),
+          "steps of the rerun")
+    run(*options, recording.journal, expect=2)  # the images are there
+    run("replay", "--block=rerun", recording.journal, expect=2)
+    run("replay", "--scratch=" + scratch, recording.journal, expect=2)
+    run("replay", "--block=other", recording.journal, expect=2)
+
+
+def check_rerun_sees(directory):
+    """An image that changes behind the guest's back is noticed: the replay waits before the first instruction. The firmware
+    reads the boot sector."""
+    scratch, journal, disk = (os.path.join(directory, name) for name in ("tampered", "boot.vmrr", "boot.img"))
+    if not os.path.exists("/usr/share/seabios/bios-256k.bin"):
+        print("no SeaBIOS: no rerun of what was there before")
+        return
+    with open(disk, "wb") as file:
+        file.write(b"\xeb\xfe".ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
+    run("record", "-q", "-o", journal, "-m", "16M", "-serial", "none", "-hda", disk, "--until=40000000")
+    process = subprocess.Popen([VMRR, "replay", "-q", "-S", "-serial", "none", "--block=rerun", "--scratch=" + scratch,
+                                journal], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while "T" not in subprocess.run(["ps", "-o", "stat=", "-p", str(process.pid)], stdout=subprocess.PIPE, text=True,
+                                    check=True).stdout:
+        time.sleep(0.05)
+    first = next(r for r in lines("writes", "--all", "--json", journal) if r["op"] == "read")
+    check(first["sector"] == 0, "the firmware reads the boot sector first: %s" % first)
+    with open(os.path.join(scratch, "drive0.raw"), "r+b") as image:
+        image.seek(first["sector"] * SECTOR + 17)
+        image.write(b"\xa5")
+    process.send_signal(signal.SIGCONT)
+    said = process.communicate(timeout=200)[1]
+    check(process.returncode == 1, "exit code %d of a rerun that differs" % process.returncode)
+    check("sector %d is not what the journal has" % first["sector"] in said and "bit-exact" in said, said)
+
+
+def check_stacks(recording):
+    stacks = [s for r in lines("writes", "--json", recording.journal) for s in r["steps"]]
+    check([s["kind"] for s in stacks[:2]] == ["submit", "host-write"], "steps with stacks")
+    if "stack" not in stacks[0]:
+        sys.exit("failed: no stacks")
+    for step, functions in ((stacks[0], ("block_submit", "ide_submit", "machine_run", "cmd_record")), (stacks[1], ("host_file_write", "raw_write"))):
+        names = [frame.split()[0] for frame in step["stack"]]
+        for function in functions:
+            check(function in names, "%s in the stack of a %s: %s" % (function, step["kind"], names))
+        check(any(re.search(r" block/(raw|queue|host_file)\.c:\d+$", frame) for frame in step["stack"]), "lines: %s" % step)
+    check("#0 " in run("writes", "-v", recording.journal, "0.0").stdout, "stacks in the tree")
+    check_readers(recording)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as directory:
+        for guest in ("ide_pio", "dma_writer", "dma_writer64"):
+            for options in ((), ("--timing=host",), ("--seed=3",)):
+                recording = Recording(directory, guest, *options)
+                everything, changes = check_writes(recording)
+                check_readers(recording)
+                check_filters(recording, changes)
+                check_log(recording, everything)
+                check_rerun(recording)
+        check_symbols(recording, changes)
+        check_rerun_sees(directory)
+        refused = subprocess.run([VMRR, "record", "--host-stacks", "-o", os.path.join(directory, "x.vmrr"), "-m", "16M",
+                                  "-kernel", os.path.join(GUESTS, "protected32.elf"), "-serial", "none"],
+                                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        if "without libunwind" in refused.stderr:
+            print("SKIP: host stacks: " + refused.stderr.strip())
+            return
+        for options in ((), ("--timing=host",)):
+            check_stacks(Recording(directory, "ide_pio", "--host-stacks", *options))
+    print("ok")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,358 @@
+/* See rerun.h. The image of a drive is two: what the replay uses, and the scratch image, each call on both. Reads are
+ * compared; where they differ the replay's data count. */
+#include "tools/rerun.h"
+
+#include "block/host_file.h"
+#include "replay/journal_reader.h"
+#include "replay/sector_index.h"
+#include "tools/tools.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define REPORTS_MAX 10u
+#define STACK_FRAMES 64u
+#define FILL_SECTORS 2048u
+
+struct rerun_drive {
+    struct block_image image;
+    struct rerun *owner;
+    uint32_t drive;
+    struct block_image *replayed, *scratch; /* null after destroy */
+    struct block_activity activity;
+    FILE *steps;
+    uint8_t *buffer;
+    size_t buffer_bytes;
+    char path[512];
+    uint64_t reads, writes, differences, failures, calls;
+};
+
+struct rerun {
+    char *directory;
+    const struct journal_config *config; /* of the player: borrowed */
+    struct block_stacks stacks;
+    size_t (*frames)(void *opaque, uint32_t stack, const char **text, size_t max);
+    void *frames_opaque;
+    struct journal_reader *reader;
+    struct sector_index *contents;
+    uint8_t *raw;
+    struct rerun_drive *drive[JOURNAL_DRIVES];
+};
+
+static struct rerun_drive *drive_of(struct block_image *image)
+{
+    return (struct rerun_drive *)(void *)image;
+}
+
+/* ---- the log of steps ---- */
+
+static void print_stack(const struct rerun_drive *drive, uint32_t stack)
+{
+    const char *text[STACK_FRAMES];
+    const struct rerun *rerun = drive->owner;
+    size_t depth = stack && rerun->frames ? rerun->frames(rerun->frames_opaque, stack, text, STACK_FRAMES) : 0;
+    for (size_t n = 0; n < depth; n++)
+        fprintf(drive->steps, "    #%-3zu %s\n", n, text[n]);
+}
+
+static void print_steps(struct rerun_drive *drive, enum trace_block_op op, uint64_t sector, uint32_t sectors)
+{
+    fprintf(drive->steps, "%" PRIu64 " %s %" PRIu64 "+%u\n", drive->calls++, trace_block_op_name(op), sector, sectors);
+    for (size_t n = 0; n < drive->activity.count; n++) {
+        const struct block_step *step = &drive->activity.step[n];
+        fprintf(drive->steps, "  %-13s file %u offset %" PRIu64 ", %" PRIu64 " bytes, value %" PRIx64 ": %s\n",
+                block_step_name((enum block_step_kind)step->kind), step->file, step->offset, step->size_bytes,
+                step->value, step->status ? status_name((enum status)step->status) : "ok");
+        print_stack(drive, step->stack);
+    }
+    block_activity_clear(&drive->activity);
+}
+
+/* ---- both images ---- */
+
+static void complain(struct rerun_drive *drive, const char *operation, uint64_t sector, uint32_t sectors,
+                     const char *what)
+{
+    if (drive->differences + drive->failures <= REPORTS_MAX)
+        tool_error("rerun: drive %u: %s of %" PRIu64 "+%u: %s", drive->drive, operation, sector, sectors, what);
+}
+
+static void note_status(struct rerun_drive *drive, enum trace_block_op op, uint64_t sector, uint32_t sectors,
+                        enum status status)
+{
+    print_steps(drive, op, sector, sectors);
+    if (!status)
+        return;
+    drive->failures++;
+    complain(drive, trace_block_op_name(op), sector, sectors, status_name(status));
+}
+
+static void compare(struct rerun_drive *drive, uint64_t sector, uint32_t sectors, const uint8_t *expected)
+{
+    char what[96];
+    uint32_t n = 0;
+    while (n < sectors && !memcmp(expected + (size_t)n * BLOCK_SECTOR_BYTES,
+                                  drive->buffer + (size_t)n * BLOCK_SECTOR_BYTES, BLOCK_SECTOR_BYTES))
+        n++;
+    if (n == sectors)
+        return;
+    drive->differences++;
+    snprintf(what, sizeof what, "sector %" PRIu64 " is not what the journal has", sector + n);
+    complain(drive, "read", sector, sectors, what);
+}
+
+static uint8_t *buffer_of(struct rerun_drive *drive, uint32_t sectors)
+{
+    size_t bytes = (size_t)sectors * BLOCK_SECTOR_BYTES;
+    if (drive->buffer_bytes < bytes) {
+        free(drive->buffer);
+        drive->buffer = malloc(bytes);
+        CHECK(drive->buffer);
+        drive->buffer_bytes = bytes;
+    }
+    return drive->buffer;
+}
+
+static enum status rerun_read(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer)
+{
+    struct rerun_drive *drive = drive_of(image);
+    enum status status = drive->replayed->ops->read(drive->replayed, sector, sectors, buffer);
+    uint8_t *again = buffer_of(drive, sectors);
+    enum status outcome = drive->scratch->ops->read(drive->scratch, sector, sectors, again);
+    drive->reads++;
+    note_status(drive, TRACE_BLOCK_READ, sector, sectors, outcome);
+    if (!status && !outcome)
+        compare(drive, sector, sectors, buffer);
+    return status;
+}
+
+static enum status rerun_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
+                               bool fua)
+{
+    struct rerun_drive *drive = drive_of(image);
+    drive->writes++;
+    note_status(drive, TRACE_BLOCK_WRITE, sector, sectors,
+                drive->scratch->ops->write(drive->scratch, sector, sectors, buffer, fua));
+    return drive->replayed->ops->write(drive->replayed, sector, sectors, buffer, fua);
+}
+
+static enum status rerun_flush(struct block_image *image)
+{
+    struct rerun_drive *drive = drive_of(image);
+    note_status(drive, TRACE_BLOCK_FLUSH, 0, 0, drive->scratch->ops->flush(drive->scratch));
+    return drive->replayed->ops->flush(drive->replayed);
+}
+
+static enum status rerun_zero(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap)
+{
+    struct rerun_drive *drive = drive_of(image);
+    drive->writes++;
+    note_status(drive, unmap ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES, sector, sectors,
+                block_image_zero(drive->scratch, sector, sectors, unmap));
+    return block_image_zero(drive->replayed, sector, sectors, unmap);
+}
+
+/* The drive's own memory stays for the report. */
+static void rerun_image_destroy(struct block_image *image)
+{
+    struct rerun_drive *drive = drive_of(image);
+    block_image_destroy(drive->replayed);
+    block_image_destroy(drive->scratch);
+    drive->replayed = drive->scratch = NULL;
+    if (drive->steps)
+        fclose(drive->steps);
+    drive->steps = NULL;
+    block_activity_free(&drive->activity);
+}
+
+static const struct block_image_ops rerun_ops = {
+    .format = "rerun",
+    .read = rerun_read,
+    .write = rerun_write,
+    .flush = rerun_flush,
+    .zero = rerun_zero,
+    .destroy = rerun_image_destroy,
+};
+
+/* ---- first contents ---- */
+
+static enum status add_frame(struct rerun *rerun, size_t index, const struct journal_config *config,
+                             struct error *error)
+{
+    if (journal_reader_frame(rerun->reader, index)->kind != JOURNAL_FRAME_SECTORS)
+        return STATUS_OK;
+    enum status status = journal_reader_load(rerun->reader, index, rerun->raw, error);
+    return status ? status : sector_index_add(rerun->contents, config, index, rerun->raw, error);
+}
+
+/* All that the journal knows of the drive, sector by sector where a run ends. What it does not know reads as zeros. */
+static enum status fill(struct rerun *rerun, struct rerun_drive *drive, struct error *error)
+{
+    uint64_t sector = 0, size = drive->scratch->size_sectors;
+    uint8_t *data = malloc((size_t)FILL_SECTORS * BLOCK_SECTOR_BYTES);
+    enum status status = data ? STATUS_OK : STATUS_NO_MEMORY;
+    while (sector < size && !status) {
+        bool known;
+        uint32_t max = size - sector < FILL_SECTORS ? (uint32_t)(size - sector) : FILL_SECTORS;
+        uint32_t run = sector_index_run(rerun->contents, drive->drive, sector, max, &known);
+        if (known) {
+            status = sector_index_read(rerun->contents, drive->drive, sector, run, data, error);
+            if (!status)
+                status = drive->scratch->ops->write(drive->scratch, sector, run, data, false);
+        }
+        sector += run;
+    }
+    free(data);
+    return status;
+}
+
+/* ---- making the images ---- */
+
+static enum status make_raw(const char *path, uint64_t sectors, struct error *error)
+{
+    struct host_file_options options = {.create = true};
+    struct host_file *file = host_file_open(path, &options, error);
+    enum status status = file ? host_file_resize(file, sectors * BLOCK_SECTOR_BYTES, HOST_PREALLOC_OFF) : STATUS_IO;
+    if (file && status)
+        error_set(error, "%s: %s", path, status_name(status));
+    host_file_close(file);
+    return status;
+}
+
+static enum status make_scratch(struct rerun_drive *drive, const struct journal_drive *config, struct error *error)
+{
+    const char *format = config->format ? config->format : "raw";
+    struct stat old;
+    snprintf(drive->path, sizeof drive->path, "%s/drive%u.%s", drive->owner->directory, drive->drive, format);
+    if (stat(drive->path, &old) == 0)
+        return error_status(error, STATUS_INVALID, "%s: is there already: expected a name of its own for this run",
+                            drive->path);
+    if (strcmp(format, "raw") != 0)
+        return error_status(error, STATUS_UNSUPPORTED,
+                            "--block=rerun: drive %u was recorded on a %s image: expected raw", drive->drive, format);
+    enum status status = make_raw(drive->path, config->size_sectors, error);
+    if (status)
+        return status;
+    struct block_open_options options = {.format = format};
+    drive->scratch = block_image_open(drive->path, &options, error);
+    return drive->scratch ? fill(drive->owner, drive, error) : STATUS_IO;
+}
+
+static bool open_steps(struct rerun_drive *drive, struct error *error)
+{
+    char path[sizeof drive->path + 16];
+    snprintf(path, sizeof path, "%s/drive%u.steps", drive->owner->directory, drive->drive);
+    drive->steps = fopen(path, "we");
+    if (!drive->steps)
+        error_set(error, "%s: %s", path, strerror(errno));
+    return drive->steps != NULL;
+}
+
+struct block_image *rerun_image(struct rerun *rerun, uint32_t number, struct block_image *image, struct error *error)
+{
+    struct rerun_drive *drive = calloc(1, sizeof *drive);
+    CHECK(drive && number < JOURNAL_DRIVES && !rerun->drive[number]);
+    rerun->drive[number] = drive;
+    drive->owner = rerun;
+    drive->drive = number;
+    drive->replayed = image;
+    drive->image = (struct block_image){&rerun_ops, image->size_sectors, image->read_only, image->name};
+    if (make_scratch(drive, &rerun->config->drive[number], error) != STATUS_OK || !open_steps(drive, error)) {
+        rerun_image_destroy(&drive->image);
+        return NULL;
+    }
+    drive->activity.stacks = rerun->stacks;
+    block_image_watch(drive->scratch, &drive->activity);
+    return &drive->image;
+}
+
+/* ---- failed requests ---- */
+
+static void observe(void *opaque, const struct trace_event *event)
+{
+    struct rerun *rerun = opaque;
+    struct rerun_drive *drive = event->drive < JOURNAL_DRIVES ? rerun->drive[event->drive] : NULL;
+    bool changes =
+        event->op == TRACE_BLOCK_WRITE || event->op == TRACE_BLOCK_DISCARD || event->op == TRACE_BLOCK_WRITE_ZEROES;
+    if (event->kind != TRACE_BLOCK_COMPLETION || !event->status || !changes || !drive || !drive->scratch ||
+        event->address >= drive->image.size_sectors || event->sectors > drive->image.size_sectors - event->address)
+        return;
+    uint8_t *data = buffer_of(drive, event->sectors);
+    if (drive->replayed->ops->read(drive->replayed, event->address, event->sectors, data) == STATUS_OK)
+        (void)drive->scratch->ops->write(drive->scratch, event->address, event->sectors, data, false);
+    block_activity_clear(&drive->activity);
+}
+
+struct trace_sink rerun_observer(struct rerun *rerun)
+{
+    static const struct trace_sink_ops ops = {.emit = observe};
+    return (struct trace_sink){&ops, rerun};
+}
+
+/* ---- life ---- */
+
+static enum status open_contents(struct rerun *rerun, const struct rerun_options *options, struct error *error)
+{
+    if (mkdir(options->directory, 0777) != 0 && errno != EEXIST)
+        return error_status(error, STATUS_IO, "%s: %s", options->directory, strerror(errno));
+    rerun->reader = journal_reader_open(options->journal, error);
+    if (!rerun->reader)
+        return STATUS_CORRUPT;
+    rerun->contents = sector_index_create(rerun->reader);
+    rerun->raw = malloc(JOURNAL_FRAME_RAW_MAX);
+    enum status status = rerun->contents && rerun->raw ? STATUS_OK : STATUS_NO_MEMORY;
+    for (size_t n = 0; !status && n < journal_reader_count(rerun->reader); n++)
+        status = add_frame(rerun, n, options->config, error);
+    return status;
+}
+
+struct rerun *rerun_create(const struct rerun_options *options, struct error *error)
+{
+    struct rerun *rerun = calloc(1, sizeof *rerun);
+    CHECK(rerun);
+    rerun->directory = strdup(options->directory);
+    rerun->config = options->config;
+    rerun->stacks = options->stacks;
+    rerun->frames = options->frames;
+    rerun->frames_opaque = options->frames_opaque;
+    if (!rerun->directory || open_contents(rerun, options, error) != STATUS_OK) {
+        rerun_destroy(rerun);
+        return NULL;
+    }
+    return rerun;
+}
+
+bool rerun_report(const struct rerun *rerun)
+{
+    bool good = true;
+    for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
+        const struct rerun_drive *drive = rerun->drive[n];
+        if (!drive)
+            continue;
+        fprintf(stderr,
+                "rerun: drive %u: %s: %" PRIu64 " reads, %" PRIu64 " not as in the journal; %" PRIu64
+                " writes; %" PRIu64 " calls failed\n",
+                n, drive->path, drive->reads, drive->differences, drive->writes, drive->failures);
+        good = good && !drive->differences && !drive->failures;
+    }
+    return good;
+}
+
+void rerun_destroy(struct rerun *rerun)
+{
+    if (!rerun)
+        return;
+    for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
+        if (rerun->drive[n])
+            free(rerun->drive[n]->buffer);
+        free(rerun->drive[n]);
+    }
+    sector_index_destroy(rerun->contents);
+    journal_reader_destroy(rerun->reader);
+    free(rerun->raw);
+    free(rerun->directory);
+    free(rerun);
+}
