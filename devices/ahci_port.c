@@ -265,7 +265,7 @@ static void link_up(struct ahci_port *port)
 {
     if (!ahci_present(port))
         return;
-    ata_disk_reset(port->disk);
+    ata_disk_reset(port->disk, port->drive);
     device_reset(port);
     port->ssts = AHCI_SSTS_UP;
     port->serr |= AHCI_SERR_EXCHANGED;
@@ -290,7 +290,7 @@ void ahci_port_reset(struct ahci_port *port)
     port->current = 0;
     port->halted = false;
     port->addressing = ATA_ADDRESS_LBA28;
-    ata_disk_reset(port->disk);
+    ata_disk_reset(port->disk, port->drive);
     ata_set_signature(port->disk, port->drive, port->is_cdrom);
     link_up(port);
 }

@@ -67,10 +67,10 @@ const struct ata_command *ata_command_find(uint8_t code)
 
 /* ---- resets ---- */
 
-void ata_disk_reset(struct ata_disk *disk)
+void ata_disk_reset(struct ata_disk *disk, const struct block_drive *drive)
 {
     disk->look_ahead = true;
-    disk->write_cache = disk->drive && block_drive_write_cache(disk->drive);
+    disk->write_cache = drive && block_drive_write_cache(drive);
     disk->multiple = ATA_MULTIPLE_MAX;
     disk->pio_mode = MODE_PIO_4;
     disk->dma_mode = MODE_NO_DMA;

@@ -93,7 +93,8 @@ struct ata_range {
     uint32_t sectors;
 };
 
-void ata_disk_reset(struct ata_disk *disk); /* modes as after power-on */
+/* Modes as after power-on; the write cache as the drive has it (null: none). */
+void ata_disk_reset(struct ata_disk *disk, const struct block_drive *drive);
 /* After any reset: task file of a disk, or of a packet device; awake. */
 void ata_set_signature(struct ata_disk *disk, bool present, bool packet);
 /* Loaded state: modes are such as a disk can have. */

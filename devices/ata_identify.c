@@ -90,7 +90,7 @@ void ata_identify(const struct ata_disk *disk, const struct ata_identity *identi
     words[51] = words[52] = 0x0200;
     words[53] = 0x0007;
     put_modes(words, disk);
-    if (block_drive_discards(drive))
+    if (block_drive_discards(identity->drive))
         words[69] = 0x4020; /* trimmed sectors read as zeros, always */
     put_features(words, disk);
     words[93] = (uint16_t)(identity->device_1 ? 0x6F00 : 0x600F); /* jumpered, an 80-conductor cable */

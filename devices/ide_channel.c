@@ -360,7 +360,7 @@ void ide_channel_reset(struct device *device)
     channel->block_sectors = 0;
     memset(channel->buffer, 0, sizeof channel->buffer);
     for (unsigned n = 0; n < 2; n++) {
-        ata_disk_reset(&channel->disk[n]);
+        ata_disk_reset(&channel->disk[n], channel->drive[n]);
         atapi_reset(&channel->cdrom[n]);
     }
     software_reset(channel);

@@ -35,7 +35,7 @@ for timing in model host; do
     new_disk "$work/small.img"
     code=0
     bash -c 'ulimit -f 100; exec "$@"' - "$VMRR" record -o "$work/run.vmrr" -m 16M -kernel "$GUESTS/endless.elf" \
-        -hda "$work/small.img" -serial none --timing=$timing --until=50000000 >"$work/out" 2>"$work/err" </dev/null || code=$?
+        -drive "file=$work/small.img,werror=report" -serial none --timing=$timing --until=50000000 >"$work/out" 2>"$work/err" </dev/null || code=$?
     [ $code = 0 ] || { cat "$work/err"; fail "recording over an image that can't grow: exit $code"; }
     "$VMRR" dump --json --kind=block-completion "$work/run.vmrr" | grep '"op":"write"' >"$work/writes"
     said "$work/writes" '"status":-'
