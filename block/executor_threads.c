@@ -146,6 +146,16 @@ static bool hand_over(struct executor_threads *threads, struct block_job *job, e
     return fd >= 0 && engine && engine->ops->submit(engine, job, fd);
 }
 
+static enum status flush_after(struct block_job *job)
+{
+    if (job->activity)
+        block_image_watch(job->image, job->activity);
+    enum status status = job->image->ops->flush(job->image);
+    if (job->activity)
+        block_image_watch(job->image, NULL);
+    return status;
+}
+
 static void transfer_here(struct executor_threads *threads, struct block_job *job)
 {
     enum status status = host_file_transfer(job->place.file, job->op == TRACE_BLOCK_WRITE, job->place.offset, job->data,
@@ -176,7 +186,7 @@ static void work_on(struct executor_threads *threads, struct worker *worker, str
     if (!handed_over && phase == BLOCK_JOB_PERFORM)
         status = block_job_perform(job);
     else if (!handed_over && phase == BLOCK_JOB_FLUSH)
-        status = job->image->ops->flush(job->image);
+        status = flush_after(job);
     pthread_mutex_lock(&threads->lock);
     leave_image(threads, worker);
     pthread_mutex_unlock(&threads->lock);

@@ -23,10 +23,17 @@
     "  -append TEXT             kernel command line\n"                                                                 \
     "  -bios FILE               firmware (default Debian's SeaBIOS; none with -kernel unless given)\n"                 \
     "  -drive file=F[,format=raw][,if=ide|virtio|none][,index=N][,media=disk|cdrom][,id=ID][,serial=S]\n"              \
-    "         [,readonly=on][,snapshot=on]\n"                                                                          \
+    "         [,readonly=on][,snapshot=on][,cache=writeback|none|writethrough|directsync|unsafe]\n"                    \
+    "         [,aio=threads|native|io_uring][,discard=ignore|unmap][,detect-zeroes=off|on|unmap]\n"                    \
+    "         [,rerror=report|ignore|stop][,werror=enospc|report|ignore|stop][,locking=auto|on|off]\n"                 \
+    "         [,throttling.{bps,iops}-{total,read,write}[-max[-length]]=N]\n"                                          \
     "  -hda FILE .. -hdd FILE, -cdrom FILE  the same in short\n"                                                       \
     "  -device virtio-blk-pci|nvme|ide-hd|ide-cd,drive=ID[,serial=S][,addr=SLOT][,bus=ide.N|AHCI.PORT]\n"              \
     "  -device ahci,id=AHCI     a controller for ide-hd and ide-cd\n"                                                  \
+    "  -blkfault drive=N,op=read|write|flush|discard[,lba=A-B][,nth=N|every=K],kind=KIND[,once]\n"                     \
+    "                           makes requests go wrong. KIND: eio, enospc, torn:SECTORS, lost, flip:BYTE:BIT, "       \
+    "delay:NS,\n"                                                                                                      \
+    "                           reorder\n"                                                                             \
     "  -snapshot                no drive's file is written to\n"                                                       \
     "  -boot order=cdn,menu=on  for the firmware\n"                                                                    \
     "  -serial DEV              COM1, a second time COM2 (default: COM1 on standard output, and on a terminal its\n"   \
