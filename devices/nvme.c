@@ -351,7 +351,7 @@ struct device *nvme_create(struct machine *machine, struct pci_bus *bus, unsigne
     uint32_t block_bytes = options->block_bytes ? options->block_bytes : BLOCK_SECTOR_BYTES;
     CHECK(block_bytes == 512 || block_bytes == 4096);
     nvme->drive = options->drive;
-    nvme->has_cache = !(options->flags & BLOCK_ATTACH_NO_WRITE_CACHE);
+    nvme->has_cache = !(options->flags & BLOCK_ATTACH_NO_WRITE_CACHE) && block_drive_write_cache(nvme->drive);
     nvme->has_discard = !(options->flags & BLOCK_ATTACH_NO_DISCARD);
     nvme->block_shift = block_bytes == 4096 ? 3 : 0;
     nvme->blocks = block_drive_sectors(nvme->drive) >> nvme->block_shift;

@@ -1,13 +1,15 @@
 /* Submission and completion queues (NVM Express 1.4, 4.1, 4.6, 4.13 round robin arbitration, 3.1.16 doorbells).
  *
  * Commands are fetched within the doorbell write that brings them, at most FETCH_BATCH at once; more are fetched by a
- * timer, or, where all places are taken, by the completion that frees one. Each queue in turn gives one command.
+ * timer, or, where all places are taken, by the completion that frees one. Requests of before a reset may hold places at the
+ * drive, and nobody says when they end: then the timer looks again. Each queue in turn gives one command.
  * A doorbell that rings for no queue, or with a value beyond it, changes nothing and is an asynchronous event.
  * Not modelled: arbitration burst and weights (stored), interrupt coalescing (none is done), shadow doorbells. */
 #include "devices/nvme_internal.h"
 
 #define FETCH_BATCH 32u
 #define FETCH_PAUSE_NS 1000u
+#define ABANDONED_PAUSE_NS 100000u
 #define DOORBELL_BYTES 4u
 #define EVENT_INVALID_DOORBELL 0x00u
 #define EVENT_INVALID_DOORBELL_VALUE 0x01u
@@ -121,6 +123,20 @@ static void shut_down(struct nvme *nvme)
     nvme_flush(nvme, &(struct nvme_sqe){.cid = 0}, NVME_SHUTDOWN);
 }
 
+static uint64_t next_fetch_ns(const struct nvme *nvme, unsigned fetched)
+{
+    uint64_t now_ns = vtime_now_ns(nvme->device.machine);
+    if (fetched == FETCH_BATCH)
+        return now_ns + FETCH_PAUSE_NS;
+    if (block_drive_room(nvme->drive))
+        return VTIME_NEVER;
+    for (unsigned n = 0; n < NVME_COMMANDS_MAX; n++) {
+        if (nvme->command[n].owner == NVME_FREE)
+            return now_ns + ABANDONED_PAUSE_NS;
+    }
+    return VTIME_NEVER;
+}
+
 void nvme_process(struct nvme *nvme)
 {
     unsigned fetched = 0, idle = 0;
@@ -133,7 +149,7 @@ void nvme_process(struct nvme *nvme)
     }
     if (running(nvme))
         nvme_events_deliver(nvme);
-    nvme->fetch_due_ns = fetched < FETCH_BATCH ? VTIME_NEVER : vtime_now_ns(nvme->device.machine) + FETCH_PAUSE_NS;
+    nvme->fetch_due_ns = next_fetch_ns(nvme, fetched);
     vtimer_arm(&nvme->fetch_timer, nvme->fetch_due_ns);
 }
 

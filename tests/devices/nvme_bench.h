@@ -84,7 +84,8 @@ static inline void nvme_pass(struct nvme_bench *bench, uint64_t ns)
     fake_machine_advance_ns(bench->fake, ns);
 }
 
-static inline struct nvme_bench *nvme_bench_plain(enum block_timing timing, uint32_t block_bytes, bool read_only)
+static inline struct nvme_bench *nvme_bench_flags(enum block_timing timing, uint32_t block_bytes, bool read_only,
+                                                  unsigned flags)
 {
     struct nvme_bench *bench = calloc(1, sizeof *bench);
     struct error error = {{0}};
@@ -99,12 +100,18 @@ static inline struct nvme_bench *nvme_bench_plain(enum block_timing timing, uint
     bench->bus = pci_bus_create(bench->fake->machine);
     pci_bus_set_router(bench->bus, nvme_bench_pirq, bench);
     pci_bus_set_msi(bench->bus, nvme_bench_message, bench);
-    struct nvme_options options = {.drive = bench->drive, .serial = "serial-7", .block_bytes = block_bytes};
+    struct nvme_options options = {
+        .drive = bench->drive, .serial = "serial-7", .block_bytes = block_bytes, .flags = flags};
     bench->device = nvme_create(bench->fake->machine, bench->bus, NVME_SLOT, &options);
     machine_reset(bench->fake->machine);
     nvme_config(bench, 0x10, NVME_BAR, 4);
     nvme_config(bench, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
     return bench;
+}
+
+static inline struct nvme_bench *nvme_bench_plain(enum block_timing timing, uint32_t block_bytes, bool read_only)
+{
+    return nvme_bench_flags(timing, block_bytes, read_only, 0);
 }
 
 static inline void nvme_bench_close(struct nvme_bench *bench)

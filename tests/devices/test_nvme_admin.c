@@ -425,6 +425,38 @@ START_TEST(test_abort)
 }
 END_TEST
 
+/* A drive whose writes are durable as they are, and one that keeps what is discarded. */
+START_TEST(test_without_cache_and_discard)
+{
+    struct nvme_bench *bench = nvme_bench_flags(BLOCK_TIMING_MODEL, 512, false, BLOCK_ATTACH_NO_WRITE_CACHE);
+    nvme_enable(bench);
+    nvme_add_queue(bench, 1, 8, 8, 0);
+    ck_assert_uint_eq(run_status(bench, with_data(IDENTIFY, 0, 1, 0)), 0);
+    ck_assert_uint_eq(*data_at(bench, 525), 6);
+    ck_assert_uint_eq(data_word(bench, 520, 2), 0x0D);
+    ck_assert_uint_eq(run_status(bench, nvme_admin(SET_FEATURES, 6, 0)), 0x02 | NVME_DNR);
+    ck_assert_uint_eq(run_status(bench, nvme_admin(GET_FEATURES, 6, 0)), 0x02 | NVME_DNR);
+    nvme_assert_status(bench, 1, nvme_block_command(WRITE, 5, 1, NVME_DATA, 0), 0);
+    ck_assert(!bench->probe->log[0].fua);
+    ck_assert_uint_eq(bench->probe->log_count, 1);
+    nvme_bench_close(bench);
+    bench = nvme_bench_flags(BLOCK_TIMING_MODEL, 512, false, BLOCK_ATTACH_NO_DISCARD);
+    nvme_enable(bench);
+    nvme_add_queue(bench, 1, 8, 8, 0);
+    ck_assert_uint_eq(run_status(bench, with_data(IDENTIFY, 0, 1, 0)), 0);
+    ck_assert_uint_eq(data_word(bench, 520, 2), 0x09);
+    struct nvme_sent trim = with_data(9, 1, 0, 4);
+    nvme_assert_status(bench, 1, trim, 0x01 | NVME_DNR);
+    struct nvme_sent zeroes = nvme_block_command(8, 5, 1, 0, 0);
+    zeroes.word[12] |= 0x02000000; /* deallocate: it need not */
+    nvme_assert_status(bench, 1, zeroes, 0);
+    ck_assert_int_eq(bench->probe->log[0].op, TRACE_BLOCK_WRITE_ZEROES);
+    ck_assert_uint_eq(run_status(bench, log_page(5, 4096, 0)), 0);
+    ck_assert_uint_eq(data_word(bench, 1024 + 4 * 9, 4), 0);
+    nvme_bench_close(bench);
+}
+END_TEST
+
 RIG_MAIN("nvme admin", test_create_errors, test_entry_sizes, test_delete_queues, test_identify, test_unsupported,
          test_features, test_queue_count, test_error_log, test_health_log, test_other_logs, test_doorbell_events,
-         test_temperature_event, test_event_limit, test_abort)
+         test_temperature_event, test_event_limit, test_abort, test_without_cache_and_discard)

@@ -1,5 +1,6 @@
 /* NVMe: resets and shutdown with commands under way, saved state in the middle of them, damaged saved state, and full places
  * at a drive with host timing. */
+#include "devices/nvme_internal.h"
 #include "tests/devices/nvme_bench.h"
 
 enum { FLUSH = 0, WRITE = 1, READ = 2, COMPARE = 5, ZEROES = 8, DATASET = 9 };
@@ -246,5 +247,86 @@ START_TEST(test_damaged_state)
 }
 END_TEST
 
-RIG_MAIN("nvme state", test_controller_reset, test_machine_reset, test_shutdown, test_shutdown_when_full,
-         test_saved_state, test_damaged_state)
+/* Each of these alone is more than this chip could have saved. */
+static void spoil(struct nvme *chip, unsigned which)
+{
+    switch (which) {
+    case 1: chip->sq[1].head = 64; break;
+    case 2: chip->sq[1].tail = 64; break;
+    case 3: chip->sq[1].cqid = 64; break;
+    case 4: chip->sq[1].cqid = 0; break;
+    case 5: chip->sq[1].cqid = 2; break;
+    case 6: chip->sq[1].size = NVME_QUEUE_ENTRIES_MAX + 1; break;
+    case 7: chip->sq[0].size = 0; break;
+    case 8: chip->cq[1].head = 64; break;
+    case 9: chip->cq[1].tail = 64; break;
+    case 10: chip->cq[1].size = 1; break;
+    case 11: chip->cq[1].vector = 64; break;
+    case 12: chip->next_sq = 64; break;
+    case 13: chip->held_count = NVME_HELD_MAX + 1; break;
+    case 14: chip->cc |= 5 << 7; break;
+    case 15: chip->command[0].sqid = 64; break;
+    case 16: chip->command[0].sqid = 2; break;
+    case 17: chip->command[0].owner = NVME_OWNERS; break;
+    case 18: chip->command[0].request_op = TRACE_BLOCK_OPS; break;
+    case 19: chip->command[0].sectors = NVME_SECTORS + 1; break;
+    case 20: chip->command[0].sector = UINT64_MAX; break;
+    case 21: chip->command[0].request_tag += 1000; break;
+    case 22: chip->command[0].ranges = NVME_RANGES_MAX + 1; break;
+    case 23: chip->command[0].next_range = 1; break;
+    default: break;
+    }
+}
+
+START_TEST(test_spoilt_fields)
+{
+    for (unsigned which = 0; which < 24; which++) {
+        struct nvme_bench *bench = nvme_bench_open(BLOCK_TIMING_MODEL, 512, false);
+        nvme_send(bench, 1, nvme_block_command(READ, 0, 8, NVME_DATA, 0));
+        spoil(device_of(bench->device, struct nvme), which);
+        uint8_t *bytes = saved(bench->device);
+        restore(bench->device, bytes);
+        free(bytes);
+        ck_assert_msg(nvme_read(bench, 0x1C, 4) == (which ? 0xFFFFFFFFu : 1), "field %u", which); /* no BAR any more */
+        nvme_bench_close(bench);
+    }
+}
+END_TEST
+
+/* Requests of before a reset keep their places at the drive until the host is done with them. */
+START_TEST(test_reset_with_host_timing)
+{
+    struct nvme_bench *bench = nvme_bench_open(BLOCK_TIMING_HOST, 512, false);
+    struct nvme_answer answer;
+    unsigned answered = 0;
+    fill(bench, 0x42);
+    for (unsigned n = 0; n < 32; n++)
+        nvme_enter(bench, 1, nvme_block_command(READ, 8 * n, 8, NVME_DATA + n * 4096, 0));
+    nvme_ring(bench, 1);
+    nvme_write(bench, 0x14, 0, 4);
+    nvme_enable(bench);
+    nvme_add_queue(bench, 1, 64, 64, 0);
+    for (unsigned n = 0; n < 30; n++)
+        nvme_enter(bench, 1, nvme_block_command(READ, 100 + n, 1, NVME_DATA + 0x80000 + n * 4096, 0));
+    nvme_ring(bench, 1);
+    ck_assert_uint_eq(block_drive_room(bench->drive), 0);
+    for (uint32_t tag = 0; tag < 62; tag++) {
+        if (tag == 32) { /* the old ones are done: they reached no memory, and all of the new ones have begun */
+            for (unsigned n = 0; n < 32 * 4096; n++)
+                ck_assert_uint_eq(bench->fake->ram->host[NVME_DATA + n], 0x42);
+            ck_assert_uint_eq(block_drive_room(bench->drive), BLOCK_PENDING_MAX - 30);
+        }
+        input_mailbox_post(bench->fake->mailbox, (struct input_message){.id = INPUT_BLOCK_COMPLETION, .a = tag});
+        nvme_pass(bench, 1000000);
+        for (; nvme_take(bench, 1, &answer); answered++)
+            nvme_ring_cq(bench, 1);
+    }
+    ck_assert_uint_eq(answered, 30);
+    for (unsigned n = 0; n < 30; n++)
+        nvme_assert_data(bench, NVME_DATA + 0x80000 + n * 4096, 100 + n, 512, 0);
+    nvme_bench_close(bench);
+}
+END_TEST
+
+RIG_MAIN("nvme state", test_spoilt_fields, test_reset_with_host_timing, test_controller_reset, test_machine_reset,
+         test_shutdown, test_shutdown_when_full, test_saved_state, test_damaged_state)
