@@ -32,6 +32,12 @@ int cmd_image(int argc, char **argv)
     return EXIT_CODE_FAILED;
 }
 
+const struct host_file_options *image_sharing(bool share)
+{
+    static const struct host_file_options sharing = {.share = true};
+    return share ? &sharing : NULL;
+}
+
 struct block_image *image_open(const char *path, const struct block_open_options *options)
 {
     struct error error = {0};

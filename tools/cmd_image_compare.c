@@ -9,7 +9,7 @@
 
 struct comparing {
     struct block_image *image[2];
-    bool quiet, strict, progress;
+    bool quiet, strict, progress, share;
     uint8_t *buffer[2];
 };
 
@@ -111,6 +111,7 @@ int image_compare(int argc, char **argv)
         switch (option) {
         case 'f': format[0] = optarg; break;
         case 'F': format[1] = optarg; break;
+        case 'U': comparing.share = true; break;
         case 'p': comparing.progress = true; break;
         case 'q': comparing.quiet = true; break;
         case 's': comparing.strict = true; break;
@@ -126,8 +127,9 @@ int image_compare(int argc, char **argv)
     bool fine = true;
     for (unsigned n = 0; n < 2 && fine; n++) {
         comparing.buffer[n] = malloc((size_t)CHUNK_SECTORS * 512);
-        comparing.image[n] =
-            image_open(argv[optind + (int)n], &(struct block_open_options){.format = format[n], .read_only = true});
+        comparing.image[n] = image_open(
+            argv[optind + (int)n], &(struct block_open_options){
+                                       .format = format[n], .read_only = true, .host = image_sharing(comparing.share)});
         fine = comparing.buffer[n] && comparing.image[n];
     }
     if (fine)
