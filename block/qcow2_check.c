@@ -320,6 +320,8 @@ static void compare_block(struct qcow2_count *count, uint64_t first, const uint8
         }
         uint64_t is = block ? qcow2_refcount_in(block, order, n) : 0;
         uint64_t should = qcow2_tally_get(&count->refs, cluster);
+        if (cluster >= count->clusters && !should)
+            break; /* counts behind the end of the file: nobody looks at them, QEMU neither */
         if ((is || should) && (cluster + 1) << image->cluster_bits > count->check->image_end)
             count->check->image_end = (cluster + 1) << image->cluster_bits;
         if (is != should)
@@ -379,6 +381,7 @@ static void check_copied(struct qcow2_count *count, uint64_t offset, uint64_t ra
                     count->repair == QCOW2_REPAIR_ALL ? "Repairing" : "ERROR", what,
                     *what == 'L' ? "l1_entry" : "l2_entry", raw, refcount);
     count->check->corruptions++;
+    count->flag_errors++;
 }
 
 static void look_at_entry(struct qcow2_count *count, const uint8_t *at, uint64_t *next)
@@ -422,8 +425,8 @@ static enum status look_at_map(struct qcow2_count *count)
 
 /* ---- the whole ---- */
 
-static enum status pass(struct qcow2_image *image, struct qcow2_check *check, enum qcow2_repair repair, bool *rebuild,
-                        struct error *error)
+static enum status pass(struct qcow2_image *image, struct qcow2_check *check, enum qcow2_repair repair,
+                        uint64_t *flag_errors, struct error *error)
 {
     struct qcow2_count count = {.image = image, .check = check, .repair = repair};
     enum status status = qcow2_count_all(&count, error);
@@ -439,10 +442,10 @@ static enum status pass(struct qcow2_image *image, struct qcow2_check *check, en
         status = qcow2_count_all(&count, error);
         if (!status)
             status = qcow2_rebuild(image, &count);
-        *rebuild = true;
     } else if (!status) {
         status = look_at_map(&count);
     }
+    *flag_errors = count.flag_errors;
     qcow2_count_free(&count);
     return status ? error_status(error, status, "%s: cannot be checked: %s", image->image.name, status_name(status))
                   : STATUS_OK;
@@ -453,14 +456,14 @@ static enum status mend(struct qcow2_image *image, enum qcow2_repair repair, str
                         struct error *error)
 {
     struct qcow2_check first = *check, last = {.say = check->say, .opaque = check->opaque};
-    bool rebuilt = false;
-    enum status status = pass(image, &first, repair, &rebuilt, error);
-    if (!status && repair == QCOW2_REPAIR_ALL)
+    uint64_t flag_errors = 0, ignored;
+    enum status status = pass(image, &first, repair, &flag_errors, error);
+    if (!status && (repair == QCOW2_REPAIR_ALL || (flag_errors && flag_errors == first.corruptions)))
         status = qcow2_refresh_copied(image);
     if (!status)
         status = qcow2_flush_all(image);
     if (!status)
-        status = pass(image, &last, QCOW2_REPAIR_NONE, &rebuilt, error);
+        status = pass(image, &last, QCOW2_REPAIR_NONE, &ignored, error);
     if (status)
         return status;
     uint64_t corruptions = first.corruptions + first.corruptions_fixed, leaks = first.leaks + first.leaks_fixed;
@@ -485,7 +488,7 @@ enum status block_qcow2_check(struct block_image *block, enum qcow2_repair repai
 {
     struct qcow2_image *image = qcow2_of(block);
     struct qcow2_info info;
-    bool rebuilt = false;
+    uint64_t ignored;
     enum status status = STATUS_OK;
     if (!block_qcow2_info(block, &info))
         return error_status(error, STATUS_UNSUPPORTED, "%s: format %s: has nothing to check", block->name,
@@ -497,7 +500,7 @@ enum status block_qcow2_check(struct block_image *block, enum qcow2_repair repai
     if (status)
         return error_status(error, status, "%s: %s", block->name, status_name(status));
     status =
-        repair == QCOW2_REPAIR_NONE ? pass(image, check, repair, &rebuilt, error) : mend(image, repair, check, error);
+        repair == QCOW2_REPAIR_NONE ? pass(image, check, repair, &ignored, error) : mend(image, repair, check, error);
     check->total_clusters = qcow2_clusters_of(image, image->header.size_bytes);
     if (!status && repair == QCOW2_REPAIR_ALL && !check->corruptions && !check->errors)
         status = clear_marks(image);

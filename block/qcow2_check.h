@@ -21,6 +21,7 @@ struct qcow2_count {
     uint64_t clusters;         /* of the file */
     uint64_t limit;            /* clusters that are looked at */
     enum qcow2_repair repair;  /* what this pass mends on its way */
+    uint64_t flag_errors;      /* of the corruptions: copied flags alone, which harm nobody */
     bool rebuild;              /* refcounts can't be mended where they are */
     bool refcounts_only;       /* no refcount blocks or table are counted */
 };

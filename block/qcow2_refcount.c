@@ -215,7 +215,9 @@ static enum status change_one(struct qcow2_image *image, uint64_t cluster, int d
                              cluster << image->cluster_bits);
     if (delta > 0 && old == qcow2_refcount_max(image))
         return STATUS_NO_SPACE;
-    CHECK(block);
+    if (!block)
+        return qcow2_corrupt(image, "the cluster at offset 0x%" PRIx64 " is used, and has no refcount block",
+                             cluster << image->cluster_bits);
     qcow2_refcount_put(block, order_of(image), index, delta > 0 ? old + 1 : old - 1);
     qcow2_cache_touch(&image->refcount_cache, offset);
     if (delta < 0 && old == 1 && cluster < image->free_hint)

@@ -32,6 +32,12 @@ int cmd_image(int argc, char **argv)
     return EXIT_CODE_FAILED;
 }
 
+const struct host_file_options *image_sharing(bool share)
+{
+    static const struct host_file_options sharing = {.share = true};
+    return share ? &sharing : NULL;
+}
+
 struct block_image *image_open(const char *path, const struct block_open_options *options)
 {
     struct error error = {0};
@@ -78,7 +84,7 @@ static void print_snapshot(const struct qcow2_snapshot *snapshot)
         strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &local);
     snprintf(clock, sizeof clock, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64, whole / 3600, whole / 60 % 60,
              whole % 60, snapshot->vm_clock_ns / 1000000 % 1000);
-    printf("%-9s %-16s %8s %20s%13s", snapshot->id, snapshot->name,
+    printf("%-9s %-16s %8s%20s%13s", snapshot->id, snapshot->name,
            image_size_text(snapshot->vm_state_bytes, size, sizeof size), date, clock);
     if (snapshot->icount == UINT64_MAX)
         printf("%11s\n", "");
@@ -92,7 +98,7 @@ void image_print_snapshots(struct block_image *image)
     const struct qcow2_snapshot *snapshot = block_qcow2_snapshots(image, &count);
     if (!count)
         return;
-    printf("Snapshot list:\n%-9s %-16s %8s %20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
+    printf("Snapshot list:\n%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
     for (size_t n = 0; n < count; n++)
         print_snapshot(&snapshot[n]);
 }

@@ -7,7 +7,7 @@
 
 struct checking {
     const char *path;
-    bool quiet, json;
+    bool quiet, json, share;
     enum qcow2_repair repair;
 };
 
@@ -119,6 +119,7 @@ int image_check(int argc, char **argv)
         switch (option) {
         case 'q': checking.quiet = true; break;
         case 'f': format = optarg; break;
+        case 'U': checking.share = true; break;
         case 'r': fine = parse_repair(optarg, &checking.repair); break;
         case 'O': fine = image_output_json(optarg, &checking.json); break;
         default: break;
@@ -131,10 +132,12 @@ int image_check(int argc, char **argv)
         return EXIT_CODE_FAILED;
     }
     checking.path = argv[optind];
-    struct block_image *image = image_open(
-        checking.path,
-        &(struct block_open_options){
-            .format = format, .read_only = checking.repair == QCOW2_REPAIR_NONE, .check = true, .no_backing = true});
+    struct block_image *image =
+        image_open(checking.path, &(struct block_open_options){.format = format,
+                                                               .read_only = checking.repair == QCOW2_REPAIR_NONE,
+                                                               .check = true,
+                                                               .no_backing = true,
+                                                               .host = image_sharing(checking.share)});
     int code = image ? check_image(&checking, image) : EXIT_CODE_FAILED;
     block_image_destroy(image);
     return code;

@@ -9,7 +9,7 @@
 
 struct comparing {
     struct block_image *image[2];
-    bool quiet, strict, progress;
+    bool quiet, strict, progress, share;
     uint8_t *buffer[2];
 };
 
@@ -74,17 +74,20 @@ static int compare_piece(const struct comparing *comparing, uint64_t sector, uin
 static int compare_all(const struct comparing *comparing)
 {
     uint64_t a = comparing->image[0]->size_sectors, b = comparing->image[1]->size_sectors, end = a > b ? a : b;
-    if (a != b) {
-        say(comparing, comparing->strict ? "Strict mode: Image size mismatch!" : "Warning: Image size mismatch!");
-        if (comparing->strict)
-            return IMAGE_COMPARE_DIFFERENT;
+    uint64_t common = a < b ? a : b;
+    if (a != b && comparing->strict) {
+        say(comparing, "Strict mode: Image size mismatch!");
+        return IMAGE_COMPARE_DIFFERENT;
     }
     for (uint64_t sector = 0, run; sector < end; sector += run) {
-        enum status status = zero_run(comparing, sector, end - sector, &run);
+        uint64_t stop = sector < common ? common : end; /* the rest of the longer one comes after the warning */
+        if (sector == common && a != b)
+            say(comparing, "Warning: Image size mismatch!");
+        enum status status = zero_run(comparing, sector, stop - sector, &run);
         if (status)
             return unreadable(comparing, 0, sector, status);
         if (!run) {
-            run = end - sector < CHUNK_SECTORS ? end - sector : CHUNK_SECTORS;
+            run = stop - sector < CHUNK_SECTORS ? stop - sector : CHUNK_SECTORS;
             int code = compare_piece(comparing, sector, (uint32_t)run);
             if (code)
                 return code;
@@ -108,6 +111,7 @@ int image_compare(int argc, char **argv)
         switch (option) {
         case 'f': format[0] = optarg; break;
         case 'F': format[1] = optarg; break;
+        case 'U': comparing.share = true; break;
         case 'p': comparing.progress = true; break;
         case 'q': comparing.quiet = true; break;
         case 's': comparing.strict = true; break;
@@ -123,8 +127,9 @@ int image_compare(int argc, char **argv)
     bool fine = true;
     for (unsigned n = 0; n < 2 && fine; n++) {
         comparing.buffer[n] = malloc((size_t)CHUNK_SECTORS * 512);
-        comparing.image[n] =
-            image_open(argv[optind + (int)n], &(struct block_open_options){.format = format[n], .read_only = true});
+        comparing.image[n] = image_open(
+            argv[optind + (int)n], &(struct block_open_options){
+                                       .format = format[n], .read_only = true, .host = image_sharing(comparing.share)});
         fine = comparing.buffer[n] && comparing.image[n];
     }
     if (fine)

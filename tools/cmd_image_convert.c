@@ -141,7 +141,7 @@ static bool run(struct converting *converting)
 
 struct arguments {
     const char *format, *options, *snapshot, *backing, *backing_format;
-    bool quiet, no_create;
+    bool quiet, no_create, share;
     struct image_recipe recipe;
 };
 
@@ -172,6 +172,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments, struct con
         switch (option) {
         case 'c': converting->compress = true; break;
         case 'p': converting->progress = true; break;
+        case 'U': arguments->share = true; break;
         case 'q': arguments->quiet = true; break;
         case 'n': arguments->no_create = true; break;
         case 'f': arguments->format = optarg; break;
@@ -203,9 +204,10 @@ int image_convert(int argc, char **argv)
     if (!parse(argc, argv, &arguments, &converting))
         return EXIT_CODE_FAILED;
     converting.progress &= !arguments.quiet;
-    converting.source = image_open(
-        argv[optind],
-        &(struct block_open_options){.format = arguments.format, .read_only = true, .snapshot = arguments.snapshot});
+    converting.source = image_open(argv[optind], &(struct block_open_options){.format = arguments.format,
+                                                                              .read_only = true,
+                                                                              .snapshot = arguments.snapshot,
+                                                                              .host = image_sharing(arguments.share)});
     bool fine = converting.source && make_target(&converting, &arguments, argv[optind + 1]) && run(&converting);
     block_image_destroy(converting.target);
     block_image_destroy(converting.source);

@@ -144,10 +144,12 @@ static json_t *json_image(struct block_image *image, const char *full_backing)
 /* ---- the chain ---- */
 
 /* One image; the name of the next, to be freed, in *next (null: the last). */
-static bool show(const char *path, const char *format, json_t *list, bool first, char **next, char *next_format)
+static bool show(const char *path, const char *format, bool share, json_t *list, bool first, char **next,
+                 char *next_format)
 {
     struct block_image *image =
-        image_open(path, &(struct block_open_options){.format = format, .read_only = true, .no_backing = true});
+        image_open(path, &(struct block_open_options){
+                             .format = format, .read_only = true, .no_backing = true, .host = image_sharing(share)});
     struct qcow2_info info;
     *next = NULL;
     if (!image)
@@ -166,11 +168,11 @@ static bool show(const char *path, const char *format, json_t *list, bool first,
     return true;
 }
 
-static bool show_chain(const char *path, const char *format, bool chain, json_t *list)
+static bool show_chain(const char *path, const char *format, bool share, bool chain, json_t *list)
 {
     char next_format[16];
     char *next = NULL, *current = NULL, current_format[16];
-    bool fine = show(path, format, list, true, &next, next_format);
+    bool fine = show(path, format, share, list, true, &next, next_format);
     for (unsigned depth = 0; fine && chain && next; depth++) {
         if (depth >= BLOCK_CHAIN_MAX) {
             tool_error("%s: more than %u backing files", path, BLOCK_CHAIN_MAX);
@@ -180,7 +182,7 @@ static bool show_chain(const char *path, const char *format, bool chain, json_t 
         free(current);
         current = next;
         memcpy(current_format, next_format, sizeof current_format);
-        fine = show(current, *current_format ? current_format : NULL, list, false, &next, next_format);
+        fine = show(current, *current_format ? current_format : NULL, share, list, false, &next, next_format);
     }
     free(current);
     free(next);
@@ -192,12 +194,12 @@ int image_info(int argc, char **argv)
     static const struct option longs[] = {
         {"output", required_argument, NULL, 'O'}, {"backing-chain", no_argument, NULL, 'B'}, {0}};
     const char *format = NULL;
-    bool json = false, chain = false;
+    bool json = false, chain = false, share = false;
     int option;
     while ((option = getopt_long(argc, argv, "f:U", longs, NULL)) != -1) {
         switch (option) {
         case 'f': format = optarg; break;
-        case 'U': break;
+        case 'U': share = true; break;
         case 'B': chain = true; break;
         case 'O':
             if (!image_output_json(optarg, &json))
@@ -211,7 +213,7 @@ int image_info(int argc, char **argv)
         return EXIT_CODE_FAILED;
     }
     json_t *list = json ? json_array() : NULL;
-    bool fine = show_chain(argv[optind], format, chain, list);
+    bool fine = show_chain(argv[optind], format, share, chain, list);
     if (fine && json) {
         json_dumpf(chain ? list : json_array_get(list, 0), stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
         printf("\n");

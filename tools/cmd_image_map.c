@@ -114,12 +114,13 @@ int image_map(int argc, char **argv)
                                           {0}};
     const char *format = NULL;
     uint64_t start = 0, length = UINT64_MAX;
-    bool json = false;
+    bool json = false, share = false;
     int option;
     while ((option = getopt_long(argc, argv, "f:s:l:U", longs, NULL)) != -1) {
         bool fine = option != '?';
         switch (option) {
         case 'f': format = optarg; break;
+        case 'U': share = true; break;
         case 's': fine = image_parse_size(optarg, &start); break;
         case 'l': fine = image_parse_size(optarg, &length); break;
         case 'O': fine = image_output_json(optarg, &json); break;
@@ -132,8 +133,8 @@ int image_map(int argc, char **argv)
         tool_error("image map: expected one file name");
         return EXIT_CODE_FAILED;
     }
-    struct block_image *image =
-        image_open(argv[optind], &(struct block_open_options){.format = format, .read_only = true});
+    struct block_image *image = image_open(
+        argv[optind], &(struct block_open_options){.format = format, .read_only = true, .host = image_sharing(share)});
     int code = image ? map_image(image, json, start, length) : EXIT_CODE_FAILED;
     block_image_destroy(image);
     return code;

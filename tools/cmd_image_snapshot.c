@@ -20,10 +20,12 @@ int image_snapshot(int argc, char **argv)
 {
     static const struct option longs[] = {{0}};
     const char *name = NULL;
+    bool share = false;
     int option, action = 0;
     while ((option = getopt_long(argc, argv, "la:c:d:qU", longs, NULL)) != -1) {
         if (option == '?')
             return EXIT_CODE_FAILED;
+        share |= option == 'U';
         if (option == 'q' || option == 'U')
             continue;
         if (action) {
@@ -40,8 +42,9 @@ int image_snapshot(int argc, char **argv)
     bool list = !action || action == 'l';
     struct error error = {0};
     struct qcow2_info info;
-    struct block_image *image =
-        image_open(argv[optind], &(struct block_open_options){.read_only = list, .no_backing = true});
+    struct block_image *image = image_open(
+        argv[optind],
+        &(struct block_open_options){.read_only = list, .no_backing = true, .host = image_sharing(share && list)});
     if (!image)
         return EXIT_CODE_FAILED;
     enum status status = list || block_qcow2_info(image, &info)

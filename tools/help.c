@@ -22,7 +22,7 @@
     "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \
     "  -append TEXT             kernel command line\n"                                                                 \
     "  -bios FILE               firmware (default Debian's SeaBIOS; none with -kernel unless given)\n"                 \
-    "  -drive file=F[,format=raw][,if=ide|virtio|none][,index=N][,media=disk|cdrom][,id=ID][,serial=S]\n"              \
+    "  -drive file=F[,format=raw|qcow2][,if=ide|virtio|none][,index=N][,media=disk|cdrom][,id=ID][,serial=S]\n"        \
     "         [,readonly=on][,snapshot=on][,cache=writeback|none|writethrough|directsync|unsafe]\n"                    \
     "         [,aio=threads|native|io_uring][,discard=ignore|unmap][,detect-zeroes=off|on|unmap]\n"                    \
     "         [,rerror=report|ignore|stop][,werror=enospc|report|ignore|stop][,locking=auto|on|off]\n"                 \
@@ -131,7 +131,8 @@ static const char image_help[] =
     "          [-S BYTES] SOURCE TARGET\n"
     "  compare [-f FORMAT] [-F FORMAT] [-p] [-q] [-s] FILE FILE\n"
     "           0: same disk, 1: different, 2: cannot be opened, 4: cannot be read\n"
-    "  snapshot [-l | -c NAME | -a NAME | -d NAME] FILE\n";
+    "  snapshot [-l | -c NAME | -a NAME | -d NAME] FILE\n\n"
+    "-U: look at an image that others may write to meanwhile.\n";
 
 static const char writes_help[] =
     "usage: vmrr writes [options] FILE.vmrr [ID...]\n\n"

@@ -26,6 +26,8 @@ int image_convert(int argc, char **argv);
 int image_compare(int argc, char **argv);
 int image_snapshot(int argc, char **argv);
 
+/* -U: others may write to the image while we look; null without it. */
+const struct host_file_options *image_sharing(bool share);
 /* Null, and said why. */
 struct block_image *image_open(const char *path, const struct block_open_options *options);
 /* --output: false, and said why, for another word than human or json. */

@@ -328,6 +328,7 @@ START_TEST(test_workload)
     const char *cuts = getenv("VMRR_QCOW2_CUTS");
     unsigned wanted = cuts ? (unsigned)strtoul(cuts, NULL, 0) : 300, epochs = 1;
     struct memory_disk base;
+    memset(&state, 0, sizeof state);
     state.workload = &workloads[_i];
     state.random = 0x1234567 + (unsigned)_i;
     strcpy(state.path, "/tmp/vmrr-test-cut-XXXXXX");
