@@ -3,6 +3,7 @@
 #include "tools/rerun.h"
 
 #include "block/host_file.h"
+#include "block/qcow2.h"
 #include "replay/journal_reader.h"
 #include "replay/sector_index.h"
 #include "tools/tools.h"
@@ -211,13 +212,26 @@ static enum status fill(struct rerun *rerun, struct rerun_drive *drive, struct e
 
 /* ---- making the images ---- */
 
-static enum status make_raw(const char *path, uint64_t sectors, struct error *error)
+static enum status make_raw(struct host_file *file, uint64_t size_bytes, struct error *error)
+{
+    enum status status = host_file_resize(file, size_bytes, HOST_PREALLOC_OFF);
+    return status ? error_status(error, status, "%s: %s", file->path, status_name(status)) : STATUS_OK;
+}
+
+/* With the format's defaults: the journal does not say what the recorded image had. */
+static enum status make_qcow2(struct host_file *file, uint64_t size_bytes, struct error *error)
+{
+    struct qcow2_create_options options = {.size_bytes = size_bytes};
+    return block_qcow2_create(file, &options, error);
+}
+
+static enum status make_image(const char *path, const char *format, uint64_t size_bytes, struct error *error)
 {
     struct host_file_options options = {.create = true};
     struct host_file *file = host_file_open(path, &options, error);
-    enum status status = file ? host_file_resize(file, sectors * BLOCK_SECTOR_BYTES, HOST_PREALLOC_OFF) : STATUS_IO;
-    if (file && status)
-        error_set(error, "%s: %s", path, status_name(status));
+    enum status status = STATUS_IO;
+    if (file)
+        status = !strcmp(format, "raw") ? make_raw(file, size_bytes, error) : make_qcow2(file, size_bytes, error);
     host_file_close(file);
     return status;
 }
@@ -230,10 +244,11 @@ static enum status make_scratch(struct rerun_drive *drive, const struct journal_
     if (stat(drive->path, &old) == 0)
         return error_status(error, STATUS_INVALID, "%s: is there already: expected a name of its own for this run",
                             drive->path);
-    if (strcmp(format, "raw") != 0)
+    if (strcmp(format, "raw") != 0 && strcmp(format, "qcow2") != 0)
         return error_status(error, STATUS_UNSUPPORTED,
-                            "--block=rerun: drive %u was recorded on a %s image: expected raw", drive->drive, format);
-    enum status status = make_raw(drive->path, config->size_sectors, error);
+                            "--block=rerun: drive %u was recorded on a %s image: expected raw or qcow2", drive->drive,
+                            format);
+    enum status status = make_image(drive->path, format, config->size_sectors * BLOCK_SECTOR_BYTES, error);
     if (status)
         return status;
     struct block_open_options options = {.format = format};

@@ -222,6 +222,47 @@ START_TEST(test_stacks)
 }
 END_TEST
 
+static size_t emitted[TRACE_KIND_COUNT];
+
+static void count(void *opaque, const struct trace_event *event)
+{
+    (void)opaque;
+    emitted[event->kind]++;
+}
+
+/* A machine that is to make the kinds of an older run has no others. */
+START_TEST(test_older_kinds)
+{
+    static const struct trace_sink_ops ops = {.emit = count};
+    struct error error = {0};
+    struct input_mailbox *mailbox = input_mailbox_create();
+    struct input *input = input_live_create(&(struct input_live_options){.mailbox = mailbox});
+    struct machine_options options = {
+        .ram_bytes = 1 << 20, .input = input, .trace = {&ops, NULL}, .trace_kinds = _i ? 0 : TRACE_KINDS_FIRST};
+    ck_assert_int_eq(cpu_model_init(&options.cpu, "max", &error), STATUS_OK);
+    struct machine *machine = machine_create(&options, &error);
+    struct block_queue_options queue = {.drive = 0};
+    struct block_drive *drive =
+        block_drive_create(machine, &queue, block_overlay_create(NULL, SECTORS, &error), &error);
+    struct block_segment segment = {0x1000, 512};
+    uint8_t data[512] = {1};
+    struct block_request request = {.op = TRACE_BLOCK_WRITE,
+                                    .sectors = 1,
+                                    .data = data,
+                                    .complete = completed,
+                                    .segment = &segment,
+                                    .segment_count = 1};
+    memset(emitted, 0, sizeof emitted);
+    block_submit(drive, &request);
+    ck_assert_uint_eq(emitted[TRACE_BLOCK_REQUEST], 1);
+    ck_assert_uint_eq(emitted[TRACE_BLOCK_ORIGIN], _i);
+    ck_assert_uint_eq(emitted[TRACE_BLOCK_SEGMENT], _i);
+    machine_destroy(machine);
+    input_destroy(input);
+    input_mailbox_destroy(mailbox);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("origin");
@@ -229,6 +270,7 @@ int main(void)
     tcase_add_test(tests, test_origin_and_segments);
     tcase_add_test(tests, test_segments_are_bounded);
     tcase_add_loop_test(tests, test_steps, 0, 2);
+    tcase_add_loop_test(tests, test_older_kinds, 0, 2);
     tcase_add_loop_test(tests, test_stacks, 0, 2);
     suite_add_tcase(suite, tests);
     return run_suite(suite, CK_FORK_GETENV);

@@ -130,6 +130,32 @@ class Cases:
         self.refused("unknown frame", self.inserted(frame(0)), "77", commands=("replay",))
         self.refused("unknown event", self.inserted(event(0)), commands=("replay", "dump", "info", "verify"))
 
+    def with_kinds(self, kinds):
+        """The journal with another field 128 (kinds of trace event), or with none."""
+        config, at = self.body[0].content(True), 0
+        while at < len(config) and config[at] != 128:
+            size, shift, start = 0, 0, at + 1
+            while True:
+                size |= (config[start] & 0x7F) << shift
+                start, shift = start + 1, shift + 7
+                if config[start - 1] < 0x80:
+                    break
+            at = start + size
+        check(config[at:at + 2] == b"\x80\x03", "the configuration has field 128: %s" % config[at:at + 2].hex())
+        other = config[:at] + (bytes([128, len(kinds)]) + kinds if kinds else b"") + config[at + 5:]
+        first = pack_frame(CONFIG, STORED, 0, (0, 0), (0, 0), other)
+        return file_header(1, 1 if not kinds else 2) + first + b"".join(again(f, n) for n, f in enumerate(self.body) if n)
+
+    def kinds_of_event(self):
+        """A journal of version 1.1 says nothing of kinds; one of a later version may have some that nobody here can make."""
+        self.replays("older", self.with_kinds(b""))
+        self.replays("same kinds", self.with_kinds(b"\xfe\xff\x03"))
+        later = self.with_kinds(b"\xfe\xff\x07")
+        self.refused("later kinds", later, "kinds of trace events", commands=("replay",))
+        done = run("info", self.path("later kinds", later))
+        check(done.returncode == 0, "info of a journal with later kinds: exit code %d" % done.returncode)
+        self.refused("too few kinds", self.with_kinds(b"\xfc\xff\x03"), "field tag 128", commands=("replay", "info", "verify"))
+
     def order(self):
         """Whole frames, right checksums, wrong places."""
         swapped = file_header() + b"".join(again(f, n) for n, f in enumerate(reversed(self.body)))
@@ -157,6 +183,7 @@ class Cases:
     def check_all(self):
         self.versions()
         self.unknown_kinds()
+        self.kinds_of_event()
         self.order()
         self.damage(90)
         with open(self.journal, "rb") as file:
