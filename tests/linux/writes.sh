@@ -41,7 +41,7 @@ done
 [ -z "$("$VMRR" writes --json --lba=$((64 * 2048)) "$work/run.vmrr")" ] || fail "somebody wrote behind the end"
 
 # The log of all writes, put onto what the disk was before, gives the disk. Each prefix that ends with a flush is a file system.
-"$VMRR" blktrace -o "$work/log" "$work/run.vmrr" 2>"$work/blktrace.err" || { cat "$work/blktrace.err"; fail "blktrace: exit $?"; }
+"$VMRR" blktrace -o "$work/log" "$work/run.vmrr" 2>"$work/blktrace.err" || { code=$?; cat "$work/blktrace.err"; fail "blktrace: exit $code"; }
 python3 "$here/../support/replay_log.py" "$work/log" "$work/replayed.img" >"$work/entries" || fail "the log can't be replayed"
 cmp "$work/disk.img" "$work/replayed.img" || fail "the log gives another disk"
 python3 "$here/../support/replay_log.py" "$work/log" - --list >"$work/list"
@@ -57,7 +57,7 @@ done
 
 # Through the block layer once more.
 replay "$work/run.vmrr" "$work/replay.txt" --block=rerun --scratch="$work/scratch"
-grep -q "rerun: drive 0: .*, 0 not as in the journal; .* 0 calls failed" "$work/replay.err" || { cat "$work/replay.err"; fail "rerun"; }
-cmp "$work/disk.img" "$work/scratch/drive0.raw" || fail "the rerun's image is another one"
+grep -q "rerun: drive [0-9]*: .*, 0 not as in the journal; .* 0 calls failed" "$work/replay.err" || { cat "$work/replay.err"; fail "rerun"; }
+cmp "$work/disk.img" "$work"/scratch/drive*.raw || fail "the rerun's image is another one"
 "$VMRR" writes "$work/run.vmrr" | tail -n 3
 "$VMRR" info "$work/run.vmrr" | grep -E '^  (events|steps|sectors|file|block-)'
