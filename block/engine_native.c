@@ -23,7 +23,7 @@ struct engine_native {
     pthread_t thread;
     struct iocb *free_list; /* linked by data */
     struct iocb *iocbs;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* free_list, submission */
 };
 
 static struct engine_native *native_of(struct block_engine *engine)
@@ -33,25 +33,20 @@ static struct engine_native *native_of(struct block_engine *engine)
 
 static struct iocb *take_iocb(struct engine_native *native)
 {
-    pthread_mutex_lock(&native->lock);
     struct iocb *iocb = native->free_list;
     if (iocb)
         native->free_list = iocb->data;
-    pthread_mutex_unlock(&native->lock);
     return iocb;
 }
 
 static void give_iocb(struct engine_native *native, struct iocb *iocb)
 {
-    pthread_mutex_lock(&native->lock);
     iocb->data = native->free_list;
     native->free_list = iocb;
-    pthread_mutex_unlock(&native->lock);
 }
 
-static bool native_submit(struct block_engine *engine, struct block_job *job, int fd)
+static bool submit_locked(struct engine_native *native, struct block_job *job, int fd)
 {
-    struct engine_native *native = native_of(engine);
     struct iocb *iocb = take_iocb(native);
     size_t size_bytes = (size_t)job->sectors * BLOCK_SECTOR_BYTES;
     if (!iocb)
@@ -71,6 +66,15 @@ static bool native_submit(struct block_engine *engine, struct block_job *job, in
     return false;
 }
 
+static bool native_submit(struct block_engine *engine, struct block_job *job, int fd)
+{
+    struct engine_native *native = native_of(engine);
+    pthread_mutex_lock(&native->lock);
+    bool submitted = submit_locked(native, job, fd);
+    pthread_mutex_unlock(&native->lock);
+    return submitted;
+}
+
 static void *native_main(void *argument)
 {
     struct engine_native *native = argument;
@@ -81,7 +85,9 @@ static void *native_main(void *argument)
             struct block_job *job = events[n].data;
             if (!job)
                 return NULL;
+            pthread_mutex_lock(&native->lock); /* it was submitted under it: what was written before is seen here */
             give_iocb(native, events[n].obj);
+            pthread_mutex_unlock(&native->lock);
             native->engine.done(native->engine.opaque, job, (int64_t)events[n].res);
         }
         if (count < 0 && count != -EINTR)
