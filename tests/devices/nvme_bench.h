@@ -14,6 +14,7 @@
 #define NVME_ADMIN_ENTRIES 8u
 #define NVME_DATA 0x400000u /* to 8 MiB: data; PRP lists from 0x200000 */
 #define NVME_LISTS 0x200000u
+#define NVME_DRIVE_WRITE_THROUGH 0x100u /* beside the attachment's flags: the drive says it, not they */
 #define NVME_DNR 0x4000u
 #define NVME_MORE_BIT 0x2000u
 
@@ -96,12 +97,13 @@ static inline struct nvme_bench *nvme_bench_flags(enum block_timing timing, uint
     bench->probe = probe_create(NVME_SECTORS, 0);
     bench->probe->image.read_only = read_only;
     struct block_queue_options queue = {.drive = 0, .timing = timing, .executor = bench->executor};
+    queue.policy.write_through = flags & NVME_DRIVE_WRITE_THROUGH;
     bench->drive = block_drive_create(bench->fake->machine, &queue, &bench->probe->image, &error);
     bench->bus = pci_bus_create(bench->fake->machine);
     pci_bus_set_router(bench->bus, nvme_bench_pirq, bench);
     pci_bus_set_msi(bench->bus, nvme_bench_message, bench);
     struct nvme_options options = {
-        .drive = bench->drive, .serial = "serial-7", .block_bytes = block_bytes, .flags = flags};
+        .drive = bench->drive, .serial = "serial-7", .block_bytes = block_bytes, .flags = flags & BLOCK_ATTACH_FLAGS};
     bench->device = nvme_create(bench->fake->machine, bench->bus, NVME_SLOT, &options);
     machine_reset(bench->fake->machine);
     nvme_config(bench, 0x10, NVME_BAR, 4);
