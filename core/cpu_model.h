@@ -24,8 +24,8 @@ struct cpu_model {
     struct cpu_model_leaf leaf[CPU_MODEL_LEAVES_MAX];
 };
 
-/* name: "max" (the default; also called "vmrr": all that is implemented but vaes and vpclmulqdq, which +feat adds), "v1", "v2", "v3" (x86-64 psABI levels), "qemu64",
- * each with ",+feat,-feat", applied in order. A feature that is not implemented, or that needs one that is missing, is
+/* name: "max" (the default; also called "vmrr": all that is implemented but vaes and vpclmulqdq, which only +feat gives), "v1",
+ * "v2", "v3" (x86-64 psABI levels), "qemu64", each with ",+feat,-feat", applied in order. A feature that is not implemented, or that needs one that is missing, is
  * refused; -feat also takes away what needs it. So is a text of CPU_MODEL_NAME_MAX bytes or more. */
 enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error) MUST_CHECK;
 /* As the CPUID instruction: out-of-range leaves answer as the highest basic leaf (Intel). The dynamic bits (OSXSAVE, APIC

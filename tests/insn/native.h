@@ -99,6 +99,8 @@ bool native_host_has16(void);
 /* Does this host set FDP at every memory operand? The interpreter does with an unmasked exception only. */
 bool native_host_fdp_moves(void);
 const struct cpu_model *native_cpu_model(const struct native_harness *h);
+/* MODE_* (accel-interp/interp.h) of a case's code. */
+uint8_t native_mode(unsigned bits);
 /* One side alone. */
 void native_run_host(const struct native_case *c, struct native_state *out);
 void native_run_interp(struct native_harness *h, const struct native_case *c, struct native_state *out);

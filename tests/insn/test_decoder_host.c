@@ -149,10 +149,7 @@ static void random_string(struct string *s, uint64_t index)
 /* 0: no instruction. */
 static unsigned decoder_length(const struct decode_tables *by, const struct string *s, struct decoded *out)
 {
-    static const uint8_t modes[] = {MODE_CODE16 | MODE_STACK32 | MODE_USER | MODE_LONG,
-                                    MODE_CODE32 | MODE_FLAT | MODE_STACK32 | MODE_USER | MODE_LONG,
-                                    MODE_CODE64 | MODE_FLAT | MODE_STACK32 | MODE_USER | MODE_LONG};
-    enum decode_status status = decode_insn(by, modes[s->bits / 32], s->bytes, sizeof s->bytes, 0, 0, out);
+    enum decode_status status = decode_insn(by, native_mode(s->bits), s->bytes, sizeof s->bytes, 0, 0, out);
 
     return status == DECODE_OK ? out->insn.len : status == DECODE_TOO_LONG ? DECODE_BYTES_MAX : 0;
 }

@@ -19,8 +19,8 @@ struct fake_machine {
 
 /* RAM mapped at 0 (ram_bytes a multiple of 1 MiB, at most 3 GiB). No accelerator yet. */
 struct fake_machine *fake_machine_create(uint64_t ram_bytes);
-struct fake_machine *fake_machine_create_cpu(uint64_t ram_bytes,
-                                             const char *cpu); /* a name for cpu_model_init; "max" */
+/* With another CPU than "max": a name for cpu_model_init. */
+struct fake_machine *fake_machine_create_cpu(uint64_t ram_bytes, const char *cpu);
 void fake_machine_destroy(struct fake_machine *fake);
 
 /* The idle accelerator: run lets icount reach the stop; nothing executes, interrupts stay pending. */

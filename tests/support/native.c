@@ -32,7 +32,6 @@ enum {
     PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
 };
 #define RAM_BYTES (2u << 20)
-#define NATIVE_MODE (MODE_STACK32 | MODE_USER | MODE_LONG)
 #define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
 
 struct native_harness {
@@ -520,12 +519,17 @@ bool native_has_feature(const struct native_harness *h, const char *feature)
     return !feature || cpu_model_has(machine_cpu_model(h->fake->machine), feature);
 }
 
+uint8_t native_mode(unsigned bits)
+{
+    unsigned code = bits == 64 ? MODE_CODE64 : bits == 32 ? MODE_CODE32 : MODE_CODE16;
+
+    return (uint8_t)(code | (bits == 16 ? 0 : MODE_FLAT) | MODE_STACK32 | MODE_USER | MODE_LONG);
+}
+
 bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c)
 {
-    static const uint8_t modes[] = {NATIVE_MODE | MODE_CODE16, NATIVE_MODE | MODE_FLAT | MODE_CODE32,
-                                    NATIVE_MODE | MODE_FLAT | MODE_CODE64};
     struct decoded decoded;
-    enum decode_status status = decode_insn(h->tables, modes[c->bits / 32], c->code, c->length, 0, 0, &decoded);
+    enum decode_status status = decode_insn(h->tables, native_mode(c->bits), c->code, c->length, 0, 0, &decoded);
 
     return status == DECODE_OK && !native_host_has(decoded.row->feature);
 }
