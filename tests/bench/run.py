@@ -287,10 +287,13 @@ def time_to_init(command, cwd):
 
 
 def linux(arguments):
-    kernel = next((TOP / "build/assets/kernel/boot").glob("vmlinuz-*"))
-    initrd = TOP / "build/assets/initrd.gz"
+    kernel = next((TOP / "build/assets/kernel/boot").glob("vmlinuz-*"), None)
+    if not kernel:
+        sys.exit("run.py: no kernel: run `ctest --test-dir build/release -R linux.assets` first")
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
+        initrd = work / "initrd.gz"
+        subprocess.run([TOP / "tests/linux/make-initrd", TOP / "build/assets/kernel", initrd], check=True)
         disk = work / "disk.img"
         with open(disk, "wb") as file:
             file.truncate(64 << 20)
@@ -313,8 +316,10 @@ def linux(arguments):
         for _ in range(arguments.rounds):
             for label, command in commands.items():
                 init, end = time_to_init(command, work)
-                before = results.get(label, (1e9, 1e9))
-                results[label] = (min(before[0], init or 1e9), min(before[1], end or 1e9))
+                if not init or not end:
+                    sys.exit(f"run.py: {label}: the guest did not come to its end: {' '.join(map(str, command))}")
+                before = results.get(label, (init, end))
+                results[label] = (min(before[0], init), min(before[1], end))
         base = results["vmrr record"][0]
         for label, (init, end) in results.items():
             print(f"| {label} | {init:.2f} | {end:.2f} | {init / base:.2f} |")
