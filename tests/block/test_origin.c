@@ -207,8 +207,10 @@ START_TEST(test_stacks)
     struct block_request request;
     uint8_t data[1024] = {7};
     submit(bench, &request, TRACE_BLOCK_WRITE, data);
-    ck_assert_uint_eq(bench->captures, 1);
+    if (!_i) /* a worker may be ahead of us */
+        ck_assert_uint_eq(bench->captures, 1);
     settle(bench, 1);
+    ck_assert_uint_eq(bench->captures, 2);
     ck_assert_uint_eq(bench->log[0].count, 2);
     ck_assert_uint_eq(bench->log[0].step[0].kind, BLOCK_STEP_SUBMIT);
     ck_assert_uint_eq(bench->log[0].step[0].stack, 1);
