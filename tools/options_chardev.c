@@ -114,6 +114,9 @@ static int check_chardev(const struct parser *parser, const char *text, const st
         return -1;
     if (!chardev->path == !chardev->port)
         return refuse(parser, text, "a socket needs path=, or host= and port=");
+    uint64_t port;
+    if (chardev->port && !parse_u64(chardev->port, &port) && port > UINT16_MAX)
+        return refuse(parser, text, "port: expected at most 65535");
     if (chardev->reconnect_s && chardev->server)
         return refuse(parser, text, "reconnect= is for a client");
     return -1;

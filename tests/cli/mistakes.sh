@@ -39,6 +39,7 @@ refused "expected a position" run --until=soon
 refused "expected instructions between checkpoints" run --checkpoint-every=1
 refused "expected 1 to 19" record -o x.vmrr --zstd-level=20
 refused "expected HOST:PORT" run -serial tcp:1234
+refused "expected at most 65535" run -serial tcp:localhost:65536,server=on
 refused "expected stdio, none, null, pty, file:PATH" run -serial foo:bar
 refused "at most two serial ports" run -serial none -serial none -serial none
 refused "expected 1: the machine has one CPU" run -smp 4
