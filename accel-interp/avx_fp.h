@@ -29,14 +29,17 @@
 #define AVX_FP_BYTES_V16U 16
 #define AVX_FP_BYTES_V32U 32
 
-/* compute: declares `result` from `src`; tiny: condition over result; out: statement that puts it where it belongs. */
-#define AVX_FP(name, kind, compute, tiny, out)                                                                         \
+/* compute: declares `result` from `src`; tiny: condition over result; exact: flags PE anew (fp_trap_lacks_pe); out: statement
+ * that puts the result where it belongs. */
+#define AVX_FP(name, kind, compute, tiny, exact, out)                                                                  \
     EXEC_STATIC(name##_reg_trapping)                                                                                   \
     {                                                                                                                  \
         AVX_CHECK();                                                                                                   \
         const AVX_FP_TYPE_##kind src = AVX_FP_REG_##kind(cpu, i->rm);                                                  \
         fp_trap_begin(cpu);                                                                                            \
         compute;                                                                                                       \
+        if (fp_trap_lacks_pe(cpu, tiny))                                                                               \
+            exact;                                                                                                     \
         fp_trap_end(cpu, i, tiny);                                                                                     \
         out;                                                                                                           \
         NEXT;                                                                                                          \
@@ -56,6 +59,8 @@
         const AVX_FP_TYPE_##kind src = AVX_FP_LOAD_##kind(cpu, i, ea_general(cpu, i, AVX_FP_BYTES_##kind, TLB_READ));  \
         fp_trap_begin(cpu);                                                                                            \
         compute;                                                                                                       \
+        if (fp_trap_lacks_pe(cpu, tiny))                                                                               \
+            exact;                                                                                                     \
         fp_trap_end(cpu, i, tiny);                                                                                     \
         out;                                                                                                           \
         NEXT;                                                                                                          \
@@ -86,18 +91,29 @@
 #define AVX_H_HIGH xmm_get_high(cpu, insn_vvvv(i))
 
 /* Results: the low lane with the rest cleared, or both lanes. */
-#define AVX_FP_LOW(name, kind, value, tiny)                                                                            \
-    AVX_FP(name, kind, const __m128i result = (value), fp_is_tiny(result, tiny), ymm_set_low(cpu, i->reg, result))     \
+#define AVX_FP_LOW_(name, kind, value, ranged, exact)                                                                  \
+    AVX_FP(name, kind, const __m128i result = (value), fp_is_tiny(result, ranged), exact,                              \
+           ymm_set_low(cpu, i->reg, result))                                                                           \
     AVX_FP_FORMS(forms_##name, name);
-#define AVX_FP_WHOLE(name, kind, low, high, tiny)                                                                      \
+#define AVX_FP_WHOLE_(name, kind, low, high, ranged, exact)                                                            \
     AVX_FP(name, kind, const __m128i result = (low); const __m128i upper = (high),                                     \
-                                                     fp_is_tiny(result, tiny) || fp_is_tiny(upper, tiny),              \
+                                                     fp_is_tiny(result, ranged) || fp_is_tiny(upper, ranged), exact,   \
                                                      ymm_set(cpu, i->reg, ymm_make(result, upper)))                    \
     AVX_FP_FORMS(forms_##name, name);
+#define AVX_FP_LOW(name, kind, value, ranged) AVX_FP_LOW_(name, kind, value, ranged, fp_exact(cpu, ranged, AVX_H, src))
+#define AVX_FP_WHOLE(name, kind, low, high, ranged)                                                                    \
+    AVX_FP_WHOLE_(name, kind, low, high, ranged, AVX_EXACT_BOTH(ranged, AVX_H, AVX_H_HIGH))
+/* What can't leave the range. */
+#define AVX_FP_SAFE_LOW(name, kind, value) AVX_FP_LOW_(name, kind, value, FP_SAFE, (void)0)
+#define AVX_FP_SAFE_WHOLE(name, kind, low, high) AVX_FP_WHOLE_(name, kind, low, high, FP_SAFE, (void)0)
+
+/* Of the lanes of a 256-bit src. */
+#define AVX_EXACT_BOTH(ranged, low, high)                                                                              \
+    (fp_exact(cpu, ranged, low, src.lane[0]), fp_exact(cpu, ranged, high, src.lane[1]))
 
 /* kernel(vvvv, r/m): forms_name128 and forms_name256, or a scalar's forms_name. */
-#define AVX_FP_PACKED(name, kernel, tiny)                                                                              \
-    AVX_FP_LOW(name##128, V16U, kernel(AVX_H, src), tiny)                                                              \
-    AVX_FP_WHOLE(name##256, V32U, kernel(AVX_H, src.lane[0]), kernel(AVX_H_HIGH, src.lane[1]), tiny)
+#define AVX_FP_PACKED(name, kernel, ranged)                                                                            \
+    AVX_FP_LOW(name##128, V16U, kernel(AVX_H, src), ranged)                                                            \
+    AVX_FP_WHOLE(name##256, V32U, kernel(AVX_H, src.lane[0]), kernel(AVX_H_HIGH, src.lane[1]), ranged)
 
 #endif

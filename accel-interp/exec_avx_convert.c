@@ -4,8 +4,8 @@
 
 /* 256 bits to 256. */
 #define SAME_WIDTH(op)                                                                                                 \
-    AVX_FP_LOW(v##op##128, V16U, fp_##op(src, src), FP_TINY_NONE)                                                      \
-    AVX_FP_WHOLE(v##op##256, V32U, fp_##op(src.lane[0], src.lane[0]), fp_##op(src.lane[1], src.lane[1]), FP_TINY_NONE)
+    AVX_FP_SAFE_LOW(v##op##128, V16U, fp_##op(src, src))                                                               \
+    AVX_FP_SAFE_WHOLE(v##op##256, V32U, fp_##op(src.lane[0], src.lane[0]), fp_##op(src.lane[1], src.lane[1]))
 SAME_WIDTH(cvtdq2ps)
 SAME_WIDTH(cvtps2dq)
 SAME_WIDTH(cvttps2dq)
@@ -16,22 +16,23 @@ static inline __m128i upper_half(__m128i v)
 }
 /* 64 bits to 128, 128 to 256. */
 #define WIDENING(op)                                                                                                   \
-    AVX_FP_LOW(v##op##128, V8, fp_##op(src, src), FP_TINY_NONE)                                                        \
-    AVX_FP_WHOLE(v##op##256, V16U, fp_##op(src, src), fp_##op(src, upper_half(src)), FP_TINY_NONE)
+    AVX_FP_SAFE_LOW(v##op##128, V8, fp_##op(src, src))                                                                 \
+    AVX_FP_SAFE_WHOLE(v##op##256, V16U, fp_##op(src, src), fp_##op(src, upper_half(src)))
 WIDENING(cvtps2pd)
 WIDENING(cvtdq2pd)
 
 /* 128 bits to 64, 256 to 128. */
-#define NARROWING(op, tiny)                                                                                            \
-    AVX_FP_LOW(v##op##128, V16U, fp_##op(src, src), tiny)                                                              \
-    AVX_FP_LOW(v##op##256, V32U,                                                                                       \
-               _mm_unpacklo_epi64(fp_##op(src.lane[0], src.lane[0]), fp_##op(src.lane[1], src.lane[1])), tiny)
-NARROWING(cvtpd2ps, FP_TINY_PS)
-NARROWING(cvtpd2dq, FP_TINY_NONE)
-NARROWING(cvttpd2dq, FP_TINY_NONE)
+#define NARROWING(op, ranged)                                                                                          \
+    AVX_FP_LOW(v##op##128, V16U, fp_##op(src, src), ranged)                                                            \
+    AVX_FP_LOW_(v##op##256, V32U,                                                                                      \
+                _mm_unpacklo_epi64(fp_##op(src.lane[0], src.lane[0]), fp_##op(src.lane[1], src.lane[1])), ranged,      \
+                AVX_EXACT_BOTH(ranged, src.lane[0], src.lane[1]))
+NARROWING(cvtpd2ps, FP_NARROW | FP_PS)
+NARROWING(cvtpd2dq, FP_SAFE)
+NARROWING(cvttpd2dq, FP_SAFE)
 
-AVX_FP_LOW(vcvtss2sd, V4, fp_cvtss2sd(AVX_H, src), FP_TINY_NONE)
-AVX_FP_LOW(vcvtsd2ss, V8, fp_cvtsd2ss(AVX_H, src), FP_TINY_SS)
+AVX_FP_SAFE_LOW(vcvtss2sd, V4, fp_cvtss2sd(AVX_H, src))
+AVX_FP_LOW(vcvtsd2ss, V8, fp_cvtsd2ss(AVX_H, src), FP_NARROW | FP_SS)
 
 /* ---- general registers ------------------------------------------------------------------------------------------ */
 
@@ -46,16 +47,18 @@ AVX_FP_LOW(vcvtsd2ss, V8, fp_cvtsd2ss(AVX_H, src), FP_TINY_SS)
 #define AVX_FP_BYTES_R32 4
 #define AVX_FP_BYTES_R64 8
 #define FROM_INTEGER(op)                                                                                               \
-    AVX_FP(v##op, R32, const __m128i result = fp_##op##_32(AVX_H, src), false, ymm_set_low(cpu, i->reg, result))       \
-    AVX_FP(v##op##_w, R64, const __m128i result = fp_##op##_64(AVX_H, src), false, ymm_set_low(cpu, i->reg, result))   \
+    AVX_FP(v##op, R32, const __m128i result = fp_##op##_32(AVX_H, src), false, (void)0,                                \
+           ymm_set_low(cpu, i->reg, result))                                                                           \
+    AVX_FP(v##op##_w, R64, const __m128i result = fp_##op##_64(AVX_H, src), false, (void)0,                            \
+           ymm_set_low(cpu, i->reg, result))                                                                           \
     AVX_FP_FORMS_W(forms_v##op, v##op, v##op##_w);
 FROM_INTEGER(cvtsi2ss)
 FROM_INTEGER(cvtsi2sd)
 
 #define TO_INTEGER(op, kind)                                                                                           \
-    AVX_FP(v##op, kind, const __m128i result = fp_##op##_32(src, src), false,                                          \
+    AVX_FP(v##op, kind, const __m128i result = fp_##op##_32(src, src), false, (void)0,                                 \
            reg_set32(cpu, i->reg, (uint32_t)_mm_cvtsi128_si32(result)))                                                \
-    AVX_FP(v##op##_w, kind, const __m128i result = fp_##op##_64(src, src), false,                                      \
+    AVX_FP(v##op##_w, kind, const __m128i result = fp_##op##_64(src, src), false, (void)0,                             \
            reg_set64(cpu, i->reg, (uint64_t)_mm_cvtsi128_si64(result)))                                                \
     AVX_FP_FORMS_W(forms_v##op, v##op, v##op##_w);
 TO_INTEGER(cvtss2si, V4)
@@ -76,10 +79,11 @@ static __m128i load_halves(struct interp *cpu, const struct insn *i, uint64_t li
 #define AVX_FP_LOAD_V8H load_halves
 #define AVX_FP_HOST_V8H host_get_v8
 #define AVX_FP_BYTES_V8H 8
-AVX_FP_LOW(vcvtph2ps128, V8H, HALVES_TO_SINGLES(src), FP_TINY_NONE)
-AVX_FP_WHOLE(vcvtph2ps256, V16U, HALVES_TO_SINGLES(src), HALVES_TO_SINGLES(upper_half(src)), FP_TINY_NONE)
+AVX_FP_SAFE_LOW(vcvtph2ps128, V8H, HALVES_TO_SINGLES(src))
+AVX_FP_SAFE_WHOLE(vcvtph2ps256, V16U, HALVES_TO_SINGLES(src), HALVES_TO_SINGLES(upper_half(src)))
 
-/* The rounding is chosen by imm8. */
+/* The rounding is chosen by imm8. PE says whether the half is inexact, also beside an unmasked overflow or underflow: here the
+ * silicon does not ask for the result with an exponent without bounds (measured). */
 static __m128i singles_to_halves(struct interp *cpu, const struct insn *i, bool whole)
 {
     const unsigned imm8 = insn_imm8(i);

@@ -2,42 +2,40 @@
  * 14.1; vol. 2). */
 #include "accel-interp/avx_fp.h"
 
-#define PACKED(op, tiny) AVX_FP_PACKED(v##op, fp_##op, tiny)
-#define ARITH_SET(op, tiny_ps, tiny_pd, tiny_ss, tiny_sd)                                                              \
-    AVX_FP_PACKED(v##op##ps, fp_##op##ps, tiny_ps)                                                                     \
-    AVX_FP_PACKED(v##op##pd, fp_##op##pd, tiny_pd)                                                                     \
-    AVX_FP_LOW(v##op##ss, V4, fp_##op##ss(AVX_H, src), tiny_ss)                                                        \
-    AVX_FP_LOW(v##op##sd, V8, fp_##op##sd(AVX_H, src), tiny_sd)
-#define TINY FP_TINY_PS, FP_TINY_PD, FP_TINY_SS, FP_TINY_SD
-#define NOT_TINY FP_TINY_NONE, FP_TINY_NONE, FP_TINY_NONE, FP_TINY_NONE
-#define ARITH_SET_(op, ...) ARITH_SET(op, __VA_ARGS__)
-ARITH_SET_(add, TINY)
-ARITH_SET_(sub, TINY)
-ARITH_SET_(mul, TINY)
-ARITH_SET_(div, TINY)
-ARITH_SET_(min, NOT_TINY)
-ARITH_SET_(max, NOT_TINY)
-ARITH_SET_(sqrt, NOT_TINY) /* packed: vvvv is not looked at by the kernel */
+#define ARITH_SET(op, of_ps, of_pd, of_ss, of_sd)                                                                      \
+    AVX_FP_PACKED(v##op##ps, fp_##op##ps, of_ps)                                                                       \
+    AVX_FP_PACKED(v##op##pd, fp_##op##pd, of_pd)                                                                       \
+    AVX_FP_LOW(v##op##ss, V4, fp_##op##ss(AVX_H, src), of_ss)                                                          \
+    AVX_FP_LOW(v##op##sd, V8, fp_##op##sd(AVX_H, src), of_sd)
+#define ARITH(op, operation) ARITH_SET(op, operation | FP_PS, operation | FP_PD, operation | FP_SS, operation | FP_SD)
+#define ARITH_SAFE(op) ARITH_SET(op, FP_SAFE, FP_SAFE, FP_SAFE, FP_SAFE)
+ARITH(add, FP_ADD)
+ARITH(sub, FP_SUB)
+ARITH(mul, FP_MUL)
+ARITH(div, FP_DIV)
+ARITH_SAFE(min)
+ARITH_SAFE(max)
+ARITH_SAFE(sqrt) /* packed: vvvv is not looked at by the kernel */
 
-PACKED(addsubps, FP_TINY_PS)
-PACKED(addsubpd, FP_TINY_PD)
-PACKED(haddps, FP_TINY_PS)
-PACKED(haddpd, FP_TINY_PD)
-PACKED(hsubps, FP_TINY_PS)
-PACKED(hsubpd, FP_TINY_PD)
+#define NEIGHBOURS(op, operation)                                                                                      \
+    AVX_FP_PACKED(v##op##ps, fp_##op##ps, operation | FP_PS)                                                           \
+    AVX_FP_PACKED(v##op##pd, fp_##op##pd, operation | FP_PD)
+NEIGHBOURS(addsub, FP_ADDSUB)
+NEIGHBOURS(hadd, FP_HADD)
+NEIGHBOURS(hsub, FP_HSUB)
 
 #define IMM8 insn_imm8(i)
-#define WITH_IMM8(op, prefix, tiny)                                                                                    \
-    AVX_FP_LOW(v##op##ps128, V16U, prefix##op##ps(AVX_H, src, IMM8), tiny)                                             \
-    AVX_FP_LOW(v##op##pd128, V16U, prefix##op##pd(AVX_H, src, IMM8), tiny)                                             \
-    AVX_FP_WHOLE(v##op##ps256, V32U, prefix##op##ps(AVX_H, src.lane[0], IMM8),                                         \
-                 prefix##op##ps(AVX_H_HIGH, src.lane[1], IMM8), tiny)                                                  \
-    AVX_FP_WHOLE(v##op##pd256, V32U, prefix##op##pd(AVX_H, src.lane[0], IMM8),                                         \
-                 prefix##op##pd(AVX_H_HIGH, src.lane[1], IMM8), tiny)                                                  \
-    AVX_FP_LOW(v##op##ss, V4, prefix##op##ss(AVX_H, src, IMM8), tiny)                                                  \
-    AVX_FP_LOW(v##op##sd, V8, prefix##op##sd(AVX_H, src, IMM8), tiny)
-WITH_IMM8(round, fp_, FP_TINY_NONE)
-WITH_IMM8(cmp, fp_v, FP_TINY_NONE)
+#define WITH_IMM8(op, prefix)                                                                                          \
+    AVX_FP_SAFE_LOW(v##op##ps128, V16U, prefix##op##ps(AVX_H, src, IMM8))                                              \
+    AVX_FP_SAFE_LOW(v##op##pd128, V16U, prefix##op##pd(AVX_H, src, IMM8))                                              \
+    AVX_FP_SAFE_WHOLE(v##op##ps256, V32U, prefix##op##ps(AVX_H, src.lane[0], IMM8),                                    \
+                      prefix##op##ps(AVX_H_HIGH, src.lane[1], IMM8))                                                   \
+    AVX_FP_SAFE_WHOLE(v##op##pd256, V32U, prefix##op##pd(AVX_H, src.lane[0], IMM8),                                    \
+                      prefix##op##pd(AVX_H_HIGH, src.lane[1], IMM8))                                                   \
+    AVX_FP_SAFE_LOW(v##op##ss, V4, prefix##op##ss(AVX_H, src, IMM8))                                                   \
+    AVX_FP_SAFE_LOW(v##op##sd, V8, prefix##op##sd(AVX_H, src, IMM8))
+WITH_IMM8(round, fp_)
+WITH_IMM8(cmp, fp_v)
 
 /* Approximations, without exceptions. */
 #define APPROXIMATE(op)                                                                                                \
@@ -79,7 +77,8 @@ SSE_FORMS(forms_vdpps256, vdpps256);
 /* ---- comparison into flags -------------------------------------------------------------------------------------- */
 
 #define ORDER(op, kind)                                                                                                \
-    AVX_FP(v##op, kind, const __m128i result = fp_##op(xmm_get(cpu, i->reg), src), false, sse_set_order(cpu, result))  \
+    AVX_FP(v##op, kind, const __m128i result = fp_##op(xmm_get(cpu, i->reg), src), false, (void)0,                     \
+           sse_set_order(cpu, result))                                                                                 \
     AVX_FP_FORMS(forms_v##op, v##op);
 ORDER(comiss, V4)
 ORDER(comisd, V8)

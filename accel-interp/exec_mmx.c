@@ -211,7 +211,7 @@ FORMS_RM(forms_movdq2q, movdq2q, 0);
 
 static inline __m128i convert(struct interp *cpu, const struct insn *i, fp_sse_fn *fn, __m128i d, __m128i s)
 {
-    return sse_all_masked(cpu) ? fn(d, s) : fp_sse_trapping(cpu, i, fn, d, s, FP_TINY_NONE);
+    return sse_all_masked(cpu) ? fn(d, s) : fp_sse_trapping(cpu, i, fn, d, s, FP_SAFE);
 }
 /* CVTPI2PS writes the lower half and keeps the upper. */
 static __m128i convert_pi2ps(__m128i d, __m128i s)

@@ -2,16 +2,16 @@
 #include "accel-interp/fp_sse.h"
 #include "accel-interp/sse.h"
 
-/* Arithmetic between neighbours. Results of additions may be tiny. */
-#define ARITH(op, tiny)                                                                                                \
-    SSE_ARITH(op, fp_##op, V16, tiny, xmm_set(cpu, i->reg, result))                                                    \
+/* Arithmetic between neighbours. */
+#define ARITH(op, ranged)                                                                                              \
+    SSE_ARITH(op, fp_##op, V16, ranged, xmm_set(cpu, i->reg, result))                                                  \
     SSE_FORMS(forms_##op, op);
-ARITH(addsubps, FP_TINY_PS)
-ARITH(addsubpd, FP_TINY_PD)
-ARITH(haddps, FP_TINY_PS)
-ARITH(haddpd, FP_TINY_PD)
-ARITH(hsubps, FP_TINY_PS)
-ARITH(hsubpd, FP_TINY_PD)
+ARITH(addsubps, FP_ADDSUB | FP_PS)
+ARITH(addsubpd, FP_ADDSUB | FP_PD)
+ARITH(haddps, FP_HADD | FP_PS)
+ARITH(haddpd, FP_HADD | FP_PD)
+ARITH(hsubps, FP_HSUB | FP_PS)
+ARITH(hsubpd, FP_HSUB | FP_PD)
 
 /* ---- ROUNDxx, DPPx ---------------------------------------------------------------------------------------------- */
 

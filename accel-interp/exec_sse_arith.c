@@ -3,27 +3,27 @@
 #include "accel-interp/sse.h"
 
 #define TO_REG xmm_set(cpu, i->reg, result)
-#define ARITH(op, kind, tiny)                                                                                          \
-    SSE_ARITH(op, fp_##op, kind, tiny, TO_REG)                                                                         \
+#define ARITH(op, kind, ranged)                                                                                        \
+    SSE_ARITH(op, fp_##op, kind, ranged, TO_REG)                                                                       \
     SSE_FORMS(forms_##op, op);
-#define ARITH_SET(op)                                                                                                  \
-    ARITH(op##ps, V16, FP_TINY_PS)                                                                                     \
-    ARITH(op##pd, V16, FP_TINY_PD)                                                                                     \
-    ARITH(op##ss, V4, FP_TINY_SS)                                                                                      \
-    ARITH(op##sd, V8, FP_TINY_SD)
+#define ARITH_SET(op, operation)                                                                                       \
+    ARITH(op##ps, V16, operation | FP_PS)                                                                              \
+    ARITH(op##pd, V16, operation | FP_PD)                                                                              \
+    ARITH(op##ss, V4, operation | FP_SS)                                                                               \
+    ARITH(op##sd, V8, operation | FP_SD)
 /* Those that give an operand back, or can't come near zero. */
-#define ARITH_SET_NOT_TINY(op)                                                                                         \
-    ARITH(op##ps, V16, FP_TINY_NONE)                                                                                   \
-    ARITH(op##pd, V16, FP_TINY_NONE)                                                                                   \
-    ARITH(op##ss, V4, FP_TINY_NONE)                                                                                    \
-    ARITH(op##sd, V8, FP_TINY_NONE)
-ARITH_SET(add)
-ARITH_SET(sub)
-ARITH_SET(mul)
-ARITH_SET(div)
-ARITH_SET_NOT_TINY(min)
-ARITH_SET_NOT_TINY(max)
-ARITH_SET_NOT_TINY(sqrt)
+#define ARITH_SET_SAFE(op)                                                                                             \
+    ARITH(op##ps, V16, FP_SAFE)                                                                                        \
+    ARITH(op##pd, V16, FP_SAFE)                                                                                        \
+    ARITH(op##ss, V4, FP_SAFE)                                                                                         \
+    ARITH(op##sd, V8, FP_SAFE)
+ARITH_SET(add, FP_ADD)
+ARITH_SET(sub, FP_SUB)
+ARITH_SET(mul, FP_MUL)
+ARITH_SET(div, FP_DIV)
+ARITH_SET_SAFE(min)
+ARITH_SET_SAFE(max)
+ARITH_SET_SAFE(sqrt)
 
 /* Approximations: no exceptions at all. */
 #define APPROXIMATE(op, kind)                                                                                          \
@@ -52,7 +52,7 @@ static inline __m128i compare(struct interp *cpu, const struct insn *i, fp_sse_f
     fp_sse_fn *fn = kernels[i->imm & 7];
     __m128i d = xmm_get(cpu, i->reg);
 
-    return sse_all_masked(cpu) ? fn(d, src) : fp_sse_trapping(cpu, i, fn, d, src, FP_TINY_NONE);
+    return sse_all_masked(cpu) ? fn(d, src) : fp_sse_trapping(cpu, i, fn, d, src, FP_SAFE);
 }
 #define COMPARE(op, kind)                                                                                              \
     SSE_REG(op, xmm_set(cpu, i->reg, compare(cpu, i, op##_kernels, src)))                                              \
@@ -66,7 +66,7 @@ COMPARE(cmpsd, V8)
 /* ---- comparison into flags -------------------------------------------------------------------------------------- */
 
 #define ORDER(op, kind)                                                                                                \
-    SSE_ARITH(op, fp_##op, kind, FP_TINY_NONE, sse_set_order(cpu, result))                                             \
+    SSE_ARITH(op, fp_##op, kind, FP_SAFE, sse_set_order(cpu, result))                                                  \
     SSE_FORMS(forms_##op, op);
 ORDER(comiss, V4)
 ORDER(comisd, V8)

@@ -196,13 +196,29 @@ FP80_TO_(i64, "fistpll", 8)
  * anything. */
 typedef __m128i fp_sse_fn(__m128i d, __m128i s);
 
-/* What a result of the operation may be that underflow can happen to. */
-enum fp_tiny { FP_TINY_NONE, FP_TINY_SS, FP_TINY_PS, FP_TINY_SD, FP_TINY_PD };
+/* What overflow and underflow can happen to: an operation on elements, both together; FP_SAFE: not to this one. */
+enum fp_ranged {
+    FP_SAFE,
+    FP_SS = 1,
+    FP_PS = 2,
+    FP_SD = 3,
+    FP_PD = 4,
+    FP_ELEMENTS = 7, /* of the result */
+    FP_ADD = 0x08,
+    FP_SUB = 0x10,
+    FP_MUL = 0x18,
+    FP_DIV = 0x20,
+    FP_ADDSUB = 0x28,
+    FP_HADD = 0x30,
+    FP_HSUB = 0x38,
+    FP_NARROW = 0x40, /* doubles to singles */
+    FP_OPERATION = 0x78
+};
 
 /* Runs fn when some exception is unmasked in s.mxcsr: raises #XM (or #UD) with the flags set and no result, or returns the
- * result. Not modelled: PE beside an unmasked overflow is set even when the unbounded result was exact. */
+ * result. */
 __m128i fp_sse_trapping(struct interp *cpu, const struct insn *i, fp_sse_fn *fn, __m128i d, __m128i s,
-                        enum fp_tiny tiny);
+                        enum fp_ranged ranged);
 
 /* Arithmetic: sets flags in the host's MXCSR, hence volatile. */
 #define FP_SSE_ARITH_SET_(op) FP_SSE_ARITH_(op##ps) FP_SSE_ARITH_(op##pd) FP_SSE_ARITH_(op##ss) FP_SSE_ARITH_(op##sd)
@@ -231,8 +247,9 @@ FP_SSE_ARITH_(cvttpd2dq)
 #define FP_SSE_COMPARE_SET_(insn)                                                                                      \
     FP_SSE_COMPARE_(insn, 0)                                                                                           \
     FP_SSE_COMPARE_(insn, 1)                                                                                           \
-    FP_SSE_COMPARE_(insn, 2) FP_SSE_COMPARE_(insn, 3) FP_SSE_COMPARE_(insn, 4) FP_SSE_COMPARE_(insn, 5)                \
-        FP_SSE_COMPARE_(insn, 6) FP_SSE_COMPARE_(insn, 7)
+    FP_SSE_COMPARE_(insn, 2)                                                                                           \
+    FP_SSE_COMPARE_(insn, 3) FP_SSE_COMPARE_(insn, 4) FP_SSE_COMPARE_(insn, 5) FP_SSE_COMPARE_(insn, 6)                \
+        FP_SSE_COMPARE_(insn, 7)
 FP_SSE_COMPARE_SET_(cmpps)
 FP_SSE_COMPARE_SET_(cmppd)
 FP_SSE_COMPARE_SET_(cmpss)

@@ -21,15 +21,13 @@ static uint64_t get(const union elements *e, unsigned n, bool is_double)
     return is_double ? e->d[n] : e->s[n];
 }
 
-__m128i fp_fma_portable(__m128i d, __m128i h, __m128i s, unsigned what)
+static __m128i multiply_add(struct soft_float *f, __m128i d, __m128i h, __m128i s, unsigned what)
 {
     const bool is_double = what & FMA_DOUBLE;
     const unsigned count = what & FMA_SCALAR ? 1 : is_double ? 2 : 4;
     const union elements one = {.v = d}, two = {.v = h}, three = {.v = s};
-    struct soft_float f = soft_from_mxcsr(fp_unit_mxcsr());
     union elements out = {.v = d};
 
-    f.flags = 0;
     for (unsigned n = 0; n < count; n++) {
         const uint64_t a = get(&one, n, is_double), b = get(&two, n, is_double), c = get(&three, n, is_double);
         unsigned negate = what & FMA_NEGATE_PRODUCT ? SOFT_NEGATE_PRODUCT : 0;
@@ -38,17 +36,33 @@ __m128i fp_fma_portable(__m128i d, __m128i h, __m128i s, unsigned what)
             negate |= SOFT_NEGATE_ADDEND;
         const struct soft_format *format = is_double ? &soft_f64 : &soft_f32;
         switch (what & FMA_ORDER) {
-        case FMA_132: result = soft_fma(&f, format, a, c, b, negate); break;
-        case FMA_213: result = soft_fma(&f, format, b, a, c, negate); break;
-        default: result = soft_fma(&f, format, b, c, a, negate); break;
+        case FMA_132: result = soft_fma(f, format, a, c, b, negate); break;
+        case FMA_213: result = soft_fma(f, format, b, a, c, negate); break;
+        default: result = soft_fma(f, format, b, c, a, negate); break;
         }
         if (is_double)
             out.d[n] = result;
         else
             out.s[n] = (uint32_t)result;
     }
-    add_flags(f.flags);
     return out.v;
+}
+
+__m128i fp_fma_portable(__m128i d, __m128i h, __m128i s, unsigned what)
+{
+    struct soft_float f = soft_from_mxcsr(fp_unit_mxcsr());
+    const __m128i result = multiply_add(&f, d, h, s, what);
+
+    add_flags(f.flags);
+    return result;
+}
+
+void fp_exact_fma(const struct interp *cpu, __m128i d, __m128i h, __m128i s, unsigned what)
+{
+    struct soft_float f = soft_from_mxcsr(cpu->s.mxcsr);
+
+    (void)multiply_add(&f, d, h, s, what);
+    add_flags(f.flags & SOFT_PE);
 }
 
 /* ---- F16C -------------------------------------------------------------------------------------------------------- */
@@ -60,7 +74,6 @@ static __m128i portable_cvtph2ps(__m128i s)
     const union elements in = {.v = s};
     union elements out;
 
-    f.flags = 0;
     f.daz = false;
     for (unsigned n = 0; n < 4; n++)
         out.s[n] = (uint32_t)soft_convert(&f, &soft_f16, &soft_f32, in.h[n]);
@@ -75,7 +88,6 @@ static __m128i portable_cvtps2ph(__m128i s, unsigned imm8)
     const union elements in = {.v = s};
     union elements out = {.d = {0, 0}};
 
-    f.flags = 0;
     f.ftz = false;
     if (!(imm8 & 4))
         f.rounding = imm8 & 3;

@@ -17,6 +17,7 @@
 #define FMA_NEGATE_EVEN 0x20u    /* the addend of elements 0, 2: FMSUB, FNMSUB, FMADDSUB */
 #define FMA_NEGATE_ODD 0x40u     /* of elements 1, 3: FMSUB, FNMSUB, FMSUBADD */
 __m128i fp_fma_portable(__m128i d, __m128i h, __m128i s, unsigned what);
+void fp_exact_fma(const struct interp *cpu, __m128i d, __m128i h, __m128i s, unsigned what); /* as fp_exact */
 
 #define FMA_MADD 0u
 #define FMA_MSUB (FMA_NEGATE_EVEN | FMA_NEGATE_ODD)

@@ -24,6 +24,17 @@ void fp_trap_begin(struct interp *cpu)
     fp_unit_set_mxcsr(control);
 }
 
+bool fp_trap_lacks_pe(struct interp *cpu, bool tiny)
+{
+    const uint32_t control = fp_unit_mxcsr();
+    const uint32_t out_of_range = (control | (tiny ? FSW_UE : 0)) & unmasked_flags(cpu) & (FSW_OE | FSW_UE);
+
+    if (!out_of_range || !(control & FSW_PE))
+        return false;
+    fp_unit_set_mxcsr(control & ~(uint32_t)FSW_PE);
+    return true;
+}
+
 void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny)
 {
     const uint32_t before_mask = FSW_IE | FSW_DE | FSW_ZE, unmasked = unmasked_flags(cpu);
@@ -48,31 +59,32 @@ static bool tiny_f64(uint64_t bits)
     return !(bits & 0x7FF0000000000000ull) && (bits & 0x000FFFFFFFFFFFFFull);
 }
 
-bool fp_is_tiny(__m128i result, enum fp_tiny tiny)
+bool fp_is_tiny(__m128i result, enum fp_ranged ranged)
 {
     uint64_t q[2];
 
     _mm_storeu_si128((__m128i *)q, result);
-    switch (tiny) {
-    case FP_TINY_NONE: return false;
-    case FP_TINY_SS: return tiny_f32((uint32_t)q[0]);
-    case FP_TINY_PS:
+    switch (ranged & FP_ELEMENTS) {
+    case FP_SS: return tiny_f32((uint32_t)q[0]);
+    case FP_PS:
         return tiny_f32((uint32_t)q[0]) || tiny_f32((uint32_t)(q[0] >> 32)) || tiny_f32((uint32_t)q[1]) ||
                tiny_f32((uint32_t)(q[1] >> 32));
-    case FP_TINY_SD: return tiny_f64(q[0]);
-    case FP_TINY_PD: return tiny_f64(q[0]) || tiny_f64(q[1]);
+    case FP_SD: return tiny_f64(q[0]);
+    case FP_PD: return tiny_f64(q[0]) || tiny_f64(q[1]);
     }
     return false;
 }
 
 __m128i fp_sse_trapping(struct interp *cpu, const struct insn *i, fp_sse_fn *fn, __m128i d, __m128i s,
-                        enum fp_tiny tiny)
+                        enum fp_ranged ranged)
 {
     __m128i result;
 
     fp_trap_begin(cpu);
     result = fn(d, s);
-    fp_trap_end(cpu, i, fp_is_tiny(result, tiny));
+    if (fp_trap_lacks_pe(cpu, fp_is_tiny(result, ranged)))
+        fp_exact(cpu, ranged, d, s);
+    fp_trap_end(cpu, i, fp_is_tiny(result, ranged));
     return result;
 }
 
@@ -112,18 +124,25 @@ ROUND(roundsd)
 /* Each step is an operation of its own to the exceptions: when one is raised, later steps have flagged nothing. Each element
  * of the result has its own sum, whose order of addends shows where several are NaNs. */
 static void dot_step(struct interp *cpu, const struct insn *i, fp_sse_fn *fn, __m128i *d, const __m128i *s,
-                     unsigned lanes, enum fp_tiny tiny_kind)
+                     unsigned lanes, enum fp_ranged ranged)
 {
-    bool masked = !(~cpu->s.mxcsr & MXCSR_MASKS), tiny = false;
+    const bool masked = !(~cpu->s.mxcsr & MXCSR_MASKS);
+    const __m128i before[2] = {d[0], d[lanes - 1]};
+    bool tiny = false;
 
     if (!masked)
         fp_trap_begin(cpu);
     for (unsigned n = 0; n < lanes; n++) {
         d[n] = fn(d[n], s[n]);
-        tiny = tiny || (!masked && fp_is_tiny(d[n], tiny_kind));
+        tiny = tiny || (!masked && fp_is_tiny(d[n], ranged));
     }
-    if (!masked)
-        fp_trap_end(cpu, i, tiny);
+    if (masked)
+        return;
+    if (fp_trap_lacks_pe(cpu, tiny)) {
+        for (unsigned n = 0; n < lanes; n++)
+            fp_exact(cpu, ranged, before[n], s[n]);
+    }
+    fp_trap_end(cpu, i, tiny);
 }
 
 void fp_dpps(struct interp *cpu, const struct insn *i, __m128i *d, const __m128i *s, unsigned lanes)
@@ -136,16 +155,16 @@ void fp_dpps(struct interp *cpu, const struct insn *i, __m128i *d, const __m128i
         left[n] = _mm_and_si128(d[n], in);
         right[n] = _mm_and_si128(s[n], in);
     }
-    dot_step(cpu, i, fp_mulps, left, right, lanes, FP_TINY_PS);
+    dot_step(cpu, i, fp_mulps, left, right, lanes, FP_MUL | FP_PS);
     for (n = 0; n < lanes; n++) {
         right[n] = left[n];
         left[n] = _mm_shuffle_epi32(left[n], 0xB1); /* 1 0 3 2 */
     }
-    dot_step(cpu, i, fp_addps, left, right, lanes, FP_TINY_PS);
+    dot_step(cpu, i, fp_addps, left, right, lanes, FP_ADD | FP_PS);
     for (n = 0; n < lanes; n++) {
         right[n] = _mm_shuffle_epi32(left[n], 0x4E); /* 2 3 0 1 */
     }
-    dot_step(cpu, i, fp_addps, left, right, lanes, FP_TINY_PS);
+    dot_step(cpu, i, fp_addps, left, right, lanes, FP_ADD | FP_PS);
     for (n = 0; n < lanes; n++)
         d[n] = _mm_and_si128(left[n], out);
 }
@@ -160,11 +179,11 @@ void fp_dppd(struct interp *cpu, const struct insn *i, __m128i *d, const __m128i
         left[n] = _mm_and_si128(d[n], in);
         right[n] = _mm_and_si128(s[n], in);
     }
-    dot_step(cpu, i, fp_mulpd, left, right, lanes, FP_TINY_PD);
+    dot_step(cpu, i, fp_mulpd, left, right, lanes, FP_MUL | FP_PD);
     for (n = 0; n < lanes; n++) {
         right[n] = _mm_shuffle_epi32(left[n], 0x4E);
     }
-    dot_step(cpu, i, fp_addpd, left, right, lanes, FP_TINY_PD);
+    dot_step(cpu, i, fp_addpd, left, right, lanes, FP_ADD | FP_PD);
     for (n = 0; n < lanes; n++)
         d[n] = _mm_and_si128(left[n], out);
 }

@@ -11,10 +11,16 @@
 
 /* Around the kernels of one instruction, in any state of MXCSR's masks: what they flag counts as one report. fp_trap_end raises
  * #XM (or #UD) with the flags set, or returns; then the results stand. tiny: some result is (fp_is_tiny). No exception
- * may leave between the two. */
+ * may leave between the two.
+ *
+ * Beside an unmasked overflow or underflow PE says whether the result, rounded with an exponent without bounds, is inexact:
+ * the kernels have not found that. fp_trap_lacks_pe is asked between the two: true (seldom): PE is taken back, and fp_exact
+ * for each vector, or fp_exact_fma, flags it where it is due. */
 void fp_trap_begin(struct interp *cpu);
+bool fp_trap_lacks_pe(struct interp *cpu, bool tiny);
 void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny);
-bool fp_is_tiny(__m128i result, enum fp_tiny tiny);
+bool fp_is_tiny(__m128i result, enum fp_ranged ranged);
+void fp_exact(const struct interp *cpu, enum fp_ranged ranged, __m128i d, __m128i s);
 
 /* ---- SSE3, SSE4.1 ----------------------------------------------------------------------------------------------- */
 

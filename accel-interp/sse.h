@@ -181,11 +181,11 @@ static inline void sse_store4(struct interp *cpu, const struct insn *i, uint64_t
     SSE_STORE_(name, kind, value, 32)
 
 /* Arithmetic: fn is a kernel of fp.h; `out` a statement over its `result`. The fast function has everything masked. */
-#define SSE_ARITH_REG(name, fn, tiny, out)                                                                             \
+#define SSE_ARITH_REG(name, fn, ranged, out)                                                                           \
     EXEC_STATIC(name##_reg_trapping)                                                                                   \
     {                                                                                                                  \
         SSE_CHECK();                                                                                                   \
-        const __m128i result = fp_sse_trapping(cpu, i, fn, xmm_get(cpu, i->reg), xmm_get(cpu, i->rm), tiny);           \
+        const __m128i result = fp_sse_trapping(cpu, i, fn, xmm_get(cpu, i->reg), xmm_get(cpu, i->rm), ranged);         \
         out;                                                                                                           \
         NEXT;                                                                                                          \
     }                                                                                                                  \
@@ -197,21 +197,21 @@ static inline void sse_store4(struct interp *cpu, const struct insn *i, uint64_t
         out;                                                                                                           \
         NEXT;                                                                                                          \
     }
-#define SSE_ARITH_MEM(name, fn, kind, tiny, out)                                                                       \
+#define SSE_ARITH_MEM(name, fn, kind, ranged, out)                                                                     \
     EXEC_STATIC(name##_seg)                                                                                            \
     {                                                                                                                  \
         SSE_CHECK();                                                                                                   \
         const __m128i src = SSE_LOAD_##kind(cpu, i, ea_general(cpu, i, SSE_BYTES_##kind, TLB_READ));                   \
         const __m128i d = xmm_get(cpu, i->reg);                                                                        \
-        const __m128i result = sse_all_masked(cpu) ? fn(d, src) : fp_sse_trapping(cpu, i, fn, d, src, tiny);           \
+        const __m128i result = sse_all_masked(cpu) ? fn(d, src) : fp_sse_trapping(cpu, i, fn, d, src, ranged);         \
         out;                                                                                                           \
         NEXT;                                                                                                          \
     }                                                                                                                  \
     SSE_LOAD_(name, kind, sse_ready, 64, const __m128i result = fn(xmm_get(cpu, i->reg), src); out)                    \
     SSE_LOAD_(name, kind, sse_ready, 32, const __m128i result = fn(xmm_get(cpu, i->reg), src); out)
-#define SSE_ARITH(name, fn, kind, tiny, out)                                                                           \
-    SSE_ARITH_REG(name, fn, tiny, out)                                                                                 \
-    SSE_ARITH_MEM(name, fn, kind, tiny, out)
+#define SSE_ARITH(name, fn, kind, ranged, out)                                                                         \
+    SSE_ARITH_REG(name, fn, ranged, out)                                                                               \
+    SSE_ARITH_MEM(name, fn, kind, ranged, out)
 
 /* Tables. REG.W-dependent ones take two sets. */
 #define SSE_ROW_(name)                                                                                                 \

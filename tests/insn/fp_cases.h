@@ -178,12 +178,10 @@ static inline void fp_put_operand(struct native_case *c, const void *bytes, unsi
  *   - a fault at low addresses, where the machine has supervisor pages and the process nothing: P of the error code
  *   - CR2 of an operand of many words: which word faults first is the silicon's choice
  *   - an MMX instruction that faults: this host has then set TOP and tags already
- *   - FDP that the interpreter leaves, on a host that sets it always
- *   - PE beside an unmasked overflow or underflow of SSE (fp.h says so) */
+ *   - FDP that the interpreter leaves, on a host that sets it always */
 static inline void fp_normalise(const struct native_case *c, struct native_state *host, struct native_state *interp)
 {
     const bool mmx = strpbrk(c->row->operands, "PNQ") != NULL;
-    uint32_t mxcsr;
 
     if (host->vector == 14 && host->cr2 < 0x40000)
         host->error = interp->error = 0;
@@ -196,11 +194,6 @@ static inline void fp_normalise(const struct native_case *c, struct native_state
     }
     if (native_host_fdp_moves() && !memcmp(interp->fx + NATIVE_FX_FDP, c->in.fx + NATIVE_FX_FDP, 8))
         memcpy(interp->fx + NATIVE_FX_FDP, host->fx + NATIVE_FX_FDP, 8);
-    memcpy(&mxcsr, host->fx + NATIVE_FX_MXCSR, 4);
-    if (host->vector == 19 && ((mxcsr & 0x18) & ~(mxcsr >> 7))) {
-        host->fx[NATIVE_FX_MXCSR] &= (uint8_t)~0x20;
-        interp->fx[NATIVE_FX_MXCSR] &= (uint8_t)~0x20;
-    }
 }
 
 /* A store of many words that runs out of the mapped memory may be half done on the host. Such a case becomes a NOP. */
