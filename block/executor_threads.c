@@ -1,6 +1,8 @@
 /* Workers, and the engines that hand transfers to the host. Jobs wait in one list, in order of start; a worker takes the
  * first that may go, brings it one phase further, and posts INPUT_BLOCK_COMPLETION when it is done.
  *
+ * Writes that must be durable and whose transfers are over share a flush, which begins after the last of these.
+ *
  * A read or write of an image that can locate it becomes a transfer: pread or pwrite on a worker, or an engine's. That of a
  * flat image is found where it is started, and submitted there; another's on a worker. A transfer that did not go well, or
  * not in full, is performed by the image's own functions, whose outcome counts.
@@ -80,6 +82,24 @@ static struct block_job *take_job(struct executor_threads *threads)
     return NULL;
 }
 
+/* Those that wait for a flush of the image, linked by next. */
+static struct block_job *take_flushes(struct executor_threads *threads, const struct block_image *image)
+{
+    struct block_job *taken = NULL;
+    struct block_job **link = &threads->first;
+    while (*link) {
+        struct block_job *job = *link;
+        if (job->phase != BLOCK_JOB_FLUSH || job->image != image) {
+            link = &job->next;
+            continue;
+        }
+        unlink_at(threads, link);
+        job->next = taken;
+        taken = job;
+    }
+    return taken;
+}
+
 /* ---- phases; without the lock ---- */
 
 static void finish(struct executor_threads *threads, struct block_job *job, enum status status)
@@ -146,13 +166,37 @@ static bool hand_over(struct executor_threads *threads, struct block_job *job, e
     return fd >= 0 && engine && engine->ops->submit(engine, job, fd);
 }
 
-static enum status flush_after(struct block_job *job)
+static enum status flush_image(struct block_job *job)
 {
     if (job->activity)
         block_image_watch(job->image, job->activity);
     enum status status = job->image->ops->flush(job->image);
     if (job->activity)
         block_image_watch(job->image, NULL);
+    return status;
+}
+
+/* What another job did is logged for this one too. */
+static void share_steps(const struct block_activity *from, size_t first, struct block_activity *to)
+{
+    for (size_t n = first; from && to && n < from->count; n++) {
+        const struct block_step *step = &from->step[n];
+        block_activity_add_in(to, step->file < BLOCK_ACTIVITY_FILES ? from->path[step->file] : NULL, *step);
+    }
+}
+
+/* One flush for this job and those linked to it; the others are finished here. */
+static enum status flush_after(struct executor_threads *threads, struct block_job *job)
+{
+    struct block_job *other = job->next;
+    size_t first = job->activity ? job->activity->count : 0;
+    enum status status = flush_image(job);
+    while (other) {
+        struct block_job *next = other->next;
+        share_steps(job->activity, first, other->activity);
+        finish(threads, other, status);
+        other = next;
+    }
     return status;
 }
 
@@ -178,6 +222,8 @@ static void work_on(struct executor_threads *threads, struct worker *worker, str
     enum status status = STATUS_OK;
     bool handed_over = false;
     worker->image = phase == BLOCK_JOB_TRANSFER ? NULL : job->image;
+    if (phase == BLOCK_JOB_FLUSH)
+        job->next = take_flushes(threads, job->image);
     pthread_mutex_unlock(&threads->lock);
     if (phase == BLOCK_JOB_LOCATE) {
         phase = BLOCK_JOB_PERFORM;
@@ -186,7 +232,7 @@ static void work_on(struct executor_threads *threads, struct worker *worker, str
     if (!handed_over && phase == BLOCK_JOB_PERFORM)
         status = block_job_perform(job);
     else if (!handed_over && phase == BLOCK_JOB_FLUSH)
-        status = flush_after(job);
+        status = flush_after(threads, job);
     pthread_mutex_lock(&threads->lock);
     leave_image(threads, worker);
     pthread_mutex_unlock(&threads->lock);

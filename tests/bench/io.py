@@ -94,6 +94,8 @@ class Guest:
         words = f"console=ttyS0 quiet panic=-1 io.first={FIRST_MIB} io.disks={disks} io.divide={arguments.divide}"
         if arguments.phases:
             words += f" io.phases={arguments.phases}"
+        if arguments.what == "syscalls":
+            words += " io.settle=30"  # some time after its line is sent, an emulator writes it
         if self.modules:
             words += f" io.modules={self.modules}"
         return ["-m", "256", "-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", words, "-no-reboot"]

@@ -2,7 +2,7 @@
  *
  * The kernel's command line says io.modules=NAME,... (loaded in this order from /modules), io.first=MIB and io.disks=N: disk n is
  * the one of MIB + n MiB, so no names of devices are needed; io.phases=NAME,... which phases; io.divide=D does a D-th of the
- * requests.
+ * requests; io.settle=MS waits so long after each line, for who wants to tell phases apart by them.
  *
  * Every phase is direct I/O by a number of requests that is the same under every emulator. Lines go to COM1 by OUT, not
  * through the kernel's driver, so that they are there when the phase begins: "B n phase requests bytes", "E n phase". The host
@@ -57,6 +57,7 @@ static const struct phase {
 };
 
 static char command_line[4096];
+static unsigned settle_us;
 
 static void say(const char *format, ...)
 {
@@ -148,7 +149,8 @@ static void one_by_one(int disk, const struct phase *phase, unsigned count, char
     for (unsigned n = 0; n < count; n++) {
         uint64_t offset = offset_of(phase, n, count);
         memcpy(buffer, &n, sizeof n);
-        ssize_t done = phase->write ? pwrite(disk, buffer, phase->size, (off_t)offset) : pread(disk, buffer, phase->size, (off_t)offset);
+        ssize_t done = phase->write ? pwrite(disk, buffer, phase->size, (off_t)offset)
+                                    : pread(disk, buffer, phase->size, (off_t)offset);
         if (done != (ssize_t)phase->size)
             die(phase->name);
         if (phase->flush_every && (n + 1) % phase->flush_every == 0)
@@ -199,12 +201,16 @@ static void run_phase(int n, int disk, const struct phase *phase, unsigned divid
 {
     unsigned count = phase->requests / divide ? phase->requests / divide : 1;
     say("B %d %s %u %u\n", n, phase->name, count, phase->size);
+    if (settle_us)
+        usleep(settle_us);
     if (phase->depth > 1)
         many_at_once(disk, phase, count, buffer);
     else
         one_by_one(disk, phase, count, buffer);
     if (phase->write && !phase->flush_every)
         flush(disk);
+    if (settle_us)
+        usleep(settle_us);
     say("E %d %s\n", n, phase->name);
 }
 
@@ -220,6 +226,7 @@ int main(void)
     int disks[DISKS_MAX], count = atoi(word("io.disks=", "1"));
     uint64_t first = strtoull(word("io.first=", "128"), NULL, 10);
     unsigned divide = (unsigned)atoi(word("io.divide=", "1"));
+    settle_us = 1000 * (unsigned)atoi(word("io.settle=", "0"));
     char wanted[1024];
     snprintf(wanted, sizeof wanted, ",%s,", word("io.phases=", "all"));
     char *buffer = NULL;
