@@ -262,18 +262,29 @@ static void transfer_here(struct executor_threads *threads, struct block_job *fi
 
 /* ---- workers ---- */
 
-/* Enters and leaves with the lock. */
+/* With the lock. One more job may go now: this worker takes the first that may, another the other. */
 static void leave_image(struct executor_threads *threads, struct worker *worker)
 {
+    if (worker->image && threads->first)
+        pthread_cond_signal(&threads->work);
     worker->image = NULL;
-    pthread_cond_broadcast(&threads->work);
+}
+
+/* True: a write was done that must be durable. Its flush is a phase of its own, to be shared. */
+static bool perform(struct block_job *job, enum status *status)
+{
+    bool flush = job->op == TRACE_BLOCK_WRITE && job->fua && !job->fault;
+    job->fua = job->fua && !flush;
+    *status = block_job_perform(job);
+    job->phase = BLOCK_JOB_FLUSH;
+    return flush && !*status;
 }
 
 static void work_on(struct executor_threads *threads, struct worker *worker, struct block_job *job)
 {
     enum block_job_phase phase = (enum block_job_phase)job->phase;
     enum status status = STATUS_OK;
-    bool handed_over = false;
+    bool handed_over = false, to_flush = false;
     worker->image = phase == BLOCK_JOB_TRANSFER ? NULL : job->image;
     if (phase == BLOCK_JOB_FLUSH)
         job->next = take_flushes(threads, job->image);
@@ -286,7 +297,7 @@ static void work_on(struct executor_threads *threads, struct worker *worker, str
             engine->ops->commit(engine);
     }
     if (!handed_over && phase == BLOCK_JOB_PERFORM)
-        status = block_job_perform(job);
+        to_flush = perform(job, &status);
     else if (!handed_over && phase == BLOCK_JOB_FLUSH)
         status = flush_after(threads, job);
     pthread_mutex_lock(&threads->lock);
@@ -294,6 +305,8 @@ static void work_on(struct executor_threads *threads, struct worker *worker, str
     pthread_mutex_unlock(&threads->lock);
     if (!handed_over && phase == BLOCK_JOB_TRANSFER)
         transfer_here(threads, job);
+    else if (to_flush)
+        go_on(threads, job);
     else if (!handed_over)
         finish(threads, job, status);
     pthread_mutex_lock(&threads->lock);

@@ -5,7 +5,8 @@
   io.py syscalls [the same]     host system calls per guest request, by strace
 
 speed: wall seconds between the guest's lines that begin and end a phase, by the clock of this program; the best of --rounds.
-syscalls: calls that name the image files (with io_submit, io_getevents and io_uring_enter), and all calls, in the same phases.
+syscalls: calls that name the image files (io_submit and io_uring_enter with them, where these submit something), and all
+calls, in the same phases. Waiting for completions (futex, ppoll, io_getevents) is among all calls only.
 Programs (--programs): run and record are vmrr with --timing=host; run-model and record-model with the latency model, where a
 guest waits in virtual time only; qemu is TCG, kvm the same with KVM. Results are tables in Markdown; --json FILE keeps all.
 
@@ -186,11 +187,12 @@ def timed_phases(command, disks, cwd):
 
 
 STRACE_LINE = re.compile(r"(\d+) +(\w+)\(")
+WAITS = re.compile(r"io_uring_enter\(\d+(?:<[^>]*>)?, 0,")
 SAID = re.compile(r'writev?\(\d+</dev/pts/[^>]*>, (?:\[\{iov_base=)?"((?:[^"\\]|\\.)*)"')
 
 
 def counted_phases(trace, work):
-    """{(disk, phase): (image calls, all calls, requests, {name: image calls})} of strace's output."""
+    """{(disk, phase): [image calls, all calls, requests, {name: image calls}, {name: all calls}]} of strace's output."""
     counts, key, text = {}, None, ""
     for line in open(trace, errors="replace"):
         call = STRACE_LINE.match(line)
@@ -204,13 +206,14 @@ def counted_phases(trace, work):
                 match = re.match(r"([BE]) (\d+) (\S+)(?: (\d+) (\d+))?$", done)
                 if match and match.group(1) == "B":
                     key = (int(match.group(2)), match.group(3))
-                    counts[key] = [0, 0, int(match.group(4)), {}]
+                    counts[key] = [0, 0, int(match.group(4)), {}, {}]
                 elif match:
                     key = None
         elif key:
             name = call.group(2)
             counts[key][1] += 1
-            if f"<{work}/disk" in line or name in ("io_submit", "io_getevents", "io_uring_enter"):
+            counts[key][4][name] = counts[key][4].get(name, 0) + 1
+            if f"<{work}/disk" in line or name == "io_submit" or (name == "io_uring_enter" and not WAITS.search(line)):
                 counts[key][0] += 1
                 counts[key][3][name] = counts[key][3].get(name, 0) + 1
     return counts
@@ -288,7 +291,7 @@ def strace_boot(command, disks, work):
     counts = counted_phases(trace, work)
     if len(counts) == 0 or max(n for n, _ in counts) != len(disks) - 1:
         print(f"io.py: the guest did not come to its end: {' '.join(command)}", file=sys.stderr)
-    return {key: tuple(value[:3]) + (json.dumps(value[3], sort_keys=True),) for key, value in counts.items()}
+    return {key: tuple(value[:3]) + tuple(json.dumps(names, sort_keys=True) for names in value[3:]) for key, value in counts.items()}
 
 
 def syscalls(arguments, work):
