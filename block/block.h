@@ -263,6 +263,10 @@ unsigned block_drive_room(const struct block_drive *drive);
 /* Out of range or read-only writes complete with a status; they never fail here. The request must stay until complete,
  * which is never called from within block_submit. */
 void block_submit(struct block_drive *drive, struct block_request *request);
+/* What is submitted between them reaches the host together, where it can: for a device that takes several commands at once.
+ * They nest; not to be kept open over a return to the run loop. */
+void block_hold(struct block_drive *drive);
+void block_release(struct block_drive *drive);
 /* The scatter list of a request whose device looks at it only when the data are there: by the device, at that position. */
 void block_trace_segments(struct block_drive *drive, uint32_t tag, const struct block_segment *segment, uint32_t count);
 /* A device reset: requests in flight finish on the image but their complete is never called. With timing=model they

@@ -1,4 +1,4 @@
-/* A way to hand transfers to the host without waiting for them. Each engine has a thread of its own that takes what is
+/* A way to hand transfers to the host without waiting for them, several in one call. Each engine has a thread of its own that takes what is
  * done and tells the executor. */
 #ifndef VMRR_BLOCK_ENGINE_H
 #define VMRR_BLOCK_ENGINE_H
@@ -7,12 +7,13 @@
 
 struct block_engine;
 
-/* On the engine's thread: the host is done with the transfer; result as that of pread or pwrite, or a negative errno. */
+/* On the engine's thread, or within a call of it: the host is done with the transfer; result as that of pread or pwrite, or a negative errno. */
 typedef void block_engine_done(void *opaque, struct block_job *job, int64_t result);
 
 struct block_engine_ops {
-    /* Any thread, one call at a time. False: no room, or the host does not want it; done is not called then. */
-    bool (*submit)(struct block_engine *engine, struct block_job *job, int fd);
+    /* Any thread. The host gets it at the next commit of any thread, or sooner. False: no room; done is not called then. */
+    bool (*prepare)(struct block_engine *engine, struct block_job *job, int fd);
+    void (*commit)(struct block_engine *engine);
     void (*destroy)(struct block_engine *engine); /* when nothing is under way */
 };
 

@@ -1,5 +1,4 @@
-/* aio=native: Linux AIO, io_submit(2) and io_getevents(2), through libaio. Real only for O_DIRECT: else io_submit waits.
- * Not done: several transfers in one io_submit. */
+/* aio=native: Linux AIO, io_submit(2) and io_getevents(2), through libaio. Real only for O_DIRECT: else io_submit waits. */
 #include "block/engine.h"
 
 #include <errno.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #define EVENTS_AT_ONCE 64
+#define READY_MAX 64u /* prepared, not submitted */
 
 struct engine_native {
     struct block_engine engine;
@@ -24,6 +24,8 @@ struct engine_native {
     struct iocb *free_list; /* linked by data */
     struct iocb *iocbs;
     pthread_mutex_t lock; /* free_list, submission */
+    struct iocb *ready[READY_MAX];
+    unsigned ready_count;
 };
 
 static struct engine_native *native_of(struct block_engine *engine)
@@ -45,9 +47,37 @@ static void give_iocb(struct engine_native *native, struct iocb *iocb)
     native->free_list = iocb;
 }
 
-static bool submit_locked(struct engine_native *native, struct block_job *job, int fd)
+/* With the lock. The jobs of those that the host does not take are put into refused; returns how many. */
+static unsigned submit_ready(struct engine_native *native, struct block_job *refused[READY_MAX])
 {
-    struct iocb *iocb = take_iocb(native);
+    unsigned sent = 0, count = native->ready_count;
+    int result = 1;
+    while (sent < count && (result > 0 || result == -EINTR)) {
+        result = io_submit(native->context, (long)(count - sent), native->ready + sent);
+        sent += result > 0 ? (unsigned)result : 0;
+    }
+    for (unsigned n = sent; n < count; n++) {
+        refused[n - sent] = native->ready[n]->data;
+        give_iocb(native, native->ready[n]);
+    }
+    native->ready_count = 0;
+    return count - sent;
+}
+
+static void native_commit(struct block_engine *engine)
+{
+    struct engine_native *native = native_of(engine);
+    struct block_job *refused[READY_MAX];
+    pthread_mutex_lock(&native->lock);
+    unsigned count = submit_ready(native, refused);
+    pthread_mutex_unlock(&native->lock);
+    for (unsigned n = 0; n < count; n++)
+        engine->done(engine->opaque, refused[n], -EAGAIN);
+}
+
+static bool prepare_locked(struct engine_native *native, struct block_job *job, int fd)
+{
+    struct iocb *iocb = native->ready_count < READY_MAX ? take_iocb(native) : NULL;
     size_t size_bytes = (size_t)job->sectors * BLOCK_SECTOR_BYTES;
     if (!iocb)
         return false;
@@ -56,23 +86,17 @@ static bool submit_locked(struct engine_native *native, struct block_job *job, i
     else
         io_prep_pwrite(iocb, fd, job->data, size_bytes, (long long)job->place.offset);
     iocb->data = job;
-    int submitted;
-    do {
-        submitted = io_submit(native->context, 1, &iocb);
-    } while (submitted == -EINTR);
-    if (submitted == 1)
-        return true;
-    give_iocb(native, iocb);
-    return false;
+    native->ready[native->ready_count++] = iocb;
+    return true;
 }
 
-static bool native_submit(struct block_engine *engine, struct block_job *job, int fd)
+static bool native_prepare(struct block_engine *engine, struct block_job *job, int fd)
 {
     struct engine_native *native = native_of(engine);
     pthread_mutex_lock(&native->lock);
-    bool submitted = submit_locked(native, job, fd);
+    bool prepared = prepare_locked(native, job, fd);
     pthread_mutex_unlock(&native->lock);
-    return submitted;
+    return prepared;
 }
 
 static void *native_main(void *argument)
@@ -117,7 +141,8 @@ static void native_destroy(struct block_engine *engine)
     native_free(native);
 }
 
-static const struct block_engine_ops native_ops = {.submit = native_submit, .destroy = native_destroy};
+static const struct block_engine_ops native_ops = {
+    .prepare = native_prepare, .commit = native_commit, .destroy = native_destroy};
 
 struct block_engine *block_engine_native_create(block_engine_done *done, void *opaque, struct error *error)
 {

@@ -24,11 +24,19 @@ static struct engine_uring *uring_of(struct block_engine *engine)
     return (struct engine_uring *)(void *)engine;
 }
 
-/* An entry that the kernel does not take at once stays in the queue, and goes with the next: it counts as taken. */
-static bool uring_push(struct engine_uring *uring, struct block_job *job, int fd)
+/* With the lock. An entry that the kernel does not take at once stays in the queue, and goes with the next. */
+static void submit_entries(struct engine_uring *uring)
+{
+    int result;
+    do {
+        result = io_uring_submit(&uring->ring);
+    } while (result == -EINTR || result == -EAGAIN || result == -EBUSY);
+    CHECK(result >= 0);
+}
+
+static bool prepare_locked(struct engine_uring *uring, struct block_job *job, int fd)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
-    int result;
     if (!sqe)
         return false;
     if (!job)
@@ -38,20 +46,25 @@ static bool uring_push(struct engine_uring *uring, struct block_job *job, int fd
     else
         io_uring_prep_write(sqe, fd, job->data, job->sectors * BLOCK_SECTOR_BYTES, job->place.offset);
     io_uring_sqe_set_data(sqe, job);
-    do {
-        result = io_uring_submit(&uring->ring);
-    } while (result == -EINTR || result == -EAGAIN || result == -EBUSY);
-    CHECK(result >= 0);
     return true;
 }
 
-static bool uring_submit(struct block_engine *engine, struct block_job *job, int fd)
+static bool uring_prepare(struct block_engine *engine, struct block_job *job, int fd)
 {
     struct engine_uring *uring = uring_of(engine);
     pthread_mutex_lock(&uring->lock);
-    bool taken = uring_push(uring, job, fd);
+    bool prepared = prepare_locked(uring, job, fd);
     pthread_mutex_unlock(&uring->lock);
-    return taken;
+    return prepared;
+}
+
+static void uring_commit(struct block_engine *engine)
+{
+    struct engine_uring *uring = uring_of(engine);
+    pthread_mutex_lock(&uring->lock);
+    if (io_uring_sq_ready(&uring->ring))
+        submit_entries(uring);
+    pthread_mutex_unlock(&uring->lock);
 }
 
 static void *uring_main(void *argument)
@@ -78,14 +91,16 @@ static void *uring_main(void *argument)
 static void uring_destroy(struct block_engine *engine)
 {
     struct engine_uring *uring = uring_of(engine);
-    CHECK(uring_submit(engine, NULL, -1));
+    CHECK(uring_prepare(engine, NULL, -1));
+    uring_commit(engine);
     pthread_join(uring->thread, NULL);
     io_uring_queue_exit(&uring->ring);
     pthread_mutex_destroy(&uring->lock);
     free(uring);
 }
 
-static const struct block_engine_ops uring_ops = {.submit = uring_submit, .destroy = uring_destroy};
+static const struct block_engine_ops uring_ops = {
+    .prepare = uring_prepare, .commit = uring_commit, .destroy = uring_destroy};
 
 struct block_engine *block_engine_uring_create(block_engine_done *done, void *opaque, struct error *error)
 {

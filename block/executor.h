@@ -50,6 +50,9 @@ bool block_job_may_transfer(const struct block_job *job);
 void block_job_note_transfer(const struct block_job *job);
 
 struct block_executor_ops {
+    /* What is started between them goes to the host at the release, together where it can. They nest. Null: no difference. */
+    void (*hold)(struct block_executor *executor);
+    void (*release)(struct block_executor *executor);
     void (*start)(struct block_executor *executor, struct block_job *job);
     /* All of it at once: returns with the work done, and posts nothing. */
     enum status (*perform)(struct block_executor *executor, struct block_job *job);

@@ -1,9 +1,12 @@
 /* Workers, and the engines that hand transfers to the host. Jobs wait in one list, in order of start; a worker takes the
  * first that may go, brings it one phase further, and posts INPUT_BLOCK_COMPLETION when it is done.
  *
+ * Writes that must be durable and whose transfers are over share a flush, which begins after the last of these.
+ *
  * A read or write of an image that can locate it becomes a transfer: pread or pwrite on a worker, or an engine's. That of a
- * flat image is found where it is started, and submitted there; another's on a worker. A transfer that did not go well, or
- * not in full, is performed by the image's own functions, whose outcome counts.
+ * flat image is found where it is started, and submitted there; another's on a worker. Transfers that wait for a worker and
+ * lie one behind the other in a file are one call of the host. A transfer that did not go well, or not in full, is performed
+ * by the image's own functions, whose outcome counts.
  *
  * Invariants: (1) a job is in the list, or at one worker, or at an engine, or done; (2) once done is set, under the lock,
  * nobody touches the job again; (3) the message is posted after done is set; (4) one image function of an image runs at a
@@ -30,6 +33,8 @@ struct executor_threads {
     pthread_cond_t work, done;
     struct block_job *first, **last;
     bool stop;
+    unsigned held_depth; /* the machine thread's, as held */
+    struct block_job *held, **held_last;
     unsigned worker_count;
     struct worker worker[THREADS_MAX];
 };
@@ -50,9 +55,8 @@ static bool image_busy(const struct executor_threads *threads, const struct bloc
     return false;
 }
 
-static void append(struct executor_threads *threads, struct block_job *job, enum block_job_phase phase)
+static void append(struct executor_threads *threads, struct block_job *job)
 {
-    job->phase = (uint8_t)phase;
     job->next = NULL;
     *threads->last = job;
     threads->last = &job->next;
@@ -68,6 +72,33 @@ static void unlink_at(struct executor_threads *threads, struct block_job **link)
     job->next = NULL;
 }
 
+static uint64_t job_bytes(const struct block_job *job)
+{
+    return (uint64_t)job->sectors * BLOCK_SECTOR_BYTES;
+}
+
+static struct block_job **find_behind(struct executor_threads *threads, const struct block_job *job)
+{
+    for (struct block_job **link = &threads->first; *link; link = &(*link)->next) {
+        const struct block_job *other = *link;
+        if (other->phase == BLOCK_JOB_TRANSFER && other->op == job->op && other->place.file == job->place.file &&
+            other->place.offset == job->place.offset + job_bytes(job))
+            return link;
+    }
+    return NULL;
+}
+
+/* A transfer takes along those behind it, linked by next. */
+static void join_transfers(struct executor_threads *threads, struct block_job *job)
+{
+    struct block_job **link;
+    for (unsigned count = 1; count < HOST_PIECES_MAX && (link = find_behind(threads, job)); count++) {
+        job->next = *link;
+        unlink_at(threads, link);
+        job = job->next;
+    }
+}
+
 static struct block_job *take_job(struct executor_threads *threads)
 {
     for (struct block_job **link = &threads->first; *link; link = &(*link)->next) {
@@ -75,9 +106,29 @@ static struct block_job *take_job(struct executor_threads *threads)
         if (job->phase != BLOCK_JOB_TRANSFER && image_busy(threads, job->image))
             continue;
         unlink_at(threads, link);
+        if (job->phase == BLOCK_JOB_TRANSFER)
+            join_transfers(threads, job);
         return job;
     }
     return NULL;
+}
+
+/* Those that wait for a flush of the image, linked by next. */
+static struct block_job *take_flushes(struct executor_threads *threads, const struct block_image *image)
+{
+    struct block_job *taken = NULL;
+    struct block_job **link = &threads->first;
+    while (*link) {
+        struct block_job *job = *link;
+        if (job->phase != BLOCK_JOB_FLUSH || job->image != image) {
+            link = &job->next;
+            continue;
+        }
+        unlink_at(threads, link);
+        job->next = taken;
+        taken = job;
+    }
+    return taken;
 }
 
 /* ---- phases; without the lock ---- */
@@ -96,32 +147,49 @@ static void finish(struct executor_threads *threads, struct block_job *job, enum
         input_mailbox_post(threads->mailbox, message);
 }
 
-static void go_on(struct executor_threads *threads, struct block_job *job, enum block_job_phase phase)
+/* All of a chain, each as its phase says. */
+static void go_on(struct executor_threads *threads, struct block_job *job)
 {
     pthread_mutex_lock(&threads->lock);
-    append(threads, job, phase);
+    while (job) {
+        struct block_job *next = job->next;
+        append(threads, job);
+        job = next;
+    }
     pthread_mutex_unlock(&threads->lock);
 }
 
-static void transfer_ended(struct executor_threads *threads, struct block_job *job, bool whole)
+static void note_transfer(struct block_job *job)
 {
-    bool write = job->op == TRACE_BLOCK_WRITE;
-    if (!whole) {
-        go_on(threads, job, BLOCK_JOB_PERFORM);
-        return;
-    }
     block_job_note_transfer(job);
     if (job->image->ops->transferred)
-        job->image->ops->transferred(job->image, job->sector, job->sectors, write, job->data);
-    if (write && job->fua)
-        go_on(threads, job, BLOCK_JOB_FLUSH);
-    else
-        finish(threads, job, STATUS_OK);
+        job->image->ops->transferred(job->image, job->sector, job->sectors, job->op == TRACE_BLOCK_WRITE, job->data);
+}
+
+/* Of a chain. Those that go on do so at once: a flush serves all of them. */
+static void transfer_ended(struct executor_threads *threads, struct block_job *job, bool whole)
+{
+    struct block_job *going_on = NULL, **last = &going_on;
+    while (job) {
+        struct block_job *next = job->next;
+        job->next = NULL;
+        if (whole)
+            note_transfer(job);
+        job->phase = whole ? BLOCK_JOB_FLUSH : BLOCK_JOB_PERFORM;
+        if (!whole || (job->op == TRACE_BLOCK_WRITE && job->fua)) {
+            *last = job;
+            last = &job->next;
+        } else {
+            finish(threads, job, STATUS_OK);
+        }
+        job = next;
+    }
+    go_on(threads, going_on);
 }
 
 static void engine_done(void *opaque, struct block_job *job, int64_t result)
 {
-    transfer_ended(opaque, job, result == (int64_t)job->sectors * BLOCK_SECTOR_BYTES);
+    transfer_ended(opaque, job, result == (int64_t)job_bytes(job));
 }
 
 static bool locate(struct block_job *job)
@@ -133,20 +201,19 @@ static bool locate(struct block_job *job)
 
 static int descriptor(const struct block_job *job)
 {
-    return host_file_descriptor(job->place.file, job->place.offset, job->data,
-                                (uint64_t)job->sectors * BLOCK_SECTOR_BYTES);
+    return host_file_descriptor(job->place.file, job->place.offset, job->data, job_bytes(job));
 }
 
-/* What becomes of a job that was located: true: an engine has it. */
+/* What becomes of a job that was located: true: an engine has it, and is to commit. */
 static bool hand_over(struct executor_threads *threads, struct block_job *job, enum block_job_phase *phase)
 {
     int fd = descriptor(job);
     struct block_engine *engine = threads->engine[job->aio];
     *phase = fd < 0 ? BLOCK_JOB_PERFORM : BLOCK_JOB_TRANSFER;
-    return fd >= 0 && engine && engine->ops->submit(engine, job, fd);
+    return fd >= 0 && engine && engine->ops->prepare(engine, job, fd);
 }
 
-static enum status flush_after(struct block_job *job)
+static enum status flush_image(struct block_job *job)
 {
     if (job->activity)
         block_image_watch(job->image, job->activity);
@@ -156,42 +223,90 @@ static enum status flush_after(struct block_job *job)
     return status;
 }
 
-static void transfer_here(struct executor_threads *threads, struct block_job *job)
+/* What another job did is logged for this one too. */
+static void share_steps(const struct block_activity *from, size_t first, struct block_activity *to)
 {
-    enum status status = host_file_transfer(job->place.file, job->op == TRACE_BLOCK_WRITE, job->place.offset, job->data,
-                                            (uint64_t)job->sectors * BLOCK_SECTOR_BYTES);
-    transfer_ended(threads, job, !status);
+    for (size_t n = first; from && to && n < from->count; n++) {
+        const struct block_step *step = &from->step[n];
+        block_activity_add_in(to, step->file < BLOCK_ACTIVITY_FILES ? from->path[step->file] : NULL, *step);
+    }
+}
+
+/* One flush for this job and those linked to it; the others are finished here. */
+static enum status flush_after(struct executor_threads *threads, struct block_job *job)
+{
+    struct block_job *other = job->next;
+    size_t first = job->activity ? job->activity->count : 0;
+    enum status status = flush_image(job);
+    while (other) {
+        struct block_job *next = other->next;
+        share_steps(job->activity, first, other->activity);
+        finish(threads, other, status);
+        other = next;
+    }
+    return status;
+}
+
+static void transfer_here(struct executor_threads *threads, struct block_job *first)
+{
+    struct iovec piece[HOST_PIECES_MAX];
+    unsigned count = 0;
+    for (const struct block_job *job = first; job; job = job->next)
+        piece[count++] = (struct iovec){job->data, job_bytes(job)};
+    bool write = first->op == TRACE_BLOCK_WRITE;
+    struct block_place place = first->place;
+    enum status status = count > 1 ? host_file_transfer_pieces(place.file, write, place.offset, piece, count)
+                                   : host_file_transfer(place.file, write, place.offset, first->data, job_bytes(first));
+    transfer_ended(threads, first, !status);
 }
 
 /* ---- workers ---- */
 
-/* Enters and leaves with the lock. */
+/* With the lock. One more job may go now: this worker takes the first that may, another the other. */
 static void leave_image(struct executor_threads *threads, struct worker *worker)
 {
+    if (worker->image && threads->first)
+        pthread_cond_signal(&threads->work);
     worker->image = NULL;
-    pthread_cond_broadcast(&threads->work);
+}
+
+/* True: a write was done that must be durable. Its flush is a phase of its own, to be shared. */
+static bool perform(struct block_job *job, enum status *status)
+{
+    bool flush = job->op == TRACE_BLOCK_WRITE && job->fua && !job->fault;
+    job->fua = job->fua && !flush;
+    *status = block_job_perform(job);
+    job->phase = BLOCK_JOB_FLUSH;
+    return flush && !*status;
 }
 
 static void work_on(struct executor_threads *threads, struct worker *worker, struct block_job *job)
 {
     enum block_job_phase phase = (enum block_job_phase)job->phase;
     enum status status = STATUS_OK;
-    bool handed_over = false;
+    bool handed_over = false, to_flush = false;
     worker->image = phase == BLOCK_JOB_TRANSFER ? NULL : job->image;
+    if (phase == BLOCK_JOB_FLUSH)
+        job->next = take_flushes(threads, job->image);
     pthread_mutex_unlock(&threads->lock);
     if (phase == BLOCK_JOB_LOCATE) {
+        struct block_engine *engine = threads->engine[job->aio];
         phase = BLOCK_JOB_PERFORM;
         handed_over = locate(job) && hand_over(threads, job, &phase);
+        if (handed_over)
+            engine->ops->commit(engine);
     }
     if (!handed_over && phase == BLOCK_JOB_PERFORM)
-        status = block_job_perform(job);
+        to_flush = perform(job, &status);
     else if (!handed_over && phase == BLOCK_JOB_FLUSH)
-        status = flush_after(job);
+        status = flush_after(threads, job);
     pthread_mutex_lock(&threads->lock);
     leave_image(threads, worker);
     pthread_mutex_unlock(&threads->lock);
     if (!handed_over && phase == BLOCK_JOB_TRANSFER)
         transfer_here(threads, job);
+    else if (to_flush)
+        go_on(threads, job);
     else if (!handed_over)
         finish(threads, job, status);
     pthread_mutex_lock(&threads->lock);
@@ -217,17 +332,72 @@ static void *worker_main(void *argument)
 
 /* ---- the outside ---- */
 
-static void threads_start(struct block_executor *executor, struct block_job *job)
+/* True: an engine has it, and is to commit. */
+static bool begin(struct executor_threads *threads, struct block_job *job)
 {
-    struct executor_threads *threads = threads_of(executor);
     enum block_job_phase phase = block_job_may_transfer(job) ? BLOCK_JOB_LOCATE : BLOCK_JOB_PERFORM;
-    job->done = false;
     if (phase == BLOCK_JOB_LOCATE && job->image->ops->flat) {
         phase = BLOCK_JOB_PERFORM;
         if (locate(job) && hand_over(threads, job, &phase))
-            return;
+            return true;
     }
-    go_on(threads, job, phase);
+    job->phase = (uint8_t)phase;
+    return false;
+}
+
+/* A chain. */
+static void send(struct executor_threads *threads, struct block_job *job)
+{
+    struct block_job *going_on = NULL, **last = &going_on;
+    unsigned prepared = 0;
+    while (job) {
+        struct block_job *next = job->next;
+        enum block_aio aio = job->aio;
+        job->next = NULL;
+        if (begin(threads, job)) {
+            prepared |= 1u << aio;
+        } else {
+            *last = job;
+            last = &job->next;
+        }
+        job = next;
+    }
+    for (unsigned n = 0; n < BLOCK_AIO_KINDS; n++) {
+        if (prepared & 1u << n)
+            threads->engine[n]->ops->commit(threads->engine[n]);
+    }
+    if (going_on)
+        go_on(threads, going_on);
+}
+
+static void threads_start(struct block_executor *executor, struct block_job *job)
+{
+    struct executor_threads *threads = threads_of(executor);
+    job->done = false;
+    job->next = NULL;
+    if (threads->held_depth) {
+        *threads->held_last = job;
+        threads->held_last = &job->next;
+    } else {
+        send(threads, job);
+    }
+}
+
+static void threads_hold(struct block_executor *executor)
+{
+    threads_of(executor)->held_depth++;
+}
+
+static void threads_release(struct block_executor *executor)
+{
+    struct executor_threads *threads = threads_of(executor);
+    struct block_job *job = threads->held;
+    CHECK(threads->held_depth);
+    if (--threads->held_depth || !job)
+        return;
+    threads->held = NULL;
+    threads->held_last = &threads->held;
+    send(threads, job);
 }
 
 static enum status threads_collect(struct block_executor *executor, struct block_job *job)
@@ -247,7 +417,9 @@ static enum status threads_perform(struct block_executor *executor, struct block
     if (!threads_of(executor)->engine[job->aio])
         return block_job_perform(job);
     job->quiet = true;
-    threads_start(executor, job);
+    job->done = false;
+    job->next = NULL;
+    send(threads_of(executor), job);
     return threads_collect(executor, job);
 }
 
@@ -277,6 +449,8 @@ static void threads_destroy(struct block_executor *executor)
 }
 
 static const struct block_executor_ops threads_ops = {
+    .hold = threads_hold,
+    .release = threads_release,
     .start = threads_start,
     .perform = threads_perform,
     .collect = threads_collect,
@@ -291,6 +465,7 @@ struct block_executor *block_executor_threads_create(struct input_mailbox *mailb
     threads->executor.ops = &threads_ops;
     threads->mailbox = mailbox;
     threads->last = &threads->first;
+    threads->held_last = &threads->held;
     pthread_mutex_init(&threads->lock, NULL);
     pthread_cond_init(&threads->work, NULL);
     pthread_cond_init(&threads->done, NULL);

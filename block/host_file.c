@@ -90,6 +90,31 @@ enum status host_file_transfer(struct host_file *file, bool write, uint64_t offs
     return file->read_only ? STATUS_READ_ONLY : file->ops->write(file, offset, buffer, size_bytes);
 }
 
+static enum status piece_by_piece(struct host_file *file, bool write, uint64_t offset, const struct iovec *piece,
+                                  unsigned count)
+{
+    enum status status = STATUS_OK;
+    for (unsigned n = 0; n < count && !status; n++) {
+        status = host_file_transfer(file, write, offset, piece[n].iov_base, piece[n].iov_len);
+        offset += piece[n].iov_len;
+    }
+    return status;
+}
+
+enum status host_file_transfer_pieces(struct host_file *file, bool write, uint64_t offset, const struct iovec *piece,
+                                      unsigned count)
+{
+    uint64_t size_bytes = 0;
+    for (unsigned n = 0; n < count; n++)
+        size_bytes += piece[n].iov_len;
+    if (!range_fits(offset, size_bytes))
+        return STATUS_IO;
+    if (write && file->read_only)
+        return STATUS_READ_ONLY;
+    return file->ops->transfer ? file->ops->transfer(file, write, offset, piece, count)
+                               : piece_by_piece(file, write, offset, piece, count);
+}
+
 uint64_t host_file_allocated_bytes(struct host_file *file)
 {
     return file->ops->allocated ? file->ops->allocated(file) : file->size_bytes;

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct host_file;
 
@@ -25,6 +26,9 @@ struct host_file_ops {
     enum status (*resize)(struct host_file *file, uint64_t size_bytes, enum host_preallocation preallocation);
     /* The run that starts at offset: true when it holds data, false for a hole. size_bytes > 0 while offset is inside. */
     enum status (*extent)(struct host_file *file, uint64_t offset, uint64_t *size_bytes, bool *data);
+    /* All of the range or STATUS_IO, in one call. Null: piece by piece. */
+    enum status (*transfer)(struct host_file *file, bool write, uint64_t offset, const struct iovec *piece,
+                            unsigned count);
     /* See host_file_descriptor. Null: none. */
     int (*descriptor)(const struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes);
     /* Bytes that the host has given to the file. Null: its size. */
@@ -89,5 +93,10 @@ int host_file_descriptor(const struct host_file *file, uint64_t offset, const vo
 /* host_file_read or host_file_write of a range with a descriptor, without a step in the log. */
 enum status host_file_transfer(struct host_file *file, bool write, uint64_t offset, void *buffer,
                                uint64_t size_bytes) MUST_CHECK;
+/* The same for a range whose parts, each with a descriptor, lie in several buffers: at most HOST_PIECES_MAX. After a failure
+ * any of it may have been transferred. */
+#define HOST_PIECES_MAX 32u
+enum status host_file_transfer_pieces(struct host_file *file, bool write, uint64_t offset, const struct iovec *piece,
+                                      unsigned count) MUST_CHECK;
 
 #endif

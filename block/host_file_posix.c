@@ -105,6 +105,20 @@ static enum status posix_write(struct host_file *file, uint64_t offset, const vo
     return STATUS_OK;
 }
 
+static enum status posix_transfer(struct host_file *file, bool write, uint64_t offset, const struct iovec *piece,
+                                  unsigned count)
+{
+    int fd = posix_of(file)->fd;
+    size_t size_bytes = 0;
+    ssize_t moved;
+    for (unsigned n = 0; n < count; n++)
+        size_bytes += piece[n].iov_len;
+    do {
+        moved = write ? pwritev(fd, piece, (int)count, (off_t)offset) : preadv(fd, piece, (int)count, (off_t)offset);
+    } while (moved < 0 && errno == EINTR);
+    return moved >= 0 && (size_t)moved == size_bytes ? STATUS_OK : STATUS_IO;
+}
+
 static enum status posix_flush(struct host_file *file)
 {
     int result;
@@ -212,6 +226,7 @@ static const struct host_file_ops posix_ops = {
     .read = posix_read,
     .write = posix_write,
     .flush = posix_flush,
+    .transfer = posix_transfer,
     .zero = posix_zero,
     .resize = posix_resize,
     .extent = posix_extent,

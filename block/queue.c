@@ -364,6 +364,20 @@ void block_submit(struct block_drive *drive, struct block_request *request)
     start_ready(drive);
 }
 
+void block_hold(struct block_drive *drive)
+{
+    struct block_executor *executor = drive->options.executor;
+    if (executor && executor->ops->hold)
+        executor->ops->hold(executor);
+}
+
+void block_release(struct block_drive *drive)
+{
+    struct block_executor *executor = drive->options.executor;
+    if (executor && executor->ops->release)
+        executor->ops->release(executor);
+}
+
 void block_drive_abandon(struct block_drive *drive)
 {
     for (unsigned n = 0; n < BLOCK_PENDING_MAX; n++) {

@@ -140,6 +140,7 @@ static uint64_t next_fetch_ns(const struct nvme *nvme, unsigned fetched)
 void nvme_process(struct nvme *nvme)
 {
     unsigned fetched = 0, idle = 0;
+    block_hold(nvme->drive);
     shut_down(nvme);
     while (running(nvme) && fetched < FETCH_BATCH && idle < NVME_QUEUES) {
         bool got = fetch(nvme, nvme->next_sq);
@@ -147,6 +148,7 @@ void nvme_process(struct nvme *nvme)
         fetched += got;
         idle = got ? 0 : idle + 1;
     }
+    block_release(nvme->drive);
     if (running(nvme))
         nvme_events_deliver(nvme);
     nvme->fetch_due_ns = next_fetch_ns(nvme, fetched);

@@ -73,7 +73,7 @@ static void hold(struct virtio_blk *blk)
 }
 
 /* What is there now, and no more: answers may lie where the ring does. */
-void virtio_blk_take_ring(struct virtio_blk *blk)
+static void take_ring(struct virtio_blk *blk)
 {
     struct memory *memory = virtio_blk_memory(blk);
     blk->held = false;
@@ -95,6 +95,13 @@ void virtio_blk_take_ring(struct virtio_blk *blk)
         virtio_pci_break(blk->transport);
     else if (virtio_pci_has(blk->transport, VIRTIO_F_EVENT_IDX))
         virtqueue_expect(blk->queue, memory);
+}
+
+void virtio_blk_take_ring(struct virtio_blk *blk)
+{
+    block_hold(blk->options.drive);
+    take_ring(blk);
+    block_release(blk->options.drive);
 }
 
 static void retry_fire(void *opaque)

@@ -24,14 +24,29 @@ kernel_of() {
     echo "$path"
 }
 
-# initrd_of NAME: made once, and anew when what makes it has changed
+# initrd_of NAME: made once, and anew when what makes it has changed. MODULES: what it has besides the usual ones.
 initrd_of() {
-    local path
-    path=$ASSETS/initrd-$1-$(cat "$here/make-initrd" "$here/init" | sha256sum | head -c 12).gz
+    local path modules=${MODULES:-}
+    path=$ASSETS/initrd-$1${modules:+-${modules// /-}}-$(cat "$here/make-initrd" "$here/init" | sha256sum | head -c 12).gz
     (
         flock 9
-        [ -f "$path" ] || "$here/make-initrd" "$ASSETS/$1" "$path"
+        # shellcheck disable=SC2086 # a list of words
+        [ -f "$path" ] || "$here/make-initrd" "$ASSETS/$1" "$path" $modules
     ) 9>"$ASSETS/.lock-$1"
+    echo "$path"
+}
+
+# tools_disk: a disk with fio and mkfs for the guest, made once; or skip
+tools_disk() {
+    local path program
+    for program in fio mkfs.xfs mkfs.btrfs; do
+        PATH=$PATH:/usr/sbin:/sbin command -v $program >/dev/null || skip "no $program (packages fio, xfsprogs, btrfs-progs)"
+    done
+    path=$ASSETS/tools-$(cat "$here/make-tools-disk" "$here"/fio/*.fio | sha256sum | head -c 12).img
+    (
+        flock 9
+        [ -f "$path" ] || "$here/make-tools-disk" "$path"
+    ) 9>"$ASSETS/.lock-tools" >/dev/null || exit $?
     echo "$path"
 }
 
@@ -51,11 +66,12 @@ new_disk() {
 
 # place_disk DISK: fills disk_options and disk_words (what init must be told). The disk is where the variable CONTROLLER
 # says: ide (the default), ahci, or virtio or nvme with more properties of the device, as "virtio,disable-legacy=on"; its
-# format the variable FORMAT (raw).
+# format the variable FORMAT (raw), more of -drive the variable DRIVE.
 place_disk() {
-    local device
+    local device drive
     disk_words=
-    disk_options=(-drive "file=$1,format=${FORMAT:-raw},if=ide")
+    drive=file=$1,format=${FORMAT:-raw}${DRIVE:+,$DRIVE}
+    disk_options=(-drive "$drive,if=ide")
     case ${CONTROLLER:-ide} in
     ide) return ;;
     virtio*)
@@ -68,13 +84,13 @@ place_disk() {
         ;;
     ahci)
         disk_words=" vmrr.modules=ahci,sd_mod"
-        disk_options=(-device ich9-ahci,id=ahci -drive "file=$1,format=${FORMAT:-raw},if=none,id=disk"
+        disk_options=(-device ich9-ahci,id=ahci -drive "$drive,if=none,id=disk"
             -device "ide-hd,drive=disk,bus=ahci.0,serial=vmrr-ahci")
         return
         ;;
     *) fail "no controller $CONTROLLER" ;;
     esac
-    disk_options=(-drive "file=$1,format=${FORMAT:-raw},if=none,id=disk" -device "$device")
+    disk_options=(-drive "$drive,if=none,id=disk" -device "$device")
 }
 
 # linux_options KERNEL_NAME TASK DISK: fills the array options
@@ -86,6 +102,13 @@ linux_options() {
     options=(-m 256M -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 vmrr.task=$2$disk_words" -no-reboot
         -rtc base=2026-01-01)
     [ -z "${3:-}" ] || options+=("${disk_options[@]}")
+}
+
+append() { # append WORDS: to the kernel's command line in options
+    local n
+    for n in "${!options[@]}"; do
+        [ "${options[n]}" != -append ] || options[n + 1]+=$1
+    done
 }
 
 record() { # record JOURNAL CONSOLE options...
