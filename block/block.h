@@ -147,6 +147,34 @@ struct block_watcher {
     struct block_stacks stacks; /* kept in the logs */
 };
 
+/* ---- what happens to the medium ---- */
+
+/* INPUT_MEDIA_CHANGE: a & 255. Numbers are part of the journal format: append only. */
+enum block_media_change {
+    BLOCK_MEDIA_EJECTED,     /* by force: tray opened, unlocked, medium taken out */
+    BLOCK_MEDIA_INSERTED,    /* and the tray closed; a new one (a >> 16: its number, not 0), or that which was in the drive */
+    BLOCK_MEDIA_BUTTON,      /* the eject button was pressed: a guest that has locked the tray is asked */
+    BLOCK_MEDIA_TRAY_OPENED, /* from outside, locked or not; the medium lies in it */
+    BLOCK_MEDIA_TRAY_CLOSED,
+    BLOCK_MEDIA_REMOVED, /* out of the open tray */
+    BLOCK_MEDIA_LAID_IN, /* a new one (a >> 16) into the open tray, which stays open */
+    BLOCK_MEDIA_CHANGES
+};
+#define BLOCK_MEDIUM_NONE UINT32_MAX
+
+/* The image of a new medium of that number and size. Null: there is none, and the machine can't go on. */
+struct block_media_source {
+    struct block_image *(*take)(void *opaque, uint32_t drive, uint32_t number, uint64_t sectors);
+    void *opaque;
+};
+
+/* The device that has the drive. Called on the machine thread, at a position, when it has happened. Either may be null. */
+struct block_listener {
+    void (*media)(void *opaque, enum block_media_change change); /* a drive with it is removable */
+    void (*resized)(void *opaque);
+    void *opaque;
+};
+
 struct block_queue_options {
     uint32_t drive; /* index in the machine: in trace events and inputs */
     enum block_timing timing;
@@ -155,6 +183,7 @@ struct block_queue_options {
         *executor; /* borrowed; host: needed; model: who does the work inline, null: the queue itself */
     struct block_policy policy;
     /* What the guest can't see. */
+    struct block_media_source media; /* null take: no other medium comes */
     enum block_detect_zeroes detect_zeroes;
     enum block_aio aio;
     struct block_fault_rule *fault_rules; /* asked where policy.asks_faults says so; borrowed; null: none */
@@ -213,13 +242,14 @@ struct block_attachment {
 };
 const char *block_attach_name(enum block_attach kind); /* "ide-hd", ..., "?" */
 
-/* A drive: image plus queue. It registers itself with the machine (receiver, device "drive0" for its state: pending
- * requests), which owns it from then on. Owns the image, also when it fails. The executor must live longer than the
- * machine, the mailbox longer than the executor. */
+/* A drive: image plus queue. It registers itself with the machine (receivers, device "drive0" for its state: pending
+ * requests), which owns it from then on. Owns the image, also when it fails; null: a removable drive without a medium. The
+ * executor must live longer than the machine, the mailbox longer than the executor. */
 struct block_drive;
 struct block_drive *block_drive_create(struct machine *machine, const struct block_queue_options *options,
                                        struct block_image *image, struct error *error);
-uint64_t block_drive_sectors(const struct block_drive *drive);
+uint64_t block_drive_sectors(const struct block_drive *drive); /* as the guest knows it; 0: no medium */
+bool block_drive_has_medium(const struct block_drive *drive);
 bool block_drive_read_only(const struct block_drive *drive);
 uint32_t block_drive_index(const struct block_drive *drive);
 /* What to say to the guest: completed writes may be lost without a flush (cache=writeback, none, unsafe). A device that
@@ -227,7 +257,25 @@ uint32_t block_drive_index(const struct block_drive *drive);
 bool block_drive_write_cache(const struct block_drive *drive);
 /* A discard does something (discard=unmap): discarded sectors read as zeros. */
 bool block_drive_discards(const struct block_drive *drive);
-struct block_image *block_drive_image(struct block_drive *drive);
+struct block_image *block_drive_image(struct block_drive *drive); /* null: no medium */
+/* By the one device that has the drive. */
+void block_drive_listen(struct block_drive *drive, struct block_listener listener);
+/* By a removable one, at each change. */
+void block_drive_set_tray(struct block_drive *drive, bool open, bool locked);
+
+/* For people: nothing here is a function of the guest. hook: the tray has moved. */
+struct block_tray {
+    bool removable, open, locked;
+};
+struct block_tray block_drive_tray(const struct block_drive *drive);
+void block_drive_on_tray(struct block_drive *drive, void (*hook)(void *opaque, uint32_t drive, bool open),
+                         void *opaque);
+/* Waits until the host has done what it was asked for: no image function of the drive runs, nor will one before the
+ * machine goes on or is given its messages. True: something has been done that it has not been told of. */
+bool block_drive_quiesce(struct block_drive *drive);
+/* Another image with the same content and size, from now on. Gives back the one before, of which nothing is left. Nothing
+ * is at the host (block_drive_quiesce is false). */
+struct block_image *block_drive_exchange(struct block_drive *drive, struct block_image *image);
 
 /* What a drive has done, for people: nothing that a guest can see. Times are virtual, from submit to completion. Merged and
  * partial requests: there are none. */

@@ -56,6 +56,8 @@ struct block_executor_ops {
     void (*start)(struct block_executor *executor, struct block_job *job);
     /* All of it at once: returns with the work done, and posts nothing. */
     enum status (*perform)(struct block_executor *executor, struct block_job *job);
+    /* Returns when the host has done what it will do before the completion is delivered. */
+    void (*wait)(struct block_executor *executor, struct block_job *job);
     /* When the completion is delivered: returns with the work done. The outcome of the host. */
     enum status (*collect)(struct block_executor *executor, struct block_job *job);
     /* The drive goes: returns when the executor will not touch the job again. Work may have been done or not. */

@@ -24,6 +24,7 @@ static void deferred_destroy(struct block_executor *executor)
 static const struct block_executor_ops deferred_ops = {
     .start = deferred_start,
     .perform = deferred_collect,
+    .wait = deferred_start,
     .collect = deferred_collect,
     .cancel = deferred_start,
     .destroy = deferred_destroy,

@@ -411,6 +411,11 @@ static enum status threads_collect(struct block_executor *executor, struct block
     return status;
 }
 
+static void threads_wait(struct block_executor *executor, struct block_job *job)
+{
+    (void)threads_collect(executor, job);
+}
+
 /* On this thread, unless an engine is to be asked. */
 static enum status threads_perform(struct block_executor *executor, struct block_job *job)
 {
@@ -453,6 +458,7 @@ static const struct block_executor_ops threads_ops = {
     .release = threads_release,
     .start = threads_start,
     .perform = threads_perform,
+    .wait = threads_wait,
     .collect = threads_collect,
     .cancel = threads_cancel,
     .destroy = threads_destroy,

@@ -20,6 +20,7 @@ struct overlay_chunk {
 struct overlay_image {
     struct block_image image;
     struct block_image *base; /* null: zeros */
+    uint64_t base_sectors;    /* what shows of it: it was smaller for a time, what lay behind is gone */
     struct overlay_chunk **slot;
     size_t slot_count, chunk_count; /* slot_count: a power of two */
 };
@@ -82,7 +83,7 @@ static bool chunk_has(const struct overlay_chunk *chunk, uint32_t sector)
 /* Reads what the base has of a range; beyond its end lie zeros. */
 static enum status base_read(struct overlay_image *overlay, uint64_t sector, uint32_t sectors, uint8_t *out)
 {
-    uint64_t base_sectors = overlay->base ? overlay->base->size_sectors : 0;
+    uint64_t base_sectors = overlay->base_sectors;
     uint32_t there = sector >= base_sectors            ? 0
                      : base_sectors - sector < sectors ? (uint32_t)(base_sectors - sector)
                                                        : sectors;
@@ -160,11 +161,18 @@ static enum status overlay_store(struct overlay_image *overlay, uint64_t sector,
     return STATUS_OK;
 }
 
+/* A request that was under way when the image became smaller may reach behind its end: that part goes nowhere. */
+static uint32_t inside(const struct block_image *image, uint64_t sector, uint32_t sectors)
+{
+    uint64_t there = sector < image->size_sectors ? image->size_sectors - sector : 0;
+    return there < sectors ? (uint32_t)there : sectors;
+}
+
 static enum status overlay_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
                                  bool fua)
 {
     (void)fua;
-    return overlay_store(overlay_of(image), sector, sectors, buffer);
+    return overlay_store(overlay_of(image), sector, inside(image, sector, sectors), buffer);
 }
 
 static enum status overlay_flush(struct block_image *image)
@@ -176,7 +184,31 @@ static enum status overlay_flush(struct block_image *image)
 static enum status overlay_zero(struct block_image *image, uint64_t sector, uint32_t sectors, bool unmap)
 {
     (void)unmap;
-    return overlay_store(overlay_of(image), sector, sectors, NULL);
+    return overlay_store(overlay_of(image), sector, inside(image, sector, sectors), NULL);
+}
+
+/* What was written behind a nearer end is gone. */
+static void forget_behind(struct overlay_image *overlay, uint64_t sectors)
+{
+    for (size_t n = 0; n < overlay->slot_count; n++) {
+        struct overlay_chunk *chunk = overlay->slot[n];
+        for (uint64_t at = 0; chunk && at < CHUNK_SECTORS; at++) {
+            if (chunk->index * CHUNK_SECTORS + at >= sectors)
+                chunk->valid[at / 64] &= ~(1ull << at % 64);
+        }
+    }
+}
+
+static enum status overlay_resize(struct block_image *image, uint64_t size_sectors, struct error *error)
+{
+    struct overlay_image *overlay = overlay_of(image);
+    (void)error;
+    if (size_sectors < image->size_sectors)
+        forget_behind(overlay, size_sectors);
+    if (overlay->base_sectors > size_sectors)
+        overlay->base_sectors = size_sectors;
+    image->size_sectors = size_sectors;
+    return STATUS_OK;
 }
 
 static void overlay_watch(struct block_image *image, struct block_activity *activity)
@@ -200,6 +232,7 @@ static const struct block_image_ops overlay_ops = {
     .write = overlay_write,
     .flush = overlay_flush,
     .zero = overlay_zero,
+    .resize = overlay_resize,
     .watch = overlay_watch,
     .destroy = overlay_destroy,
 };
@@ -219,6 +252,7 @@ struct block_image *block_overlay_create(struct block_image *base, uint64_t size
     }
     overlay->image = (struct block_image){&overlay_ops, size_sectors, false, base ? base->name : "overlay"};
     overlay->base = base;
+    overlay->base_sectors = !base ? 0 : base->size_sectors < size_sectors ? base->size_sectors : size_sectors;
     overlay->slot = slot;
     overlay->slot_count = TABLE_SLOTS_MIN;
     return &overlay->image;

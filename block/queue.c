@@ -118,8 +118,7 @@ static bool serving(struct block_drive *drive)
     return false;
 }
 
-/* Starts what may go; the timer follows. */
-static void start_ready(struct block_drive *drive)
+void queue_start_ready(struct block_drive *drive)
 {
     struct queue_slot *waiting[BLOCK_PENDING_MAX], *ready[BLOCK_PENDING_MAX];
     unsigned waiting_count = queue_list_slots(drive, SLOT_WAITING, waiting), ready_count = 0;
@@ -290,7 +289,7 @@ void queue_timer_fired(void *opaque)
         else
             finish_timed(drive, next);
     }
-    start_ready(drive);
+    queue_start_ready(drive);
 }
 
 /* INPUT_BLOCK_COMPLETION. One for a request that is not at the executor cannot come from this machine's host: the run
@@ -304,8 +303,11 @@ void queue_completion_delivered(void *opaque, const struct input_message *messag
             continue;
         (void)drive->options.executor->ops->collect(drive->options.executor, &slot->job);
         enum status status = outcome_of(message->b);
+        if (slot->job.image == drive->image && !queue_in_range(drive, slot))
+            status = STATUS_INVALID; /* the drive has become smaller */
         conclude(drive, slot, status, deliver_read(slot, status));
-        start_ready(drive);
+        queue_media_release(drive);
+        queue_start_ready(drive);
         return;
     }
     machine_fail(drive->device.machine, MACHINE_STOP_ERROR);
@@ -315,9 +317,9 @@ void queue_completion_delivered(void *opaque, const struct input_message *messag
 
 static enum status refuse(const struct block_drive *drive, const struct block_request *request)
 {
-    uint64_t size = drive->image->size_sectors;
+    uint64_t size = drive->sectors;
     if (request->op == TRACE_BLOCK_FLUSH)
-        return STATUS_OK;
+        return drive->image ? STATUS_OK : STATUS_INVALID;
     if (!request->sectors || request->sector >= size || request->sectors > size - request->sector)
         return STATUS_INVALID;
     return request->op != TRACE_BLOCK_READ && drive->image->read_only ? STATUS_READ_ONLY : STATUS_OK;
@@ -361,7 +363,7 @@ void block_submit(struct block_drive *drive, struct block_request *request)
     slot->activity.stacks = drive->options.watcher.stacks;
     if (slot->activity.stacks.capture)
         block_activity_add(&slot->activity, (struct block_step){.kind = BLOCK_STEP_SUBMIT});
-    start_ready(drive);
+    queue_start_ready(drive);
 }
 
 void block_hold(struct block_drive *drive)
@@ -394,5 +396,5 @@ void block_drive_abandon(struct block_drive *drive)
                 finish_timed(drive, list[n]);
         }
     }
-    start_ready(drive);
+    queue_start_ready(drive);
 }

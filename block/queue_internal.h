@@ -13,7 +13,9 @@
  * (6) A request that may go is asked about in this order: limits, then what goes wrong with it. One that has to wait for
  *     either, or that failed and stopped the machine, is paused until due_ns, and waits again from then on.
  * (7) Writes that the drive kept (BLOCK_FAULT_REORDER) overlap each other and any earlier request nowhere: a write that
- *     overlaps one carries it out first, a read takes the drive's data over the image's. */
+ *     overlaps one carries it out first, a read takes the drive's data over the image's.
+ * (8) A request sees the medium that was in the drive when it was given to the executor; one that was not, when its medium
+ *     goes or no longer reaches so far, is refused. One that the executor has and that ends behind the new end fails. */
 #ifndef VMRR_BLOCK_QUEUE_INTERNAL_H
 #define VMRR_BLOCK_QUEUE_INTERNAL_H
 
@@ -68,6 +70,8 @@ struct queue_kept {
 
 #define DRIVE_STATE(S, A, N, T)                                                                                        \
     S(T, uint32_t, next_tag)                                                                                           \
+    S(T, uint32_t, medium)  /* its number; BLOCK_MEDIUM_NONE: there is none */                                         \
+    S(T, uint64_t, sectors) /* of the medium, as the guest was told */                                                 \
     N(T, struct block_latency, latency, 1, block_latency_fields)                                                       \
     N(T, struct block_throttle, throttle, 1, block_throttle_fields)                                                    \
     N(T, struct queue_kept, kept, BLOCK_KEPT_MAX, kept_fields)                                                         \
@@ -76,10 +80,16 @@ struct queue_kept {
 struct block_drive {
     struct device device;
     STATE_MEMBERS(DRIVE_STATE)
-    struct block_image *image;
+    struct block_image *image; /* null: no medium */
+    struct block_image *retired[BLOCK_PENDING_MAX]; /* media that have gone, while the executor is at them */
+    unsigned retired_count;
     struct block_queue_options options;
+    struct block_listener listener;
     struct vtimer timer;
     struct block_stats stats;
+    bool tray_open, tray_locked; /* for people */
+    void (*on_tray)(void *opaque, uint32_t drive, bool open);
+    void *on_tray_opaque;
     void (*on_error)(void *opaque, const struct block_error_event *event);
     void *on_error_opaque;
     char id[16];
@@ -136,7 +146,22 @@ void queue_read_kept(const struct block_drive *drive, const struct queue_slot *s
 /* ---- their way: queue.c ---- */
 
 void queue_arm_timer(struct block_drive *drive);
+/* Starts what may go; the timer follows. */
+void queue_start_ready(struct block_drive *drive);
+/* The executor has it. */
+bool queue_slot_at_host(const struct block_drive *drive, const struct queue_slot *slot);
+bool queue_in_range(const struct block_drive *drive, const struct queue_slot *slot);
 void queue_start_job(struct block_drive *drive, struct queue_slot *slot);
 void queue_timer_fired(void *opaque);
 void queue_completion_delivered(void *opaque, const struct input_message *message);
+
+/* ---- the medium: queue_media.c ---- */
+
+void queue_media_init(struct block_drive *drive);
+void queue_media_fini(struct block_drive *drive);
+/* Loaded fields may not fit the image. */
+void queue_media_post_load(struct block_drive *drive);
+/* A request has left the executor: a medium that has gone may be closed. */
+void queue_media_release(struct block_drive *drive);
+
 #endif

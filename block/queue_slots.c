@@ -107,3 +107,13 @@ bool queue_passes_by(const struct block_drive *drive, const struct queue_slot *s
     return kind == BLOCK_FAULT_LOST || kind == BLOCK_FAULT_REORDER ||
            (slot->op == TRACE_BLOCK_DISCARD && drive->options.policy.keep_discarded);
 }
+
+bool queue_slot_at_host(const struct block_drive *drive, const struct queue_slot *slot)
+{
+    return slot->state == SLOT_RUNNING && !queue_slot_timed(drive, slot);
+}
+
+bool queue_in_range(const struct block_drive *drive, const struct queue_slot *slot)
+{
+    return slot->sector <= drive->sectors && slot->sectors <= drive->sectors - slot->sector;
+}

@@ -17,15 +17,14 @@ static void drive_reset(struct device *device)
 
 static bool slot_sound(const struct block_drive *drive, const struct queue_slot *slot)
 {
-    uint64_t size = drive->image->size_sectors;
     return slot->state < SLOT_STATES && slot->op < TRACE_BLOCK_OPS && slot->sectors <= BLOCK_REQUEST_SECTORS_MAX &&
-           (slot->refused || (slot->sector <= size && slot->sectors <= size - slot->sector)) &&
+           (slot->refused || (drive->image && queue_in_range(drive, slot))) &&
            (slot->op != TRACE_BLOCK_WRITE || slot->refused || slot->buffer_bytes >= queue_slot_bytes(slot));
 }
 
 static bool kept_sound(const struct block_drive *drive, const struct queue_kept *kept)
 {
-    uint64_t size = drive->image->size_sectors;
+    uint64_t size = drive->sectors;
     return kept->sectors <= BLOCK_REQUEST_SECTORS_MAX && kept->sector <= size && kept->sectors <= size - kept->sector &&
            kept->buffer_bytes >= (size_t)kept->sectors * BLOCK_SECTOR_BYTES;
 }
@@ -45,6 +44,7 @@ static void check_loaded_kept(struct block_drive *drive)
 static void drive_post_load(struct device *device)
 {
     struct block_drive *drive = device_of(device, struct block_drive);
+    queue_media_post_load(drive);
     check_loaded_kept(drive);
     for (unsigned n = 0; n < BLOCK_PENDING_MAX; n++) {
         struct queue_slot *slot = &drive->slot[n];
@@ -64,14 +64,14 @@ static void drive_destroy(struct device *device)
     vtimer_disarm(&drive->timer);
     for (unsigned n = 0; n < BLOCK_PENDING_MAX; n++) {
         struct queue_slot *slot = &drive->slot[n];
-        if (slot->state == SLOT_RUNNING && !queue_slot_timed(drive, slot))
+        if (queue_slot_at_host(drive, slot))
             drive->options.executor->ops->cancel(drive->options.executor, &slot->job);
         free(slot->buffer);
         block_activity_free(&slot->activity);
     }
     for (unsigned n = 0; n < BLOCK_KEPT_MAX; n++)
         free(drive->kept[n].buffer);
-    block_image_destroy(drive->image);
+    queue_media_fini(drive);
 }
 
 static const struct device_class block_drive_class = {
@@ -87,9 +87,11 @@ static const struct device_class block_drive_class = {
 struct block_drive *block_drive_create(struct machine *machine, const struct block_queue_options *options,
                                        struct block_image *image, struct error *error)
 {
-    if (!image->size_sectors || image->size_sectors > (uint64_t)INT64_MAX / BLOCK_SECTOR_BYTES ||
+    uint64_t sectors = image ? image->size_sectors : 1;
+    if (!sectors || sectors > (uint64_t)INT64_MAX / BLOCK_SECTOR_BYTES ||
         (options->timing == BLOCK_TIMING_HOST && !options->executor)) {
-        error_set(error, "%s: a drive needs 1 to 2^54 sectors, and an executor under host timing", image->name);
+        error_set(error, "%s: a drive needs 1 to 2^54 sectors, and an executor under host timing",
+                  image ? image->name : "empty");
         block_image_destroy(image);
         return NULL;
     }
@@ -102,18 +104,19 @@ struct block_drive *block_drive_create(struct machine *machine, const struct blo
     vtimer_init(&drive->timer, machine, queue_timer_fired, drive);
     if (!queue_timing_model(drive))
         machine_set_receiver(machine, INPUT_BLOCK_COMPLETION, options->drive, queue_completion_delivered, drive);
+    queue_media_init(drive);
     machine_add_device(machine, &drive->device);
     return drive;
 }
 
 uint64_t block_drive_sectors(const struct block_drive *drive)
 {
-    return drive->image->size_sectors;
+    return drive->sectors;
 }
 
 bool block_drive_read_only(const struct block_drive *drive)
 {
-    return drive->image->read_only;
+    return !drive->image || drive->image->read_only;
 }
 
 uint32_t block_drive_index(const struct block_drive *drive)

@@ -44,6 +44,9 @@ struct input_ops {
     /* The next message to deliver at this position, in order; false for none. The run loop asks once a position (until
      * false), after the timers due have fired. */
     bool (*next)(struct input *input, struct position position, struct input_message *message);
+    /* There is another message for this very position: one that came while the machine stood still there. Null: never,
+     * whoever puts one in then calls machine_deliver. */
+    bool (*more)(struct input *input, struct position position);
     /* The first position at which next may have something: the run loop stops there. Live: never (it polls at slices). */
     struct position (*horizon)(struct input *input, struct position position);
     /* The CPU is halted and no timer is due before deadline_ns (VTIME_NEVER: none at all). Returns the virtual time to

@@ -118,6 +118,9 @@ void machine_set_reset_hook(struct machine *machine, void (*hook)(void *opaque),
  * calls can't be seen by the guest. */
 #define MACHINE_NO_LIMIT ((struct position){POSITION_NEVER, VTIME_NEVER})
 enum machine_stop machine_run(struct machine *machine, struct position limit);
+/* Between two calls of machine_run: gives the machine, where it stands, the messages that are there by now, as if they
+ * had come before it was left. What that asks for (a stop) the next machine_run returns. */
+void machine_deliver(struct machine *machine);
 /* Ends the run: emits the final checkpoint and TRACE_END. Once. */
 void machine_finish(struct machine *machine, enum machine_stop stop);
 /* Any thread, async-signal-safe: makes machine_run return MACHINE_STOP_HOST at the next slice. */
@@ -129,7 +132,7 @@ void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, 
 
 /* Digests: CPU and devices (field lists, creation order), and everything with memory. */
 /* Number of the definition of the digests: state.h's and what is gathered. Goes up when either changes. */
-#define MACHINE_DIGEST_VERSION 6u
+#define MACHINE_DIGEST_VERSION 7u
 uint64_t machine_digest_state(struct machine *machine);
 uint64_t machine_digest_all(struct machine *machine);
 void machine_dump_state(struct machine *machine, FILE *out);

@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-#define MACHINE_RECEIVERS_MAX 32
+#define MACHINE_RECEIVERS_MAX 128
 #define MACHINE_LAST_EVENTS 16
 
 struct machine_receiver {
@@ -46,6 +46,7 @@ struct machine {
     struct state_gather *gather; /* null: to be made */
     struct cpu_state gathered_cpu;
     enum machine_stop requested_stop, failed;
+    enum machine_stop kept_stop; /* of machine_deliver, for the next machine_run */
     bool reset_requested, init_requested, finished;
     int exit_code;
     atomic_bool interrupted;

@@ -1,8 +1,9 @@
 /* The run loop: see machine.h.
  *
- * At a position, in this order: the slice's digest and checkpoint; timers due; messages (asked for once a position);
- * then a look at requests, the host's interrupt and the caller's limit; then the accelerator, or, if it is halted, the
- * skip to the next deadline. All of it but the accelerator may be done twice at a position without any difference. */
+ * At a position, in this order (settle): the slice's digest and checkpoint; timers due; messages (asked for once a
+ * position); requests. The same again for messages that came while the machine stood still there (machine_deliver). Then
+ * the host's interrupt and the caller's limit; then the accelerator, or, if it is halted, the skip to the next deadline.
+ * All of it but the accelerator may be done twice at a position without any difference. */
 #include "core/machine_internal.h"
 
 #include <inttypes.h>
@@ -149,11 +150,13 @@ static void poll_input(struct machine *machine, struct position now)
         return;
     machine->polled = now;
     machine->polled_valid = true;
-    while (input->ops->next(input, now, &message))
+    while (input->ops->next(input, now, &message)) {
         deliver(machine, &message);
+        vtime_queue_run(machine->vtime, now.vtime_ns); /* whether the next one came with it or later does not show */
+    }
 }
 
-static enum machine_stop boundary(struct machine *machine, struct position limit)
+static enum machine_stop settle(struct machine *machine)
 {
     enum machine_stop stop = MACHINE_STOP_NONE;
     if (machine->attention & ATTENTION_REQUEST)
@@ -164,16 +167,40 @@ static enum machine_stop boundary(struct machine *machine, struct position limit
     slice_work(machine, now);
     vtime_queue_run(machine->vtime, now.vtime_ns);
     poll_input(machine, now);
-    vtime_queue_run(machine->vtime, now.vtime_ns);
-    if (machine->attention & ATTENTION_REQUEST)
-        stop = take_requests(machine);
+    return machine->attention & ATTENTION_REQUEST ? take_requests(machine) : MACHINE_STOP_NONE;
+}
+
+static bool more_input(struct machine *machine)
+{
+    struct input *input = machine->options.input;
+    return input->ops->more && input->ops->more(input, machine_position(machine));
+}
+
+void machine_deliver(struct machine *machine)
+{
+    if (machine->kept_stop)
+        return;
+    machine->polled_valid = false;
+    machine->kept_stop = settle(machine);
+}
+
+static enum machine_stop boundary(struct machine *machine, struct position limit)
+{
+    enum machine_stop stop = machine->kept_stop;
+    machine->kept_stop = MACHINE_STOP_NONE;
+    if (!stop)
+        stop = settle(machine);
+    while (!stop && more_input(machine)) {
+        machine->polled_valid = false;
+        stop = settle(machine);
+    }
     if (stop)
         return stop;
     if (atomic_load_explicit(&machine->interrupted, memory_order_relaxed)) {
         atomic_store(&machine->interrupted, false);
         return MACHINE_STOP_HOST;
     }
-    return position_reached(now, limit) ? MACHINE_STOP_LIMIT : MACHINE_STOP_NONE;
+    return position_reached(machine_position(machine), limit) ? MACHINE_STOP_LIMIT : MACHINE_STOP_NONE;
 }
 
 /* ---- running and halting ---- */

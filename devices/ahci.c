@@ -215,7 +215,7 @@ static void connect_port(struct ahci *chip, unsigned number, const struct ahci_u
     port->is_cdrom = unit->cdrom;
     snprintf(port->serial, sizeof port->serial, "%s", unit->serial ? unit->serial : "");
     if (unit->cdrom)
-        atapi_init(port->cdrom, chip->device.machine, unit->drive, unit->serial);
+        atapi_init(port->cdrom, unit->drive, unit->serial);
     for (unsigned n = 0; n < AHCI_SLOTS; n++)
         port->slot[n].port = port;
 }

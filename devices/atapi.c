@@ -15,10 +15,6 @@
 #define RAW_HEADER_BYTES 16u
 #define RAW_MODE_1 1u
 
-#define MEDIA_EJECTED 0u /* a of INPUT_MEDIA_CHANGE */
-#define MEDIA_INSERTED 1u
-#define MEDIA_EJECT_BUTTON 2u
-
 const struct state_field atapi_fields[] = {
     ATAPI_STATE(STATE_ROW_S_, STATE_ROW_A_, STATE_ROW_N_, struct atapi){NULL, 0, 0, 0, NULL, false, 0}};
 
@@ -62,32 +58,50 @@ static void close_tray(struct atapi *atapi)
     atapi->tray_open = false;
 }
 
+/* For people who look at the drive; after each change. */
+static void show_tray(const struct atapi *atapi)
+{
+    if (atapi->drive)
+        block_drive_set_tray(atapi->drive, atapi->tray_open, atapi->locked);
+}
+
+static void eject_button(struct atapi *atapi)
+{
+    if (atapi->locked && !atapi->tray_open)
+        atapi->event = ATAPI_EJECT_REQUEST;
+    else if (atapi->tray_open)
+        close_tray(atapi);
+    else
+        open_tray(atapi);
+}
+
+static void inserted(struct atapi *atapi)
+{
+    if (!atapi_has_medium(atapi))
+        medium_in(atapi);
+    atapi->medium = block_drive_has_medium(atapi->drive);
+    atapi->tray_open = false;
+}
+
 /* Somebody at the drive: a force takes the medium though the tray is locked; the button asks the guest then. */
-static void media_change(void *opaque, const struct input_message *message)
+static void media_change(void *opaque, enum block_media_change change)
 {
     struct atapi *atapi = opaque;
-    switch (message->a) {
-    case MEDIA_EJECTED:
+    switch (change) {
+    case BLOCK_MEDIA_EJECTED:
         open_tray(atapi);
         atapi->locked = false;
         atapi->medium = false;
         break;
-    case MEDIA_INSERTED:
-        if (!atapi_has_medium(atapi))
-            medium_in(atapi);
-        atapi->medium = true;
-        atapi->tray_open = false;
-        break;
-    case MEDIA_EJECT_BUTTON:
-        if (atapi->locked)
-            atapi->event = ATAPI_EJECT_REQUEST;
-        else if (atapi->tray_open)
-            close_tray(atapi);
-        else
-            open_tray(atapi);
-        break;
-    default: break;
+    case BLOCK_MEDIA_INSERTED: inserted(atapi); break;
+    case BLOCK_MEDIA_BUTTON: eject_button(atapi); break;
+    case BLOCK_MEDIA_TRAY_OPENED: open_tray(atapi); break;
+    case BLOCK_MEDIA_TRAY_CLOSED: close_tray(atapi); break;
+    case BLOCK_MEDIA_REMOVED: atapi->medium = false; break;
+    case BLOCK_MEDIA_LAID_IN: atapi->medium = block_drive_has_medium(atapi->drive); break;
+    case BLOCK_MEDIA_CHANGES: break;
     }
+    show_tray(atapi);
 }
 
 /* ---- sense data ---- */
@@ -239,11 +253,13 @@ static ATAPI_COMMAND(start_stop)
         if (atapi->tray_open && atapi->medium)
             atapi->event = ATAPI_NEW_MEDIA;
         atapi->tray_open = false;
+        show_tray(atapi);
         return done();
     }
     if (atapi->locked && !atapi->tray_open)
         return atapi_fail(atapi, SENSE_ILLEGAL_REQUEST, CODE_REMOVAL_PREVENTED);
     open_tray(atapi);
+    show_tray(atapi);
     return done();
 }
 
@@ -251,6 +267,7 @@ static ATAPI_COMMAND(prevent_allow)
 {
     (void)reply;
     atapi->locked = packet[4] & 1;
+    show_tray(atapi);
     return done();
 }
 
@@ -335,16 +352,16 @@ struct atapi_outcome atapi_execute(struct atapi *atapi, const uint8_t packet[ATA
 
 /* ---- the drive ---- */
 
-void atapi_init(struct atapi *atapi, struct machine *machine, struct block_drive *drive, const char *serial)
+void atapi_init(struct atapi *atapi, struct block_drive *drive, const char *serial)
 {
     atapi->drive = drive;
-    atapi->medium = drive;
+    atapi->medium = drive && block_drive_has_medium(drive);
     if (serial && *serial)
         snprintf(atapi->serial, sizeof atapi->serial, "%s", serial);
     else
         snprintf(atapi->serial, sizeof atapi->serial, "VMRR%06u", drive ? (unsigned)block_drive_index(drive) + 1 : 0);
     if (drive)
-        machine_set_receiver(machine, INPUT_MEDIA_CHANGE, block_drive_index(drive), media_change, atapi);
+        block_drive_listen(drive, (struct block_listener){.media = media_change, .opaque = atapi});
 }
 
 void atapi_soft_reset(struct atapi *atapi)
@@ -352,6 +369,7 @@ void atapi_soft_reset(struct atapi *atapi)
     atapi->locked = false;
     atapi->sense_key = 0;
     atapi->sense_code = 0;
+    show_tray(atapi);
 }
 
 void atapi_reset(struct atapi *atapi)
@@ -363,10 +381,11 @@ void atapi_reset(struct atapi *atapi)
 
 void atapi_post_load(struct atapi *atapi)
 {
-    atapi->medium = atapi->medium && atapi->drive;
+    atapi->medium = atapi->medium && atapi->drive && block_drive_has_medium(atapi->drive);
     atapi->sense_key &= 15;
     if (atapi->event >= ATAPI_EVENTS)
         atapi->event = ATAPI_NO_EVENT;
+    show_tray(atapi);
 }
 
 void atapi_identify(const struct atapi *atapi, uint8_t dma_mode, bool sata, uint8_t data[BLOCK_SECTOR_BYTES])

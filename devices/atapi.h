@@ -1,8 +1,8 @@
 /* A CD-ROM/DVD-ROM drive's packet commands, whatever carries them (IDE, AHCI): ide_packet.c and ahci_command.c move the
  * data, this decides. MMC-6, SPC-3, and Mt. Fuji (INF-8090) for the ATAPI side.
  *
- * The drive holds one medium, the image of its block drive, which can be ejected and inserted again (by the guest with START
- * STOP UNIT, from outside with INPUT_MEDIA_CHANGE). A drive without a block drive never has a medium.
+ * The drive holds one medium, the image of its block drive, which can be ejected and inserted again, by the guest with START
+ * STOP UNIT, or another in its place, from outside (enum block_media_change). A drive without a block drive never has one.
  * Thread: machine thread. Nothing here touches guest memory. */
 #ifndef VMRR_DEVICES_ATAPI_H
 #define VMRR_DEVICES_ATAPI_H
@@ -49,9 +49,9 @@ struct atapi_outcome {
     uint32_t block_bytes;
 };
 
-/* At creation: the medium is in. drive: borrowed, null: none. serial: copied; null or empty: made of the drive's index. Takes the messages
- * INPUT_MEDIA_CHANGE of the drive. */
-void atapi_init(struct atapi *atapi, struct machine *machine, struct block_drive *drive, const char *serial);
+/* At creation: the medium is in, if the drive has one. drive: borrowed, null: none; it becomes a removable one. serial:
+ * copied; null or empty: made of the drive's index. */
+void atapi_init(struct atapi *atapi, struct block_drive *drive, const char *serial);
 /* Power-on or bus reset: tray and medium stay as they are. */
 void atapi_reset(struct atapi *atapi);
 /* A DEVICE RESET or a reset of the channel: forgets sense data, unlocks. */

@@ -394,7 +394,7 @@ struct ide_channel *ide_channel_create(struct machine *machine, const char *id, 
         if (units[n].serial)
             snprintf(channel->serial[n], sizeof channel->serial[n], "%s", units[n].serial);
         if (units[n].cdrom)
-            atapi_init(&channel->cdrom[n], machine, units[n].drive, units[n].serial);
+            atapi_init(&channel->cdrom[n], units[n].drive, units[n].serial);
     }
     channel->irq = irq;
     channel->segment = calloc(BLOCK_SEGMENTS_TRACED, sizeof *channel->segment);

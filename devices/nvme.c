@@ -95,6 +95,7 @@ static void drop_queues(struct nvme *nvme)
     memset(nvme->event_pending, 0, sizeof nvme->event_pending);
     memset(nvme->event_masked, 0, sizeof nvme->event_masked);
     memset(nvme->event_info, 0, sizeof nvme->event_info);
+    nvme->namespace_changed = false;
     nvme->held_count = nvme->next_sq = 0;
     nvme->fetch_due_ns = VTIME_NEVER;
     vtimer_disarm(&nvme->fetch_timer);
@@ -290,11 +291,17 @@ static bool commands_sound(struct nvme *nvme)
     return true;
 }
 
+static void find_blocks(struct nvme *nvme)
+{
+    nvme->blocks = block_drive_sectors(nvme->drive) >> nvme->block_shift;
+}
+
 static void nvme_post_load(struct device *device)
 {
     struct nvme *nvme = device_of(device, struct nvme);
     pci_function_post_load(nvme->pci);
     pci_msix_post_load(nvme->msix);
+    find_blocks(nvme);
     if (!queues_sound(nvme) || !commands_sound(nvme)) {
         nvme_reset(device);
         return;
@@ -321,6 +328,16 @@ static const struct device_class nvme_class = {
     .post_load = nvme_post_load,
     .destroy = nvme_destroy,
 };
+
+/* Another size: Namespace Attribute Changed (5.2). */
+static void resized(void *opaque)
+{
+    struct nvme *nvme = opaque;
+    find_blocks(nvme);
+    nvme->namespace_changed = true;
+    nvme_event_raise(nvme, NVME_EVENT_NOTICE, 0);
+    nvme_process(nvme);
+}
 
 static void create_function(struct nvme *nvme, struct pci_bus *bus, unsigned slot)
 {
@@ -354,7 +371,8 @@ struct device *nvme_create(struct machine *machine, struct pci_bus *bus, unsigne
     nvme->has_cache = !(options->flags & BLOCK_ATTACH_NO_WRITE_CACHE) && block_drive_write_cache(nvme->drive);
     nvme->has_discard = !(options->flags & BLOCK_ATTACH_NO_DISCARD);
     nvme->block_shift = block_bytes == 4096 ? 3 : 0;
-    nvme->blocks = block_drive_sectors(nvme->drive) >> nvme->block_shift;
+    find_blocks(nvme);
+    block_drive_listen(nvme->drive, (struct block_listener){.resized = resized, .opaque = nvme});
     snprintf(nvme->id, sizeof nvme->id, "nvme%u", (unsigned)block_drive_index(nvme->drive));
     nvme->device.id = nvme->id;
     if (options->serial && options->serial[0])

@@ -43,7 +43,7 @@ static uint32_t *stored_word(struct nvme *nvme, uint32_t feature, uint32_t *mask
     case FEATURE_ERROR_RECOVERY: *mask = 0xFFFF; return &nvme->error_recovery;
     case FEATURE_COALESCING: *mask = 0xFFFF; return &nvme->coalescing;
     case FEATURE_ATOMICITY: *mask = 1; return &nvme->atomicity;
-    case FEATURE_EVENTS: *mask = 0x1F; return &nvme->event_config;
+    case FEATURE_EVENTS: *mask = 0x1F | NVME_NOTICE_NAMESPACE; return &nvme->event_config;
     default: return NULL;
     }
 }

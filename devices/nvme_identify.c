@@ -64,6 +64,7 @@ static void identify_controller(const struct nvme *nvme, uint8_t *data)
     nvme_put(data, 73, 3, 0x525400); /* IEEE OUI */
     data[77] = NVME_MDTS;
     nvme_put(data, 80, 4, VERSION_1_4);
+    nvme_put(data, 92, 4, NVME_NOTICE_NAMESPACE);
     data[111] = 1; /* an I/O controller */
     data[258] = 3; /* aborts at a time, counted from 0 */
     data[259] = NVME_HELD_MAX - 1;

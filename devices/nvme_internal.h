@@ -95,8 +95,15 @@ enum nvme_io_opcode {
     NVME_IO_DATASET = 0x09
 };
 
-enum nvme_event_type { NVME_EVENT_ERROR, NVME_EVENT_SMART, NVME_EVENT_TYPES };
-enum nvme_log_page { NVME_LOG_ERROR = 1, NVME_LOG_SMART = 2, NVME_LOG_FIRMWARE = 3, NVME_LOG_EFFECTS = 5 };
+enum nvme_event_type { NVME_EVENT_ERROR, NVME_EVENT_SMART, NVME_EVENT_NOTICE, NVME_EVENT_TYPES };
+enum nvme_log_page {
+    NVME_LOG_ERROR = 1,
+    NVME_LOG_SMART = 2,
+    NVME_LOG_FIRMWARE = 3,
+    NVME_LOG_CHANGED = 4,
+    NVME_LOG_EFFECTS = 5
+};
+#define NVME_NOTICE_NAMESPACE 0x100u /* its bit in Asynchronous Event Configuration and in OAES */
 
 /* A submission queue entry as fetched (figure 105). dword[0] is CDW10. */
 struct nvme_sqe {
@@ -209,6 +216,7 @@ struct nvme_error {
     A(T, bool, event_masked, NVME_EVENT_TYPES)                                                                         \
     A(T, uint8_t, event_info, NVME_EVENT_TYPES)                                                                        \
     S(T, bool, write_cache)                                                                                            \
+    S(T, bool, namespace_changed) /* since its log page was read */                                                    \
     N(T, struct nvme_error, error, NVME_ERRORS_MAX, nvme_error_fields)                                                 \
     N(T, struct nvme_sq, sq, NVME_QUEUES, nvme_sq_fields)                                                              \
     N(T, struct nvme_cq, cq, NVME_QUEUES, nvme_cq_fields)                                                              \

@@ -1,7 +1,8 @@
 /* Log pages (NVM Express 1.4, 5.14) and asynchronous events (5.2): error information, SMART / health, firmware slots,
- * commands supported and their effects.
+ * changed namespaces, commands supported and their effects.
  * An event of a type that has been reported is not reported again until its log page has been read. The temperature
- * stands still; lifetime counters are those of this machine. Not modelled: telemetry, spare, endurance, notices. */
+ * stands still; lifetime counters are those of this machine. Not modelled: telemetry, spare, endurance, other notices than
+ * that of a namespace with another size. */
 #include "devices/nvme_internal.h"
 
 #include <string.h>
@@ -12,6 +13,7 @@
 #define ERROR_ENTRY_BYTES 64u
 #define SMART_BYTES 512u
 #define FIRMWARE_BYTES 512u
+#define CHANGED_BYTES 4096u
 #define EFFECTS_BYTES 4096u
 #define EFFECTS_IO 1024u
 #define EFFECT_SUPPORTED 0x01u
@@ -114,6 +116,12 @@ static uint32_t effects_page(const struct nvme *nvme, uint8_t *data)
     return EFFECTS_BYTES;
 }
 
+static uint32_t changed_page(const struct nvme *nvme, uint8_t *data)
+{
+    nvme_put(data, 0, 4, nvme->namespace_changed ? NVME_NSID : 0);
+    return CHANGED_BYTES;
+}
+
 /* ---- Get Log Page ---- */
 
 static uint32_t fill(const struct nvme *nvme, uint32_t page, uint8_t *data)
@@ -122,6 +130,7 @@ static uint32_t fill(const struct nvme *nvme, uint32_t page, uint8_t *data)
     case NVME_LOG_ERROR: return error_page(nvme, data);
     case NVME_LOG_SMART: return smart_page(nvme, data);
     case NVME_LOG_FIRMWARE: return firmware_page(data);
+    case NVME_LOG_CHANGED: return changed_page(nvme, data);
     case NVME_LOG_EFFECTS: return effects_page(nvme, data);
     default: return 0;
     }
@@ -134,6 +143,8 @@ static void unmask(struct nvme *nvme, uint32_t page)
         nvme->event_masked[NVME_EVENT_ERROR] = false;
     else if (page == NVME_LOG_SMART)
         nvme->event_masked[NVME_EVENT_SMART] = false;
+    else if (page == NVME_LOG_CHANGED)
+        nvme->event_masked[NVME_EVENT_NOTICE] = nvme->namespace_changed = false;
 }
 
 /* Beyond the end of a page there is nothing: the transfer is shorter. */
@@ -159,7 +170,8 @@ unsigned nvme_get_log_page(struct nvme *nvme, const struct nvme_sqe *sqe)
 
 static bool wanted(const struct nvme *nvme, enum nvme_event_type type)
 {
-    return type == NVME_EVENT_ERROR || (nvme->event_config & WARNING_TEMPERATURE);
+    uint32_t bit = type == NVME_EVENT_NOTICE ? NVME_NOTICE_NAMESPACE : WARNING_TEMPERATURE;
+    return type == NVME_EVENT_ERROR || (nvme->event_config & bit);
 }
 
 void nvme_event_raise(struct nvme *nvme, enum nvme_event_type type, uint8_t info)
@@ -172,7 +184,8 @@ void nvme_event_raise(struct nvme *nvme, enum nvme_event_type type, uint8_t info
 
 static void deliver(struct nvme *nvme, enum nvme_event_type type)
 {
-    uint32_t page = type == NVME_EVENT_ERROR ? NVME_LOG_ERROR : NVME_LOG_SMART;
+    static const uint8_t pages[NVME_EVENT_TYPES] = {NVME_LOG_ERROR, NVME_LOG_SMART, NVME_LOG_CHANGED};
+    uint32_t page = pages[type];
     uint32_t result = (uint32_t)type | (uint32_t)nvme->event_info[type] << 8 | page << 16;
     uint16_t cid = nvme->held_cid[0];
     nvme->held_count--;

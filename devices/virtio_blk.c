@@ -181,6 +181,12 @@ static void transport_reset(void *opaque)
     vtimer_disarm(&blk->retry);
 }
 
+static void resized(void *opaque)
+{
+    struct virtio_blk *blk = opaque;
+    virtio_pci_config_changed(blk->transport);
+}
+
 /* ---- the device ---- */
 
 static struct virtio_blk *blk_of(struct device *device)
@@ -263,6 +269,7 @@ struct device *virtio_blk_create(struct machine *machine, struct pci_bus *bus, u
         blk->slot[n].blk = blk;
     vtimer_init(&blk->retry, machine, retry_fire, blk);
     virtio_pci_init(blk->transport, bus, slot, &identity, features_of(options), blk->queue, 1, &ops, blk);
+    block_drive_listen(options->drive, (struct block_listener){.resized = resized, .opaque = blk});
     machine_add_device(machine, &blk->device);
     return &blk->device;
 }

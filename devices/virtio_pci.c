@@ -4,8 +4,7 @@
  *
  * A function that is no bus master can't reach the rings: its queues stand still. A kick is then lost, as are the ends of
  * requests under way.
- * Not modelled: shared memory capabilities, per-queue reset, notification data, changes of the configuration by the
- * device (the generation is constant), SR-IOV and the like. */
+ * Not modelled: shared memory capabilities, per-queue reset, notification data, SR-IOV and the like. */
 #include "devices/virtio_pci_internal.h"
 
 #include <string.h>
@@ -91,6 +90,13 @@ void virtio_pci_return(struct virtio_pci *transport, unsigned queue, uint16_t he
     virtqueue_return(ring, memory_of(transport), head, bytes_written);
     if (wants_interrupt(transport, ring))
         interrupt(transport, ISR_QUEUE, ring->vector);
+}
+
+void virtio_pci_config_changed(struct virtio_pci *transport)
+{
+    transport->generation++;
+    if (transport->status & VIRTIO_STATUS_DRIVER_OK)
+        interrupt(transport, ISR_QUEUE | ISR_CONFIG, transport->config_vector);
 }
 
 /* ---- status ---- */
@@ -231,6 +237,7 @@ void virtio_pci_reset(struct virtio_pci *transport)
 {
     pci_function_reset(transport->pci);
     pci_msix_reset(transport->msix);
+    transport->generation = 0;
     reset_device(transport);
 }
 

@@ -39,6 +39,7 @@
     S(T, uint16_t, config_vector)                                                                                      \
     S(T, uint8_t, status)                                                                                              \
     S(T, uint8_t, isr)                                                                                                 \
+    S(T, uint8_t, generation) /* of the device's configuration */                                                      \
     S(T, bool, broken) /* a ring was: nothing happens before the next reset */
 
 struct virtio_pci_ops {
@@ -90,6 +91,8 @@ static inline bool virtio_pci_has(const struct virtio_pci *transport, uint64_t f
 bool virtio_pci_running(const struct virtio_pci *transport, unsigned queue);
 /* A chain has been dealt with: gives it back, with an interrupt if the driver wants one. */
 void virtio_pci_return(struct virtio_pci *transport, unsigned queue, uint16_t head, uint32_t bytes_written);
+/* The device's configuration is another one now: a driver that runs is interrupted (4.1.5.4). */
+void virtio_pci_config_changed(struct virtio_pci *transport);
 /* The driver has broken a rule that the device can't go on after: DEVICE_NEEDS_RESET (2.1.2). */
 void virtio_pci_break(struct virtio_pci *transport);
 

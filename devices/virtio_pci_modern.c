@@ -143,7 +143,7 @@ static uint64_t common_read(struct virtio_pci *transport, unsigned reg)
     case REG_CONFIG_VECTOR: return transport->config_vector;
     case REG_NUM_QUEUES: return transport->queue_count;
     case REG_STATUS: return transport->status;
-    case REG_GENERATION: return 0;
+    case REG_GENERATION: return transport->generation;
     case REG_QUEUE_SELECT: return transport->queue_select;
     default: return queue_read(transport, reg);
     }

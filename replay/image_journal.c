@@ -8,7 +8,7 @@
 struct journal_image {
     struct block_image image;
     struct replay_player *player;
-    uint32_t drive;
+    uint32_t medium;
     char name[32];
 };
 
@@ -21,11 +21,11 @@ static struct journal_image *image_of(struct block_image *image)
  * event takes in the content too. */
 static uint32_t known_run(struct journal_image *self, uint64_t sector, uint32_t sectors, bool *known)
 {
-    uint32_t run = sector_index_run(self->player->sectors, self->drive, sector, sectors, known);
+    uint32_t run = sector_index_run(self->player->sectors, self->medium, sector, sectors, known);
     if (*known)
         return run;
     (void)player_head(self->player);
-    return sector_index_run(self->player->sectors, self->drive, sector, sectors, known);
+    return sector_index_run(self->player->sectors, self->medium, sector, sectors, known);
 }
 
 static enum status journal_read(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer)
@@ -38,7 +38,7 @@ static enum status journal_read(struct block_image *image, uint64_t sector, uint
         size_t bytes = (size_t)run * BLOCK_SECTOR_BYTES;
         if (known) {
             enum status status =
-                sector_index_read(self->player->sectors, self->drive, sector, run, out, &self->player->error);
+                sector_index_read(self->player->sectors, self->medium, sector, run, out, &self->player->error);
             if (status) {
                 player_fail(self->player, status);
                 return status;
@@ -102,23 +102,50 @@ void player_correct_failed(struct replay_player *player, const struct trace_even
     }
 }
 
+/* The medium, read-only, under an overlay that keeps the writes. */
+static struct block_image *make_overlay(struct replay_player *player, uint32_t medium, uint64_t size_sectors,
+                                        struct error *error)
+{
+    struct journal_image *self = calloc(1, sizeof *self);
+    CHECK(self);
+    snprintf(self->name, sizeof self->name, "medium %u of the journal", medium);
+    self->image = (struct block_image){&journal_ops, size_sectors, true, self->name};
+    self->player = player;
+    self->medium = medium;
+    return block_overlay_create(&self->image, size_sectors, error);
+}
+
+static bool removable(const struct journal_drive *drive)
+{
+    return drive->at.kind == BLOCK_ATTACH_IDE_CD || drive->at.kind == BLOCK_ATTACH_AHCI_CD;
+}
+
+/* A removable medium may go before the player does: it is never written, and nothing is corrected on it. */
 struct block_image *replay_player_image(struct replay_player *player, uint32_t drive, struct error *error)
 {
     const struct journal_config *config = &player->config.config;
-    if (drive >= JOURNAL_DRIVES || !config->drive[drive].present) {
+    if (drive >= JOURNAL_DRIVES || !config->drive[drive].present || !config->drive[drive].size_sectors) {
         error_set(error, "%s: drive %u: not in the journal", journal_reader_path(player->reader), drive);
         return NULL;
     }
-    struct journal_image *self = calloc(1, sizeof *self);
-    CHECK(self);
-    uint64_t sectors = config->drive[drive].size_sectors;
-    snprintf(self->name, sizeof self->name, "drive %u of the journal", drive);
-    self->image = (struct block_image){&journal_ops, sectors, true, self->name};
-    self->player = player;
-    self->drive = drive;
-    struct block_image *overlay = block_overlay_create(&self->image, sectors, error);
+    struct block_image *overlay = make_overlay(player, drive, config->drive[drive].size_sectors, error);
+    if (!overlay)
+        return NULL;
+    overlay->read_only = config->drive[drive].read_only || removable(&config->drive[drive]);
+    player->overlay[drive] = removable(&config->drive[drive]) ? NULL : overlay;
+    return overlay;
+}
+
+struct block_image *replay_player_medium(struct replay_player *player, uint32_t number, uint64_t size_sectors,
+                                         struct error *error)
+{
+    if (number < JOURNAL_DRIVES || number >= JOURNAL_MEDIA_MAX) {
+        error_set(error, "%s: medium %u: expected %u to %u", journal_reader_path(player->reader), number,
+                  JOURNAL_DRIVES, JOURNAL_MEDIA_MAX - 1);
+        return NULL;
+    }
+    struct block_image *overlay = make_overlay(player, number, size_sectors, error);
     if (overlay)
-        overlay->read_only = config->drive[drive].read_only;
-    player->overlay[drive] = overlay;
+        overlay->read_only = true;
     return overlay;
 }

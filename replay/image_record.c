@@ -8,7 +8,7 @@ struct record_image {
     struct block_image_ops ops; /* what below has */
     struct block_image *below;
     struct replay_recorder *recorder;
-    uint32_t drive;
+    uint32_t drive, medium;
 };
 
 static struct record_image *image_of(struct block_image *image)
@@ -23,7 +23,7 @@ static enum status record_read(struct block_image *image, uint64_t sector, uint3
     enum status status = self->below->ops->read(self->below, sector, sectors, buffer);
     if (status == STATUS_OK)
         recorder_note(self->recorder,
-                      sector_store_note_read(self->recorder->sectors, self->drive, sector, sectors, buffer));
+                      sector_store_note_read(self->recorder->sectors, self->medium, sector, sectors, buffer));
     return status;
 }
 
@@ -55,7 +55,7 @@ static enum status record_write(struct block_image *image, uint64_t sector, uint
     struct record_image *self = image_of(image);
     recorder_drop_failed(self->recorder, self->drive, sector, sectors);
     enum status status = self->below->ops->write(self->below, sector, sectors, buffer, fua);
-    sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
+    sector_store_note_write(self->recorder->sectors, self->medium, sector, sectors);
     if (status)
         note_failed(self, sector, sectors);
     return status;
@@ -72,7 +72,7 @@ static enum status record_zero(struct block_image *image, uint64_t sector, uint3
     struct record_image *self = image_of(image);
     recorder_drop_failed(self->recorder, self->drive, sector, sectors);
     enum status status = self->below->ops->zero(self->below, sector, sectors, unmap);
-    sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
+    sector_store_note_write(self->recorder->sectors, self->medium, sector, sectors);
     if (status)
         note_failed(self, sector, sectors);
     return status;
@@ -92,11 +92,22 @@ static void record_transferred(struct block_image *image, uint64_t sector, uint3
         self->below->ops->transferred(self->below, sector, sectors, write, buffer);
     if (write) {
         recorder_drop_failed(self->recorder, self->drive, sector, sectors);
-        sector_store_note_write(self->recorder->sectors, self->drive, sector, sectors);
+        sector_store_note_write(self->recorder->sectors, self->medium, sector, sectors);
     } else {
         recorder_note(self->recorder,
-                      sector_store_note_read(self->recorder->sectors, self->drive, sector, sectors, buffer));
+                      sector_store_note_read(self->recorder->sectors, self->medium, sector, sectors, buffer));
     }
+}
+
+static enum status record_resize(struct block_image *image, uint64_t size_sectors, struct error *error)
+{
+    struct record_image *self = image_of(image);
+    enum status status = self->below->ops->resize(self->below, size_sectors, error);
+    if (status)
+        return status;
+    sector_store_limit(self->recorder->sectors, self->medium, size_sectors);
+    image->size_sectors = size_sectors;
+    return STATUS_OK;
 }
 
 static void record_watch(struct block_image *image, struct block_activity *activity)
@@ -119,30 +130,58 @@ static const struct block_image_ops record_ops = {
     .locate = record_locate,
     .transferred = record_transferred,
     .zero = record_zero,
+    .resize = record_resize,
     .watch = record_watch,
     .destroy = record_destroy,
 };
 
-struct block_image *replay_recorder_image(struct replay_recorder *recorder, uint32_t drive, struct block_image *image,
-                                          struct error *error)
+/* So that the block layer does what it would have done. */
+static void put_over(struct record_image *self, struct block_image *below)
+{
+    self->image.size_sectors = below->size_sectors;
+    self->image.name = below->name;
+    self->ops = record_ops;
+    self->ops.flat = below->ops->flat;
+    if (!below->ops->zero)
+        self->ops.zero = NULL;
+    if (!below->ops->locate)
+        self->ops.locate = NULL;
+    if (!below->ops->resize)
+        self->ops.resize = NULL;
+    self->below = below;
+}
+
+struct block_image *replay_recorder_exchange(struct block_image *recorded, struct block_image *below)
+{
+    struct record_image *self = image_of(recorded);
+    struct block_image *before = self->below;
+    CHECK(recorded->ops == &self->ops && below->size_sectors == recorded->size_sectors);
+    put_over(self, below);
+    return before;
+}
+
+struct block_image *replay_recorder_medium(struct replay_recorder *recorder, uint32_t drive, uint32_t number,
+                                           struct block_image *image, struct error *error)
 {
     struct record_image *self = calloc(1, sizeof *self);
-    if (!self || drive >= JOURNAL_DRIVES || !sector_store_add_drive(recorder->sectors, drive, image->size_sectors)) {
+    if (!self || number >= JOURNAL_MEDIA_MAX ||
+        !sector_store_add_medium(recorder->sectors, number, image->size_sectors)) {
         error_set(error, "%s: no memory to record it", image->name ? image->name : "drive");
         free(self);
         block_image_destroy(image);
         return NULL;
     }
-    self->image = *image;
-    self->ops = record_ops;
-    self->ops.flat = image->ops->flat;
-    if (!image->ops->zero) /* so that the block layer does what it would have done */
-        self->ops.zero = NULL;
-    if (!image->ops->locate)
-        self->ops.locate = NULL;
+    self->image.read_only = image->read_only;
     self->image.ops = &self->ops;
-    self->below = image;
     self->recorder = recorder;
     self->drive = drive;
+    self->medium = number;
+    put_over(self, image);
     return &self->image;
+}
+
+struct block_image *replay_recorder_image(struct replay_recorder *recorder, uint32_t drive, struct block_image *image,
+                                          struct error *error)
+{
+    return replay_recorder_medium(recorder, drive, drive, image, error);
 }

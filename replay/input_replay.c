@@ -61,6 +61,13 @@ static bool replay_next(struct input *input, struct position position, struct in
     return true;
 }
 
+static bool replay_more(struct input *input, struct position position)
+{
+    struct replay_player *player = player_of(input);
+    const struct journal_event *head = player->status ? NULL : player_head(player);
+    return head && head->type == JOURNAL_EVENT_DELIVER && position_equal(head->trace.position, position);
+}
+
 static struct position smaller(struct position a, struct position b)
 {
     return position_reached(a, b) ? b : a;
@@ -98,6 +105,7 @@ static void replay_destroy(struct input *input)
 const struct input_ops player_input_ops = {
     .pull = replay_pull,
     .next = replay_next,
+    .more = replay_more,
     .horizon = replay_horizon,
     .wait = replay_wait,
     .destroy = replay_destroy,

@@ -25,6 +25,7 @@ enum config_tag {
     TAG_DIGEST_VERSION,
     TAG_DRIVE_POLICY,
     TAG_TRACE_KINDS = 0x80,
+    TAG_DRIVE_NAMES,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -60,6 +61,8 @@ void journal_config_free(struct journal_config *config)
     for (unsigned i = 0; i < JOURNAL_DRIVES; i++) {
         free(config->drive[i].path);
         free(config->drive[i].format);
+        free(config->drive[i].id);
+        free(config->drive[i].qdev);
     }
     memset(config, 0, sizeof *config);
 }
@@ -176,6 +179,19 @@ static void put_policy(struct byte_sink *sink, unsigned index, const struct bloc
     byte_sink_free(&field);
 }
 
+static void put_names(struct byte_sink *sink, unsigned index, const struct journal_drive *drive)
+{
+    struct byte_sink field = {0};
+    if (!drive->id || !drive->qdev)
+        return;
+    byte_sink_put_varint(&field, index);
+    put_counted_string(&field, drive->id);
+    put_counted_string(&field, drive->qdev);
+    put_bytes(sink, TAG_DRIVE_NAMES, field.bytes, field.used);
+    sink->failed |= field.failed;
+    byte_sink_free(&field);
+}
+
 static void put_cpu(struct byte_sink *sink, const struct cpu_model *cpu)
 {
     put_bytes(sink, TAG_CPU_NAME, cpu->name, strnlen(cpu->name, sizeof cpu->name));
@@ -220,6 +236,7 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
         if (config->drive[i].present) {
             put_drive(sink, i, &config->drive[i]);
             put_policy(sink, i, &config->drive[i].policy);
+            put_names(sink, i, &config->drive[i]);
         }
 }
 
@@ -440,8 +457,8 @@ static void get_drive(struct field *field, struct journal_config *config)
     if (field->fault)
         return;
     struct journal_drive *drive = &config->drive[index];
-    if (drive->present || sectors == 0) {
-        field->fault = "expected each drive once, with at least one sector";
+    if (drive->present) {
+        field->fault = "expected each drive once";
         return;
     }
     drive->present = true;
@@ -455,6 +472,23 @@ static void get_drive(struct field *field, struct journal_config *config)
         get_attachment(field, &drive->at);
     else
         drive->at.unit = (uint8_t)index;
+    bool removable = drive->at.kind == BLOCK_ATTACH_IDE_CD || drive->at.kind == BLOCK_ATTACH_AHCI_CD;
+    if (!sectors && !removable)
+        field->fault = "expected at least one sector, or a CD-ROM drive";
+}
+
+static void get_names(struct field *field, struct journal_config *config)
+{
+    uint64_t index = get_number(field, JOURNAL_DRIVES - 1, "expected a drive 0 .. 15");
+    if (field->fault)
+        return;
+    struct journal_drive *drive = &config->drive[index];
+    if (!drive->present || drive->id) {
+        field->fault = "expected after its drive, once";
+        return;
+    }
+    drive->id = take_string(field, byte_source_varint(&field->source));
+    drive->qdev = take_string(field, byte_source_varint(&field->source));
 }
 
 static void get_policy(struct field *field, struct journal_config *config)
@@ -523,6 +557,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_MODULE: get_module(field, reader); break;
     case TAG_DRIVE: get_drive(field, config); break;
     case TAG_DRIVE_POLICY: get_policy(field, config); break;
+    case TAG_DRIVE_NAMES: get_names(field, config); break;
     default:
         field->source.at = field->source.end;
         if (!(field->tag & TAG_SKIPPABLE))

@@ -25,10 +25,14 @@ struct journal_drive {
     bool present, read_only;
     struct block_attachment at;
     struct block_policy policy;
-    char *path;   /* where it came from, for people */
+    char *path;   /* where it came from, for people; null: it starts without a medium */
     char *format; /* "raw" */
+    char *id;     /* how monitors call it, and its device; null: of no interest */
+    char *qdev;
 };
 #define JOURNAL_DRIVES 16
+/* Media by number: those that drives start with have the drive's, those that come later the next free one. */
+#define JOURNAL_MEDIA_MAX 65536u
 #define JOURNAL_MODULES 16
 struct journal_config {
     char *creator; /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */
@@ -75,6 +79,12 @@ void replay_recorder_attach(struct replay_recorder *recorder, struct machine *ma
 /* Wraps a drive's image: the first content of every sector read before it was written goes to the journal. Owns image. */
 struct block_image *replay_recorder_image(struct replay_recorder *recorder, uint32_t drive, struct block_image *image,
                                           struct error *error);
+/* The same for a medium that is put into a drive later. number: JOURNAL_DRIVES and up, each once. */
+struct block_image *replay_recorder_medium(struct replay_recorder *recorder, uint32_t drive, uint32_t number,
+                                           struct block_image *image, struct error *error);
+/* An image of these two, from now on over another one with the same content and size. Gives back the one before.
+ * Nothing may be under way on it. */
+struct block_image *replay_recorder_exchange(struct block_image *recorded, struct block_image *below);
 /* Flushes if the current frame is older than a second of host time. Called at slices, and before a wait. */
 void replay_recorder_tick(struct replay_recorder *recorder);
 /* Writes the last frame and the index. The status of the whole recording. */
@@ -106,6 +116,9 @@ void replay_player_attach(struct replay_player *player, struct machine *machine)
 /* The drive as it was: reads give the recorded first content, writes stay in memory. Machine thread only: not for an
  * executor with workers. */
 struct block_image *replay_player_image(struct replay_player *player, uint32_t drive, struct error *error);
+/* A medium that was put in later, by what INPUT_MEDIA_CHANGE says of it. */
+struct block_image *replay_player_medium(struct replay_player *player, uint32_t number, uint64_t size_sectors,
+                                         struct error *error);
 /* Where the journal ends: run with this as the limit. For a torn journal, the last whole frame's last position. While a
  * followed journal is still being recorded: never; the machine stops with MACHINE_STOP_LIMIT when its end is reached. */
 struct position replay_player_end(const struct replay_player *player);

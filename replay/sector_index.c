@@ -6,6 +6,7 @@
 
 #define CACHE_FRAMES 16u
 #define NUMBER_ZERO UINT64_MAX
+#define SECTORS_MAX ((uint64_t)INT64_MAX / BLOCK_SECTOR_BYTES)
 
 struct run {
     uint64_t sector, number;
@@ -89,8 +90,8 @@ static const char *read_entry(struct sector_walk *walk, struct sector_entry *ent
     entry->tag = (uint32_t)tag;
     if (walk->source.failed || type > 3 || tag > UINT32_MAX)
         return "entry: expected drive, sector, count, and type 0, 1, 2 or 3";
-    if (drive >= JOURNAL_DRIVES || count == 0 || count > UINT32_MAX)
-        return "entry: expected a drive 0 .. 3 and a count of 1 .. 2^32 - 1";
+    if (drive >= JOURNAL_MEDIA_MAX || count == 0 || count > UINT32_MAX)
+        return "entry: expected a medium 0 .. 65535 and a count of 1 .. 2^32 - 1";
     if (type && (entry->number > walk->new_end || count > walk->new_end - entry->number))
         return "entry: expected contents that are stored here or before";
     if (type == 1 || type == 3)
@@ -168,15 +169,24 @@ static bool overlaps(const struct sector_index *index)
     return false;
 }
 
+/* Of media that came later only the event that brought them says the size; of a drive that has grown the event that made
+ * it so: then requests may have failed beyond the first size. */
+static uint64_t size_of(const struct journal_config *config, const struct sector_entry *entry)
+{
+    if (entry->drive < JOURNAL_DRIVES && !config->drive[entry->drive].present)
+        return 0;
+    return entry->drive >= JOURNAL_DRIVES || entry->failed ? SECTORS_MAX : config->drive[entry->drive].size_sectors;
+}
+
 static const char *take_entries(struct sector_index *index, const struct journal_config *config,
                                 struct sector_walk *walk)
 {
     struct sector_entry entry;
     size_t old_count = index->run_count;
     while (sector_walk_next(walk, &entry)) {
-        uint64_t size = config->drive[entry.drive].present ? config->drive[entry.drive].size_sectors : 0;
+        uint64_t size = size_of(config, &entry);
         if (entry.sector >= size || entry.count > size - entry.sector)
-            return "entry: expected within its drive";
+            return "entry: expected within its medium";
         if (entry.failed) {
             if (!grow((void **)&index->failed, &index->failed_capacity, index->failed_count + 1, sizeof *index->failed))
                 return "out of memory";

@@ -30,8 +30,8 @@ enum status sector_index_read_failed(struct sector_index *index, const struct se
 /* Walks the entries of a sectors frame; used by the index and by verify. */
 struct sector_entry {
     uint64_t sector, number;
-    uint32_t drive, count;
-    uint32_t tag; /* failed */
+    uint32_t drive, count; /* drive: or a medium that came later, JOURNAL_DRIVES and up */
+    uint32_t tag;          /* failed */
     bool zero, failed;
 };
 struct sector_walk {

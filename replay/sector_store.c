@@ -1,4 +1,4 @@
-/* Sector contents for the journal (FORMAT.md, "Sectors frame"): each sector of a drive once, each content once. */
+/* Sector contents for the journal (FORMAT.md, "Sectors frame"): each sector of a medium once, each content once. */
 #include "replay/sector_store.h"
 #include "replay/replay.h"
 
@@ -12,8 +12,8 @@
 enum entry_type { ENTRY_ZERO, ENTRY_NEW, ENTRY_AGAIN, ENTRY_FAILED };
 
 struct known {
-    uint64_t size_sectors;
-    uint64_t **chunk; /* bit maps of KNOWN_CHUNK_SECTORS, made when needed */
+    uint64_t size_sectors, chunk_count; /* size: the smallest so far, what lies behind it has no first content */
+    uint64_t **chunk;                   /* bit maps of KNOWN_CHUNK_SECTORS, made when needed */
 };
 
 struct content {
@@ -24,7 +24,8 @@ struct content {
 struct sector_store {
     pthread_mutex_t lock;
     struct journal_writer *writer;
-    struct known drive[JOURNAL_DRIVES];
+    struct known *medium; /* by number; those that are not there have no size */
+    uint32_t medium_count;
     struct content *table; /* open addressing, at most half full */
     size_t table_size, table_used;
     uint64_t next_number;
@@ -53,20 +54,17 @@ struct sector_store *sector_store_create(struct journal_writer *writer)
     return store;
 }
 
-static uint64_t known_chunks(const struct known *known)
-{
-    return (known->size_sectors + KNOWN_CHUNK_SECTORS - 1) / KNOWN_CHUNK_SECTORS;
-}
-
 void sector_store_destroy(struct sector_store *store)
 {
     if (!store)
         return;
-    for (unsigned d = 0; d < JOURNAL_DRIVES; d++) {
-        for (uint64_t i = 0; store->drive[d].chunk && i < known_chunks(&store->drive[d]); i++)
-            free(store->drive[d].chunk[i]);
-        free(store->drive[d].chunk);
+    for (uint32_t m = 0; m < store->medium_count; m++) {
+        struct known *known = &store->medium[m];
+        for (uint64_t i = 0; i < known->chunk_count; i++)
+            free(known->chunk[i]);
+        free(known->chunk);
     }
+    free(store->medium);
     free(store->table);
     byte_sink_free(&store->entries);
     byte_sink_free(&store->contents);
@@ -75,19 +73,51 @@ void sector_store_destroy(struct sector_store *store)
     free(store);
 }
 
-bool sector_store_add_drive(struct sector_store *store, uint32_t drive, uint64_t size_sectors)
+static bool grow_media(struct sector_store *store, uint32_t count)
 {
-    struct known *known = &store->drive[drive];
-    CHECK(drive < JOURNAL_DRIVES && !known->chunk);
+    struct known *media = realloc(store->medium, count * sizeof *media);
+    if (!media)
+        return false;
+    memset(media + store->medium_count, 0, (count - store->medium_count) * sizeof *media);
+    store->medium = media;
+    store->medium_count = count;
+    return true;
+}
+
+static bool add_medium(struct sector_store *store, uint32_t medium, uint64_t size_sectors)
+{
+    if (medium >= store->medium_count && !grow_media(store, medium + 1))
+        return false;
+    struct known *known = &store->medium[medium];
+    CHECK(!known->chunk);
     known->size_sectors = size_sectors;
-    known->chunk = calloc(known_chunks(known) + 1, sizeof *known->chunk);
+    known->chunk_count = (size_sectors + KNOWN_CHUNK_SECTORS - 1) / KNOWN_CHUNK_SECTORS;
+    known->chunk = calloc(known->chunk_count + 1, sizeof *known->chunk);
     return known->chunk != NULL;
+}
+
+bool sector_store_add_medium(struct sector_store *store, uint32_t medium, uint64_t size_sectors)
+{
+    CHECK(medium < JOURNAL_MEDIA_MAX);
+    pthread_mutex_lock(&store->lock);
+    bool added = add_medium(store, medium, size_sectors);
+    pthread_mutex_unlock(&store->lock);
+    return added;
+}
+
+void sector_store_limit(struct sector_store *store, uint32_t medium, uint64_t size_sectors)
+{
+    pthread_mutex_lock(&store->lock);
+    if (store->medium[medium].size_sectors > size_sectors)
+        store->medium[medium].size_sectors = size_sectors;
+    pthread_mutex_unlock(&store->lock);
 }
 
 /* Sets the bit; returns what it was. */
 static bool known_set(struct known *known, uint64_t sector)
 {
-    CHECK(sector < known->size_sectors);
+    if (sector >= known->size_sectors)
+        return true;
     uint64_t **chunk = &known->chunk[sector / KNOWN_CHUNK_SECTORS];
     if (!*chunk)
         *chunk = calloc(KNOWN_CHUNK_SECTORS / 64, sizeof **chunk);
@@ -187,10 +217,10 @@ static enum status flush_locked(struct sector_store *store)
     return journal_writer_frame(store->writer, &info, frame->bytes, frame->used);
 }
 
-static enum status note_sector(struct sector_store *store, uint32_t drive, uint64_t sector, const uint8_t *data)
+static enum status note_sector(struct sector_store *store, uint32_t medium, uint64_t sector, const uint8_t *data)
 {
     if (all_zero(data)) {
-        add_sector(store, drive, sector, ENTRY_ZERO, 0);
+        add_sector(store, medium, sector, ENTRY_ZERO, 0);
         return STATUS_OK;
     }
     if (store->table_used * 2 >= store->table_size && !contents_grow(store))
@@ -198,26 +228,26 @@ static enum status note_sector(struct sector_store *store, uint32_t drive, uint6
     struct journal_hash hash = journal_hash128(data, BLOCK_SECTOR_BYTES);
     struct content *content = content_slot(store->table, store->table_size, hash);
     if (content->number_plus_one) {
-        add_sector(store, drive, sector, ENTRY_AGAIN, content->number_plus_one - 1);
+        add_sector(store, medium, sector, ENTRY_AGAIN, content->number_plus_one - 1);
         return STATUS_OK;
     }
     *content = (struct content){hash, ++store->next_number};
     store->table_used++;
     byte_sink_put(&store->contents, data, BLOCK_SECTOR_BYTES);
     store->content_count++;
-    add_sector(store, drive, sector, ENTRY_NEW, 0);
+    add_sector(store, medium, sector, ENTRY_NEW, 0);
     return STATUS_OK;
 }
 
-enum status sector_store_note_read(struct sector_store *store, uint32_t drive, uint64_t sector, uint32_t sectors,
+enum status sector_store_note_read(struct sector_store *store, uint32_t medium, uint64_t sector, uint32_t sectors,
                                    const uint8_t *data)
 {
     enum status status = STATUS_OK;
     pthread_mutex_lock(&store->lock);
     for (uint32_t i = 0; i < sectors && !status; i++) {
-        if (known_set(&store->drive[drive], sector + i))
+        if (known_set(&store->medium[medium], sector + i))
             continue;
-        status = note_sector(store, drive, sector + i, data + (size_t)i * BLOCK_SECTOR_BYTES);
+        status = note_sector(store, medium, sector + i, data + (size_t)i * BLOCK_SECTOR_BYTES);
         if (!status && (store->content_count == CONTENTS_MAX || store->entry_count == ENTRIES_MAX))
             status = flush_locked(store);
     }
@@ -225,11 +255,11 @@ enum status sector_store_note_read(struct sector_store *store, uint32_t drive, u
     return status;
 }
 
-void sector_store_note_write(struct sector_store *store, uint32_t drive, uint64_t sector, uint32_t sectors)
+void sector_store_note_write(struct sector_store *store, uint32_t medium, uint64_t sector, uint32_t sectors)
 {
     pthread_mutex_lock(&store->lock);
     for (uint32_t i = 0; i < sectors; i++)
-        known_set(&store->drive[drive], sector + i);
+        known_set(&store->medium[medium], sector + i);
     pthread_mutex_unlock(&store->lock);
 }
 

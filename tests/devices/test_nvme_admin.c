@@ -200,7 +200,7 @@ START_TEST(test_features)
         {5, 0, 0, 0x1000A, 0xA},           {6, 0, 1, 0, 0},
         {8, 0, 0, 0x0503, 0x0503},         {9, 5, 5, 0x10005, 0x10005},
         {9, 0, 0, 0x10000, 0x10000},       {10, 0, 0, 1, 1},
-        {11, 0, 0, 0x101, 0x01},
+        {11, 0, 0, 0x301, 0x101},
     };
     struct nvme_bench *bench = nvme_bench_open(BLOCK_TIMING_MODEL, 512, false);
     for (unsigned pass = 0; pass < 2; pass++) {

@@ -152,7 +152,7 @@ static void run_sectors(const uint8_t *data, size_t size)
     unsigned count = 0;
     sector_walk_start(&walk, data, size, 7);
     while (sector_walk_next(&walk, &entry)) {
-        CHECK(entry.drive < JOURNAL_DRIVES && entry.count && ++count <= 4096);
+        CHECK(entry.drive < JOURNAL_MEDIA_MAX && entry.count && ++count <= 4096);
         CHECK(entry.zero || entry.number + entry.count <= walk.next_number_after);
     }
 }

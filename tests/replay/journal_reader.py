@@ -21,7 +21,7 @@ TRACE_NAMES = [None, "pio-read", "pio-write", "mmio-read", "mmio-write", "irq", 
 STEP_NAMES = ["host-read", "host-write", "host-flush", "host-zero", "host-resize", "allocate", "free", "map", "table",
               "refcount", "reftable", "header", "copy-on-write", "decompress", "submit"]
 INPUT_NAMES = ["wall-clock", "entropy", "io-status", "clock", "uncontrolled", "serial", "key", "mouse", "block",
-               "media", "power-button", "reset-button", "fault"]
+               "media", "power-button", "reset-button", "fault", "block-fault", "block-resize"]
 OPERATIONS = ["read", "write", "flush", "discard", "write-zeroes"]
 
 
@@ -255,7 +255,7 @@ def check_sectors(raw, next_content):
     own, end = next_content, next_content + contents
     for _ in range(entries):
         drive, sector, count, kind = source.varint(), source.varint(), source.varint(), source.u8()
-        if drive > 15 or not count or sector >= LIMIT or kind > 3:
+        if drive > 65535 or not count or sector >= LIMIT or kind > 3:
             raise FormatError("entry of a sectors frame")
         number = source.varint() if kind == 2 else own
         if kind == 3 and source.varint() > M32:
