@@ -3,7 +3,6 @@
 #include "tools/image.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -114,7 +113,7 @@ static json_t *json_snapshots(const struct qcow2_snapshot *snapshot, size_t coun
     return list;
 }
 
-static json_t *json_image(struct block_image *image, const char *full_backing)
+json_t *image_info_json(struct block_image *image, const char *full_backing)
 {
     json_t *object = json_object();
     struct qcow2_info info;
@@ -158,7 +157,7 @@ static bool show(const char *path, const char *format, bool share, json_t *list,
         *next = block_path_beside(path, info.backing_name);
     snprintf(next_format, 16, "%s", *next && info.backing_format ? info.backing_format : "");
     if (list) {
-        json_array_append_new(list, json_image(image, *next));
+        json_array_append_new(list, image_info_json(image, *next));
     } else {
         if (!first)
             printf("\n");

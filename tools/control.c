@@ -1,9 +1,11 @@
-/* See control.h. Events are QEMU's: STOP, RESUME, RESET, SHUTDOWN (POWERDOWN: qmp/machine.c). */
+/* See control.h. Events are QEMU's: STOP, RESUME, RESET, SHUTDOWN, BLOCK_IO_ERROR, DEVICE_TRAY_MOVED (POWERDOWN:
+ * qmp/machine.c). */
 #include "tools/control.h"
 
 #include "tools/session.h"
 #include "tools/tools.h"
 
+#include <string.h>
 #include <time.h>
 
 #define TICK_NS 500000000 /* of a machine that stands still: what was recorded goes to the file */
@@ -56,11 +58,17 @@ void control_stop(struct session *session)
     monitors_event(session->monitors, "STOP", NULL);
 }
 
+bool control_over(const struct session *session)
+{
+    return session->control.shut_down;
+}
+
 void control_continue(struct session *session)
 {
-    if (!session->control.stopped)
+    if (!session->control.stopped || session->control.shut_down)
         return;
     session->control.stopped = session->control.io_error = false;
+    memset(session->control.io_status, 0, sizeof session->control.io_status);
     monitors_event(session->monitors, "RESUME", NULL);
 }
 
@@ -74,6 +82,12 @@ void control_post(struct session *session, struct input_message message)
     input_mailbox_post(session->mailbox, message);
 }
 
+void control_deliver(struct session *session, struct input_message message)
+{
+    input_mailbox_post(session->mailbox, message);
+    machine_deliver(session->machine);
+}
+
 void control_reset(struct session *session)
 {
     session->control.reset_by_host = true;
@@ -84,6 +98,8 @@ const char *control_state(const struct session *session)
 {
     if (!session->control.stopped)
         return "running";
+    if (session->control.shut_down)
+        return "shutdown";
     if (session->control.io_error)
         return "io-error";
     return session->control.launched ? "paused" : "prelaunch";
@@ -171,23 +187,65 @@ static void stopped_by_error(struct session *session)
 void control_io_error(struct session *session, const struct block_error_event *event)
 {
     static const char *const actions[BLOCK_ON_ERROR_KINDS] = {"report", "ignore", "stop", "stop"};
-    char device[16], node[16];
-    snprintf(device, sizeof device, "drive%u", (unsigned)event->drive);
-    snprintf(node, sizeof node, "#block%u", (unsigned)event->drive);
+    const char *device = media_device_name(session, event->drive);
+    const struct media_node *node = session->media.drive[event->drive].node;
     bool nospace = event->status == STATUS_NO_SPACE, read = event->op == TRACE_BLOCK_READ;
     monitors_event(session->monitors, "BLOCK_IO_ERROR",
-                   json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", device, "node-name", node, "operation",
-                             read ? "read" : "write", "action", actions[event->action], "nospace", nospace, "reason",
+                   json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", device, "node-name", node ? node->name : "",
+                             "operation", read ? "read" : "write", "action", actions[event->action], "nospace", nospace, "reason",
                              nospace ? "No space left on device" : "Input/output error"));
+    if (event->action == BLOCK_ON_ERROR_STOP)
+        session->control.io_status[event->drive] = nospace ? BLOCK_IO_STATUS_NO_SPACE : BLOCK_IO_STATUS_FAILED;
     if (event->action == BLOCK_ON_ERROR_STOP && !session->player && !monitors_count(session->monitors))
         tool_error("drive %u: %s of %u sectors at %llu: %s: stopped (rerror=, werror= say what to do)",
                    (unsigned)event->drive, trace_block_op_name(event->op), (unsigned)event->sectors,
                    (unsigned long long)event->sector, nospace ? "no space left on the host" : "I/O error");
 }
 
+void control_tray_moved(struct session *session, uint32_t drive, bool open)
+{
+    monitors_event(session->monitors, "DEVICE_TRAY_MOVED",
+                   json_pack("{s:s, s:s, s:b}", "device", media_device_name(session, drive), "id",
+                             media_qdev_name(session, drive), "tray-open", open));
+}
+
+/* -no-shutdown: whoever wants to looks at what is there, until a quit or a signal. */
+static void stay(struct session *session, enum machine_stop stop)
+{
+    struct control *control = &session->control;
+    bool over = stop == MACHINE_STOP_POWER_OFF || stop == MACHINE_STOP_RESET || stop == MACHINE_STOP_SHUTDOWN;
+    if (!session->options.no_shutdown || !over)
+        return;
+    console_flush(session->console);
+    control_say_end(session, stop);
+    control_stop(session);
+    control->shut_down = true;
+    while (!control->quit && !control->signalled)
+        wait_stopped(session);
+}
+
+/* One call of machine_run and what follows. True: the run is over, with *stop. */
+static bool run_on(struct session *session, struct position limit, enum machine_stop *stop)
+{
+    struct control *control = &session->control;
+    *stop = machine_run(session->machine, next_limit(session, limit));
+    if (*stop == MACHINE_STOP_LIMIT && at_break(session, limit)) {
+        console_flush(session->console);
+        control_stop(session);
+    } else if (*stop == MACHINE_STOP_IO_ERROR && !ends_here(session)) {
+        stopped_by_error(session);
+    } else if (*stop != MACHINE_STOP_HOST || control->failed) {
+        return true;
+    } else if (!control->signalled) {
+        visit(session);
+    }
+    return false;
+}
+
 enum machine_stop control_run(struct session *session, struct position limit)
 {
     struct control *control = &session->control;
+    enum machine_stop stop;
     for (;;) {
         if (control->quit || control->signalled)
             return MACHINE_STOP_HOST;
@@ -196,16 +254,9 @@ enum machine_stop control_run(struct session *session, struct position limit)
             continue;
         }
         control->launched = true;
-        enum machine_stop stop = machine_run(session->machine, next_limit(session, limit));
-        if (stop == MACHINE_STOP_LIMIT && at_break(session, limit)) {
-            console_flush(session->console);
-            control_stop(session);
-        } else if (stop == MACHINE_STOP_IO_ERROR && !ends_here(session)) {
-            stopped_by_error(session);
-        } else if (stop != MACHINE_STOP_HOST || control->failed) {
+        if (run_on(session, limit, &stop)) {
+            stay(session, stop);
             return stop;
-        } else if (!control->signalled) {
-            visit(session);
         }
     }
 }
@@ -214,7 +265,7 @@ void control_say_end(struct session *session, enum machine_stop stop)
 {
     const char *reason = "guest-shutdown";
     bool guest = true;
-    if (stop == MACHINE_STOP_LIMIT)
+    if (stop == MACHINE_STOP_LIMIT || session->control.shut_down) /* which was said when it happened */
         return;
     if (stop == MACHINE_STOP_RESET || stop == MACHINE_STOP_SHUTDOWN) {
         reason = "guest-reset";

@@ -7,6 +7,7 @@
 
 #include "block/block.h"
 #include "core/machine.h"
+#include "replay/replay.h"
 #include "tools/monitor/monitor.h"
 
 #include <semaphore.h>
@@ -19,11 +20,17 @@ struct control {
     bool io_error;         /* that is why it stands still */
     bool quit;             /* the run is to end */
     bool failed;           /* the host: the run can't go on (machine_fail) */
+    bool shut_down;        /* the guest's run is over; -no-shutdown keeps it */
     bool reset_by_host;    /* the next reset is a monitor's */
     uint64_t break_icount; /* replay: stop there; POSITION_NEVER: nowhere */
     struct position visited;
     bool visited_once, deferred; /* requests wait for the guest to make some way */
     bool ready;                  /* control_init was called */
+    enum block_io_status {
+        BLOCK_IO_STATUS_OK,
+        BLOCK_IO_STATUS_FAILED,
+        BLOCK_IO_STATUS_NO_SPACE
+    } io_status[JOURNAL_DRIVES]; /* of requests that have stopped the machine, until it goes on */
     sem_t bell;
     _Atomic bool signalled;
 };
@@ -41,14 +48,20 @@ enum machine_stop control_run(struct session *session, struct position limit);
 void control_say_end(struct session *session, enum machine_stop stop);
 /* A drive met an error: the BLOCK_IO_ERROR event. */
 void control_io_error(struct session *session, const struct block_error_event *event);
+/* The DEVICE_TRAY_MOVED event. */
+void control_tray_moved(struct session *session, uint32_t drive, bool open);
 /* At each slice. */
 void control_slice(struct session *session);
+
+/* The guest's run is over, and kept only to be looked at: nothing goes on. */
+bool control_over(const struct session *session);
 
 /* What monitors do. */
 void control_stop(struct session *session);
 void control_continue(struct session *session);
 void control_quit(struct session *session);
 void control_post(struct session *session, struct input_message message);
+void control_deliver(struct session *session, struct input_message message); /* the same, where the machine stands */
 void control_reset(struct session *session);              /* presses the reset button */
 const char *control_state(const struct session *session); /* QEMU's RunState */
 

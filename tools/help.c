@@ -44,6 +44,7 @@
     "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS "  -vga std|none            display adapter\n" \
     "  -rtc base=utc|DATE       wall clock at start\n"                                                                 \
     "  -no-reboot               a reset or a triple fault ends the run\n"                                              \
+    "  -no-shutdown             a guest that powers off leaves the run standing, until a monitor's quit\n"             \
     "  -S                       stop before the first instruction, until a monitor's cont (without one: SIGCONT)\n"    \
     "  -nographic, -display none, -smp 1, -M pc, -nodefaults, -net none: as QEMU, already so\n"                        \
     "Timing:\n"                                                                                                        \

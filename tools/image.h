@@ -7,6 +7,7 @@
 #include "tools/tools.h"
 
 #include <getopt.h>
+#include <jansson.h>
 
 /* Exit codes beside 0 and 1 (failed). */
 enum image_exit {
@@ -37,6 +38,8 @@ const char *image_size_text(uint64_t bytes, char *buffer, size_t size);
 /* A size argument; a number and one of b, k, M, G, T. False, and said why. */
 bool image_parse_size(const char *text, uint64_t *bytes);
 void image_print_snapshots(struct block_image *image);
+/* cmd_image_info.c: QEMU's ImageInfo of one image. full_backing: where its backing file was found; null: it has none. */
+json_t *image_info_json(struct block_image *image, const char *full_backing);
 
 /* ---- new images: create and convert ---- */
 

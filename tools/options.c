@@ -108,6 +108,7 @@ STRING_OPTION(parse_screendump, screendump)
         return -1;                                                                                                     \
     }
 FLAG_OPTION(parse_no_reboot, no_reboot)
+FLAG_OPTION(parse_no_shutdown, no_shutdown)
 FLAG_OPTION(parse_start_stopped, start_stopped)
 FLAG_OPTION(parse_snapshot, snapshot)
 FLAG_OPTION(parse_quiet, quiet)
@@ -292,6 +293,7 @@ static const struct option_row rows[] = {
     {"mon", true, FOR_ALL, options_parse_mon},
     {"debugcon", true, FOR_ALL, options_parse_debugcon},
     {"no-reboot", false, FOR_MACHINE, parse_no_reboot},
+    {"no-shutdown", false, FOR_MACHINE, parse_no_shutdown},
     {"S", false, FOR_ALL, parse_start_stopped},
     {"timing", true, FOR_MACHINE, parse_timing},
     {"seed", true, FOR_MACHINE, parse_seed},

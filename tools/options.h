@@ -21,8 +21,11 @@ struct monitor_option {
     bool control;        /* QMP; else for people */
 };
 
+#define OPTION_ID_BYTES 64
+
 struct drive_option {
-    const char *path;   /* null: no drive */
+    bool present;
+    const char *path;   /* null: a removable drive without a medium */
     const char *format; /* null: by the file's first bytes */
     bool read_only, snapshot;
     struct block_attachment at;
@@ -30,6 +33,10 @@ struct drive_option {
     struct host_file_options host;
     enum block_detect_zeroes detect_zeroes;
     enum block_aio aio;
+    char id[OPTION_ID_BYTES]; /* as monitors call it; so also its device, and its image when that was given a name */
+    char qdev[OPTION_ID_BYTES + 48];
+    const char *node_name; /* null: made up */
+    unsigned given;        /* as how manieth */
 };
 
 #define OPTION_SERIALS 2
@@ -42,7 +49,7 @@ struct run_options {
     const char *kernel, *initrd, *append, *bios, *vgabios;
     const char *cpu, *accel;
     char *boot_order; /* owned */
-    bool boot_menu, no_reboot, no_vga, start_stopped, snapshot;
+    bool boot_menu, no_reboot, no_vga, no_shutdown, start_stopped, snapshot;
     struct drive_option drive[JOURNAL_DRIVES]; /* by index: 0..3 the IDE units, the others from 4 on */
     struct block_fault_rule fault[BLOCK_FAULT_RULES_MAX];
     unsigned fault_count;

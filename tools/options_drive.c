@@ -12,6 +12,7 @@
 #define AHCI_PORTS 6u
 #define SLOT_FIRST 3u
 #define SLOT_LAST 31u
+#define NODE_NAME_MAX 31u
 
 /* ---- what was given ---- */
 
@@ -52,8 +53,19 @@ static int set_host_item(struct parser *parser, struct drive_given *given, const
     int code = options_set_host_item(parser, &given->option, item, value, &known);
     return known ? code
                  : options_bad(parser, item,
-                               "file, format, if, index, media, readonly, snapshot, serial, id, cache, aio, discard, "
+                               "file, format, if, index, media, readonly, snapshot, serial, id, node-name, cache, aio, discard, "
                                "detect-zeroes, rerror, werror, locking, throttling.*");
+}
+
+/* What QEMU calls an identifier. */
+static int set_name(struct parser *parser, const char **to, const char *value, size_t max)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", others[] = "0123456789-._";
+    size_t length = strspn(value, letters);
+    while (length && (strchr(letters, value[length]) || strchr(others, value[length])) && value[length])
+        length++;
+    *to = value;
+    return !length || value[length] || length > max ? options_bad(parser, value, "a name: letters, digits, - . _") : -1;
 }
 
 static int set_drive_item(struct parser *parser, struct drive_given *given, const char *item, const char *value)
@@ -61,7 +73,9 @@ static int set_drive_item(struct parser *parser, struct drive_given *given, cons
     if (!strcmp(item, "file"))
         given->option.path = value;
     else if (!strcmp(item, "id"))
-        given->id = value;
+        return set_name(parser, &given->id, value, OPTION_ID_BYTES - 1);
+    else if (!strcmp(item, "node-name"))
+        return set_name(parser, &given->option.node_name, value, NODE_NAME_MAX);
     else if (!strcmp(item, "if"))
         return set_interface(parser, given, value);
     else if (!strcmp(item, "serial"))
@@ -98,7 +112,7 @@ int options_parse_drive(struct parser *parser, const char *value)
         if (code >= 0)
             return code;
     }
-    if (!given.option.path || !*given.option.path)
+    if (given.option.path && !*given.option.path)
         return options_bad(parser, value, "file=PATH");
     return add_given(parser, &given);
 }
@@ -153,7 +167,7 @@ static void set_flag(struct device_given *device, enum block_attach_flag flag, b
 static int set_device_item(struct parser *parser, struct device_given *device, const char *item, const char *value)
 {
     if (!strcmp(item, "id"))
-        device->id = value;
+        return set_name(parser, &device->id, value, OPTION_ID_BYTES - 1);
     else if (!strcmp(item, "drive"))
         device->drive = value;
     else if (!strcmp(item, "bus"))
@@ -222,15 +236,22 @@ static int place_at(struct parser *parser, unsigned index, struct drive_given *g
                     unsigned unit, unsigned slot)
 {
     struct drive_option *drive = &parser->options->drive[index];
+    bool removable = kind == BLOCK_ATTACH_IDE_CD || kind == BLOCK_ATTACH_AHCI_CD;
+    if (!given->option.path && !removable) {
+        tool_error("-drive %s: expected file=PATH: only a CD-ROM drive may be empty", given->text);
+        return EXIT_CODE_USAGE;
+    }
     *drive = given->option;
+    drive->present = true;
     drive->at.kind = kind;
     drive->at.unit = (uint8_t)unit;
     drive->at.slot = (uint8_t)slot;
     if (drive->policy.write_through)
         drive->at.flags |= BLOCK_ATTACH_NO_WRITE_CACHE;
-    if (kind == BLOCK_ATTACH_IDE_CD || kind == BLOCK_ATTACH_AHCI_CD)
+    if (removable)
         drive->read_only = true;
     given->placed = true;
+    given->placed_at = index;
     return -1;
 }
 
@@ -240,7 +261,7 @@ static int place_ide(struct parser *parser, struct drive_given *given, uint64_t 
         tool_error("-drive %s: at most %u IDE drives, index=0 to 3", given->text, IDE_UNITS);
         return EXIT_CODE_USAGE;
     }
-    if (parser->options->drive[unit].path) {
+    if (parser->options->drive[unit].present) {
         tool_error("-drive %s: IDE drive %u is given twice", given->text, (unsigned)unit);
         return EXIT_CODE_USAGE;
     }
@@ -251,7 +272,7 @@ static int place_ide(struct parser *parser, struct drive_given *given, uint64_t 
 static unsigned free_index(const struct parser *parser)
 {
     unsigned index = IDE_UNITS;
-    while (index < JOURNAL_DRIVES && parser->options->drive[index].path)
+    while (index < JOURNAL_DRIVES && parser->options->drive[index].present)
         index++;
     return index;
 }
@@ -259,7 +280,7 @@ static unsigned free_index(const struct parser *parser)
 static bool slot_taken(const struct parser *parser, unsigned slot)
 {
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
-        if (parser->options->drive[n].path && parser->options->drive[n].at.slot == slot)
+        if (parser->options->drive[n].present && parser->options->drive[n].at.slot == slot)
             return true;
     }
     for (unsigned n = 0; n < parser->device_count; n++) {
@@ -315,7 +336,7 @@ static int place_on_ahci(struct parser *parser, struct drive_given *given, struc
     }
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
         const struct drive_option *other = &parser->options->drive[n];
-        if (other->path && other->at.slot == controller->slot && other->at.unit == port)
+        if (other->present && other->at.slot == controller->slot && other->at.unit == port)
             return wrong("drive", given->text, "its AHCI port is taken");
     }
     return place_on_pci(parser, given, cdrom ? BLOCK_ATTACH_AHCI_CD : BLOCK_ATTACH_AHCI_DISK, (unsigned)port,
@@ -331,7 +352,7 @@ static int place_ide_device(struct parser *parser, const struct device_given *de
     uint64_t number = 0;
     if (!device->bus) {
         uint64_t unit = 0;
-        while (unit < IDE_UNITS && parser->options->drive[unit].path)
+        while (unit < IDE_UNITS && parser->options->drive[unit].present)
             unit++;
         return place_ide(parser, given, unit, cdrom);
     }
@@ -359,6 +380,7 @@ static int place_device(struct parser *parser, const struct device_given *device
     if (device->serial && set_serial(parser, given->option.at.serial, device->serial) >= 0)
         return EXIT_CODE_USAGE;
     given->option.at.flags |= device->flags;
+    given->device = device;
     if (ide)
         return place_ide_device(parser, device, given);
     return place_on_pci(parser, given, nvme ? BLOCK_ATTACH_NVME : BLOCK_ATTACH_VIRTIO_BLK, 0,
@@ -377,7 +399,7 @@ static int place_plain(struct parser *parser, bool with_index)
             code = place_on_pci(parser, given, BLOCK_ATTACH_VIRTIO_BLK, 0, free_slot(parser));
         else if (given->interface == INTERFACE_IDE && given->has_index == with_index) {
             uint64_t unit = given->has_index ? given->index : 0;
-            while (!given->has_index && unit < IDE_UNITS && parser->options->drive[unit].path)
+            while (!given->has_index && unit < IDE_UNITS && parser->options->drive[unit].present)
                 unit++;
             code = place_ide(parser, given, unit, given->cdrom);
         }
@@ -398,5 +420,5 @@ int options_place_drives(struct parser *parser)
         if (!parser->drive[n].placed)
             code = wrong("drive", parser->drive[n].text, "if=none: expected a -device with its id as drive=");
     }
-    return code;
+    return code < 0 ? options_name_drives(parser) : code;
 }

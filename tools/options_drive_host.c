@@ -253,7 +253,7 @@ int options_place_faults(struct parser *parser)
     struct run_options *options = parser->options;
     for (unsigned n = 0; n < options->fault_count; n++) {
         uint32_t drive = options->fault[n].drive;
-        if (drive >= JOURNAL_DRIVES || !options->drive[drive].path) {
+        if (drive >= JOURNAL_DRIVES || !options->drive[drive].present) {
             tool_error("-blkfault: drive=%u: there is no such drive", (unsigned)drive);
             return EXIT_CODE_USAGE;
         }

@@ -4,6 +4,8 @@
 
 #include "tools/options.h"
 
+struct device_given;
+
 enum drive_interface { INTERFACE_IDE, INTERFACE_VIRTIO, INTERFACE_NONE };
 
 /* -drive and its short forms, before they have a place. Strings as in struct run_options. */
@@ -14,6 +16,8 @@ struct drive_given {
     const char *text; /* as given, for messages */
     bool cdrom, has_index, placed;
     uint64_t index;
+    unsigned placed_at;                /* when placed: index in run_options */
+    const struct device_given *device; /* that has it; null: if= said which */
 };
 
 /* -device that is, or may be, a drive's. */
@@ -50,6 +54,9 @@ option_fn options_parse_drive, options_parse_hd, options_parse_cdrom, options_pa
 int options_add_disk(struct parser *parser, unsigned ide_unit, const char *path);
 /* When all is parsed: gives each drive its index, controller and place. */
 int options_place_drives(struct parser *parser);
+
+/* options_names.c: after options_place_drives: ids and devices as QEMU names them. */
+int options_name_drives(struct parser *parser);
 
 /* options_chardev.c */
 option_fn options_parse_chardev, options_parse_serial, options_parse_debugcon, options_parse_monitor, options_parse_qmp,

@@ -157,38 +157,37 @@ static enum status create_machine(struct session *session, struct error *error)
     return STATUS_OK;
 }
 
+/* Null without an error: the drive starts without a medium. */
 static struct block_image *open_image(struct session *session, unsigned index, struct error *error)
 {
-    const struct drive_option *option = &session->options.drive[index];
-    if (session->player) {
-        struct block_image *replayed = replay_player_image(session->player, index, error);
-        return replayed && session->rerun ? rerun_image(session->rerun, index, replayed, error) : replayed;
-    }
-    bool throw_away = option->snapshot || session->options.snapshot;
-    struct block_open_options open = {
-        .format = option->format, .read_only = option->read_only || throw_away, .host = &option->host};
-    struct block_image *image = block_image_open(option->path, &open, error);
-    if (image && throw_away)
-        image = block_overlay_create(image, image->size_sectors, error);
-    return image;
+    if (!session->player)
+        return media_open_first(session, index, error);
+    media_tell_replayed(session, index);
+    if (!session->machine_config->drive[index].size_sectors)
+        return NULL;
+    struct block_image *replayed = replay_player_image(session->player, index, error);
+    return replayed && session->rerun ? rerun_image(session->rerun, index, replayed, error) : replayed;
 }
 
 /* The images of a recording are opened before the journal is made: their sizes are in its header. */
 static enum status open_images(struct session *session, struct block_image *images[JOURNAL_DRIVES], struct error *error)
 {
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
-        if (!session->options.drive[n].path)
+        const struct drive_option *option = &session->options.drive[n];
+        if (!option->present)
             continue;
         images[n] = open_image(session, n, error);
-        if (!images[n])
+        if (!images[n] && option->path)
             return STATUS_IO;
-        session->config.drive[n] = (struct journal_drive){.size_sectors = images[n]->size_sectors,
+        session->config.drive[n] = (struct journal_drive){.size_sectors = images[n] ? images[n]->size_sectors : 0,
                                                           .present = true,
-                                                          .read_only = session->options.drive[n].read_only,
-                                                          .at = session->options.drive[n].at,
-                                                          .policy = session->options.drive[n].policy,
-                                                          .path = strdup(session->options.drive[n].path),
-                                                          .format = strdup(images[n]->ops->format)};
+                                                          .read_only = option->read_only,
+                                                          .at = option->at,
+                                                          .policy = option->policy,
+                                                          .path = option->path ? strdup(option->path) : NULL,
+                                                          .format = images[n] ? strdup(images[n]->ops->format) : NULL,
+                                                          .id = strdup(option->id),
+                                                          .qdev = strdup(option->qdev)};
     }
     return STATUS_OK;
 }
@@ -198,6 +197,11 @@ static void on_io_error(void *opaque, const struct block_error_event *event)
     control_io_error(opaque, event);
 }
 
+static void on_tray(void *opaque, uint32_t drive, bool open)
+{
+    control_tray_moved(opaque, drive, open);
+}
+
 static enum status create_drives(struct session *session, struct block_image *images[JOURNAL_DRIVES],
                                  struct error *error)
 {
@@ -205,13 +209,15 @@ static enum status create_drives(struct session *session, struct block_image *im
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
         if (!config->drive[n].present)
             continue;
-        struct block_image *image = images[n] ? images[n] : open_image(session, n, error);
+        struct block_image *image = images[n];
         images[n] = NULL;
+        if (session->player)
+            image = open_image(session, n, error);
         if (image && session->recorder)
             image = replay_recorder_image(session->recorder, n, image, error);
-        if (!image)
+        if (!image && config->drive[n].size_sectors)
             return STATUS_IO;
-        if (config->drive[n].read_only)
+        if (image && config->drive[n].read_only)
             image->read_only = true;
         const struct drive_option *option = &session->options.drive[n];
         struct block_queue_options options = {.drive = n,
@@ -219,6 +225,7 @@ static enum status create_drives(struct session *session, struct block_image *im
                                               .seed = config->seed,
                                               .executor = session->executor,
                                               .policy = config->drive[n].policy,
+                                              .media = {media_take, session},
                                               .detect_zeroes = option->detect_zeroes,
                                               .aio = option->aio,
                                               .fault_rules = session->options.fault,
@@ -231,6 +238,7 @@ static enum status create_drives(struct session *session, struct block_image *im
         if (!session->drive[n])
             return STATUS_INVALID;
         block_drive_on_error(session->drive[n], on_io_error, session);
+        block_drive_on_tray(session->drive[n], on_tray, session);
     }
     return STATUS_OK;
 }
@@ -336,6 +344,7 @@ static enum status build(struct session *session, enum options_use use, struct b
                          struct error *error)
 {
     session->mailbox = input_mailbox_create();
+    media_init(session);
     enum status status = open_chardevs(session, use, error);
     if (status)
         return status;
@@ -549,6 +558,7 @@ void session_close(struct session *session)
     terminal_status(NULL);
     control_fini(session);
     machine_destroy(session->machine);
+    media_fini(session);
     replay_recorder_destroy(session->recorder);
     rerun_destroy(session->rerun);
     host_stacks_destroy(session->stacks);

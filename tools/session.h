@@ -7,6 +7,7 @@
 #include "tools/console.h"
 #include "tools/control.h"
 #include "tools/host_stacks.h"
+#include "tools/media.h"
 #include "tools/options.h"
 #include "tools/rerun.h"
 #include "tools/trace_tee.h"
@@ -29,6 +30,7 @@ struct session {
     struct rerun *rerun;        /* null: none */
     struct trace_tee tee;       /* second: who looks at the events besides */
     struct block_drive *drive[JOURNAL_DRIVES];
+    struct media media;
     uint64_t start_ns, progress_ns;
     struct position start, end; /* end: for a replay's percentage */
     bool show_progress;

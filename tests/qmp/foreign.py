@@ -52,7 +52,7 @@ def main():
     once().StopGuestEmulation()
     with once() as client:
         check(client.Execute("query-status")["status"] == "paused", "paused")
-        check(client._GetBlockDevices()[0]["device"] == "drive0", "block devices")
+        check(client._GetBlockDevices()[0]["device"] == "ide0-hd0", "block devices")
         check(client.Execute("query-blockstats")[0]["stats"]["rd_operations"] > 0, "blockstats")
         check(client.Execute("human-monitor-command", {"command-line": "cont"}) == "", "cont")
         check(client.Execute("query-status")["status"] == "running", "it runs on")

@@ -18,7 +18,7 @@ def stop_and_go_on(timing):
     for nospace in (False, True):
         event = qmp.wait_event("BLOCK_IO_ERROR")["data"]
         check(event["operation"] == "write" and event["action"] == "stop" and event["nospace"] == nospace, event)
-        check(event["device"] == "drive0" and event["node-name"] and event["reason"], event)
+        check(event["device"] == "ide0-hd0" and event["node-name"] and event["reason"], event)
         qmp.wait_event("STOP")
         status = qmp.execute("query-status")
         check(status["status"] == "io-error" and not status["running"], status)

@@ -43,7 +43,7 @@ static void do_stop(struct session *session, const char *words, FILE *out)
 static void do_cont(struct session *session, const char *words, FILE *out)
 {
     if (!too_much(words, out))
-        control_continue(session);
+        run_qmp(session, qmp_cont, json_object(), out);
 }
 
 static void do_quit(struct session *session, const char *words, FILE *out)
@@ -61,7 +61,7 @@ static void do_powerdown(struct session *session, const char *words, FILE *out)
 static void do_reset(struct session *session, const char *words, FILE *out)
 {
     if (!too_much(words, out))
-        control_reset(session);
+        run_qmp(session, qmp_system_reset, json_object(), out);
 }
 
 static void do_screendump(struct session *session, const char *words, FILE *out)
@@ -152,6 +152,12 @@ static const struct hmp_command commands[] = {
     {"system_powerdown", "", "press the power button", do_powerdown, true},
     {"system_reset", "", "press the reset button", do_reset, true},
     {"sendkey", "keys", "press keys ('sendkey ctrl-alt-f1')", do_sendkey, true},
+    {"eject", "[-f] device", "eject a removable medium (use -f to force it)", hmp_eject, true},
+    {"change", "device [-f] filename [format [read-only-mode]]",
+     "change a removable medium, optional format, use -f to force the operation", hmp_change, true},
+    {"block_resize", "device size", "resize a block image", hmp_block_resize, true},
+    {"snapshot_blkdev", "[-n] device new-image-file [format]",
+     "from now on, writes go to a new qcow2 image (-n: one that is there)", hmp_snapshot_blkdev, true},
     {"screendump", "filename", "save the screen: PNG, *.ppm or *.txt", do_screendump, false},
     {"x", "/fmt addr", "memory at a linear address ('x /10i $rip', 'x /4xg 0x1000')", hmp_examine, false},
     {"xp", "/fmt addr", "memory at a guest physical address", hmp_examine_physical, false},
@@ -255,6 +261,8 @@ static void run(struct session *session, const char *line, FILE *out)
     else if (command->changes && session->player)
         fprintf(out, "Error: '%s' changes the guest: a replay gives it what the journal has, and no more\n",
                 command->name);
+    else if (command->changes && control_over(session))
+        fprintf(out, "Error: the guest's run is over\n");
     else
         command->run(session, words, out);
 }

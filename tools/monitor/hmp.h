@@ -28,6 +28,9 @@ extern const size_t hmp_info_command_count;
 hmp_fn hmp_info_pci, hmp_info_mem, hmp_info_tlb, hmp_info_mtree, hmp_info_registers;
 hmp_fn hmp_examine, hmp_examine_physical, hmp_print;
 
+/* hmp_block.c */
+hmp_fn hmp_eject, hmp_change, hmp_block_resize, hmp_snapshot_blkdev;
+
 /* hmp_expression.c: numbers, registers ($rip, $eax, $pc, ...), + - * / % & | ^ ~ << >> and parentheses, as in QEMU. False: *end is
  * where it is wrong. Bounded in depth. */
 bool hmp_expression(struct session *session, const char *text, uint64_t *value, const char **end);

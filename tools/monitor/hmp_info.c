@@ -75,6 +75,55 @@ static json_t *ask(struct session *session, qmp_command_fn *query)
     return result.value;
 }
 
+static bool is_true(const json_t *value, const char *name)
+{
+    return json_is_true(json_object_get(value, name));
+}
+
+static void print_limits(const json_t *inserted, FILE *out)
+{
+    static const char *const names[] = {"bps",      "bps_rd",     "bps_wr",     "bps_max",     "bps_rd_max",
+                                        "bps_wr_max", "iops",       "iops_rd",    "iops_wr",     "iops_max",
+                                        "iops_rd_max", "iops_wr_max", "iops_size"};
+    fprintf(out, "    I/O throttling:  ");
+    for (size_t n = 0; n < sizeof names / sizeof names[0]; n++)
+        fprintf(out, " %s=%" PRId64, names[n], (int64_t)json_integer_value(json_object_get(inserted, names[n])));
+    fprintf(out, " group=%s\n", member(inserted, "group"));
+}
+
+static void print_inserted(const json_t *inserted, FILE *out)
+{
+    json_t *cache = json_object_get(inserted, "cache");
+    fprintf(out, "    Cache mode:       %s%s%s\n", is_true(cache, "writeback") ? "writeback" : "writethrough",
+            is_true(cache, "direct") ? ", direct" : "", is_true(cache, "no-flush") ? ", ignore flushes" : "");
+    if (json_object_get(inserted, "backing_file"))
+        fprintf(out, "    Backing file:     %s (chain depth: %" PRId64 ")\n", member(inserted, "backing_file"),
+                (int64_t)json_integer_value(json_object_get(inserted, "backing_file_depth")));
+    if (strcmp(member(inserted, "detect_zeroes"), "off"))
+        fprintf(out, "    Detect zeroes:    %s\n", member(inserted, "detect_zeroes"));
+    if (json_object_get(inserted, "group"))
+        print_limits(inserted, out);
+}
+
+static void print_drive(const json_t *drive, FILE *out)
+{
+    json_t *inserted = json_object_get(drive, "inserted");
+    fprintf(out, "%s", member(drive, "device"));
+    if (inserted)
+        fprintf(out, " (%s): %s (%s%s)\n", member(inserted, "node-name"), member(inserted, "file"),
+                member(inserted, "drv"), is_true(inserted, "ro") ? ", read-only" : "");
+    else
+        fprintf(out, ": [not inserted]\n");
+    fprintf(out, "    Attached to:      %s\n", member(drive, "qdev"));
+    if (json_object_get(drive, "io-status") && strcmp(member(drive, "io-status"), "ok"))
+        fprintf(out, "    I/O status:       %s\n", member(drive, "io-status"));
+    if (is_true(drive, "removable"))
+        fprintf(out, "    Removable device: %slocked, tray %s\n", is_true(drive, "locked") ? "" : "not ",
+                is_true(drive, "tray_open") ? "open" : "closed");
+    if (inserted)
+        print_inserted(inserted, out);
+}
+
 static void info_block(struct session *session, const char *words, FILE *out)
 {
     size_t n;
@@ -82,17 +131,12 @@ static void info_block(struct session *session, const char *words, FILE *out)
     bool found = !*words;
     json_array_foreach(list, n, drive)
     {
-        json_t *inserted = json_object_get(drive, "inserted");
         if (*words && strcmp(words, member(drive, "device")))
             continue;
+        if (n && !*words)
+            fputc('\n', out);
         found = true;
-        fprintf(out, "%s (%s): %s (%s%s)\n", member(drive, "device"), member(inserted, "node-name"),
-                member(inserted, "file"), member(inserted, "drv"),
-                json_is_true(json_object_get(inserted, "ro")) ? ", read-only" : "");
-        json_t *cache = json_object_get(inserted, "cache");
-        fprintf(out, "    Attached to:      %s\n    Cache mode:       %s%s\n", member(drive, "qdev"),
-                json_is_true(json_object_get(cache, "writeback")) ? "writeback" : "writethrough",
-                json_is_true(json_object_get(cache, "direct")) ? ", direct" : "");
+        print_drive(drive, out);
     }
     if (!found)
         fprintf(out, "Device '%s' not found\n", words);

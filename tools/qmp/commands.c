@@ -47,6 +47,8 @@ static void human_monitor_command(struct session *session, json_t *arguments, st
         }                                                                                                              \
     }
 
+#define TRAY_ARGUMENTS {"device", QMP_STRING, true}, {"id", QMP_STRING, true}
+
 const struct qmp_command qmp_commands[] = {
     {"query-version", NO_ARGUMENTS, query_version, "VersionInfo", false},
     {"query-commands", NO_ARGUMENTS, query_commands, "[CommandInfo]", false},
@@ -58,6 +60,34 @@ const struct qmp_command qmp_commands[] = {
     {"query-block", NO_ARGUMENTS, qmp_query_block, "[BlockInfo]", false},
     {"query-blockstats", {{"query-nodes", QMP_BOOLEAN, true}}, qmp_query_blockstats, "[BlockStats]", false},
     {"query-named-block-nodes", {{"flat", QMP_BOOLEAN, true}}, qmp_query_named_block_nodes, "[BlockDeviceInfo]", false},
+    {"eject", {TRAY_ARGUMENTS, {"force", QMP_BOOLEAN, true}}, qmp_eject, NULL, true},
+    {"blockdev-open-tray", {TRAY_ARGUMENTS, {"force", QMP_BOOLEAN, true}}, qmp_blockdev_open_tray, NULL, true},
+    {"blockdev-close-tray", {TRAY_ARGUMENTS}, qmp_blockdev_close_tray, NULL, true},
+    {"blockdev-remove-medium", {{"id", QMP_STRING, false}}, qmp_blockdev_remove_medium, NULL, true},
+    {"blockdev-change-medium",
+     {TRAY_ARGUMENTS,
+      {"filename", QMP_STRING, false},
+      {"format", QMP_STRING, true},
+      {"force", QMP_BOOLEAN, true},
+      {"read-only-mode", QMP_STRING, true}},
+     qmp_blockdev_change_medium,
+     NULL,
+     true},
+    {"block_resize",
+     {{"device", QMP_STRING, true}, {"node-name", QMP_STRING, true}, {"size", QMP_INTEGER, false}},
+     qmp_block_resize,
+     NULL,
+     true},
+    {"blockdev-snapshot-sync",
+     {{"device", QMP_STRING, true},
+      {"node-name", QMP_STRING, true},
+      {"snapshot-file", QMP_STRING, false},
+      {"snapshot-node-name", QMP_STRING, true},
+      {"format", QMP_STRING, true},
+      {"mode", QMP_STRING, true}},
+     qmp_blockdev_snapshot_sync,
+     NULL,
+     true},
     {"query-replay", NO_ARGUMENTS, qmp_query_replay, "ReplayInfo", false},
     {"replay-break", {{"icount", QMP_INTEGER, false}}, qmp_replay_break, NULL, false},
     {"replay-delete-break", NO_ARGUMENTS, qmp_replay_delete_break, NULL, false},
@@ -84,6 +114,8 @@ void qmp_run(struct session *session, const struct qmp_command *command, json_t 
     if (command->changes && session->player)
         qmp_fail(result, "GenericError", "'%s' changes the guest: a replay gives it what the journal has, and no more",
                  command->name);
+    else if (command->changes && control_over(session))
+        qmp_fail(result, "GenericError", "the guest's run is over");
     else
         command->run(session, arguments, result);
 }

@@ -18,5 +18,8 @@ qmp_command_fn qmp_query_status, qmp_query_name, qmp_query_cpus_fast, qmp_query_
 qmp_command_fn qmp_query_replay, qmp_replay_break, qmp_replay_delete_break, qmp_replay_seek;
 /* block.c */
 qmp_command_fn qmp_query_block, qmp_query_blockstats, qmp_query_named_block_nodes;
+/* media.c */
+qmp_command_fn qmp_eject, qmp_blockdev_open_tray, qmp_blockdev_close_tray, qmp_blockdev_remove_medium;
+qmp_command_fn qmp_blockdev_change_medium, qmp_block_resize, qmp_blockdev_snapshot_sync;
 
 #endif

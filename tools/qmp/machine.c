@@ -17,8 +17,10 @@ void qmp_stop(struct session *session, json_t *arguments, struct qmp_result *res
 void qmp_cont(struct session *session, json_t *arguments, struct qmp_result *result)
 {
     (void)arguments;
-    (void)result;
-    control_continue(session);
+    if (control_over(session))
+        qmp_fail(result, "GenericError", "Resetting the Virtual Machine is required");
+    else
+        control_continue(session);
 }
 
 void qmp_quit(struct session *session, json_t *arguments, struct qmp_result *result)
