@@ -151,8 +151,8 @@ struct block_watcher {
 
 /* INPUT_MEDIA_CHANGE: a & 255. Numbers are part of the journal format: append only. */
 enum block_media_change {
-    BLOCK_MEDIA_EJECTED,     /* by force: tray opened, unlocked, medium taken out */
-    BLOCK_MEDIA_INSERTED,    /* and the tray closed; a new one (a >> 16: its number, not 0), or that which was in the drive */
+    BLOCK_MEDIA_EJECTED, /* by force: tray opened, unlocked, medium taken out */
+    BLOCK_MEDIA_INSERTED, /* and the tray closed; a new one (a >> 16: its number, not 0), or that which was in the drive */
     BLOCK_MEDIA_BUTTON,      /* the eject button was pressed: a guest that has locked the tray is asked */
     BLOCK_MEDIA_TRAY_OPENED, /* from outside, locked or not; the medium lies in it */
     BLOCK_MEDIA_TRAY_CLOSED,

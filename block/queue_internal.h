@@ -80,7 +80,7 @@ struct queue_kept {
 struct block_drive {
     struct device device;
     STATE_MEMBERS(DRIVE_STATE)
-    struct block_image *image; /* null: no medium */
+    struct block_image *image;                      /* null: no medium */
     struct block_image *retired[BLOCK_PENDING_MAX]; /* media that have gone, while the executor is at them */
     unsigned retired_count;
     struct block_queue_options options;

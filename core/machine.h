@@ -35,7 +35,7 @@ enum machine_stop {
     MACHINE_STOP_IDLE,       /* halted with interrupts off and nothing due, for ever */
     MACHINE_STOP_DIVERGED,   /* a trace sink or input asked for it with machine_fail */
     MACHINE_STOP_ERROR,
-    MACHINE_STOP_DEBUG, /* core/debug.h */
+    MACHINE_STOP_DEBUG,    /* core/debug.h */
     MACHINE_STOP_IO_ERROR, /* a drive with rerror= or werror=stop; goes on where it was, and tries again */
     MACHINE_STOP_COUNT
 };

@@ -40,7 +40,7 @@
     S(T, uint8_t, status)                                                                                              \
     S(T, uint8_t, isr)                                                                                                 \
     S(T, uint8_t, generation) /* of the device's configuration */                                                      \
-    S(T, bool, broken) /* a ring was: nothing happens before the next reset */
+    S(T, bool, broken)        /* a ring was: nothing happens before the next reset */
 
 struct virtio_pci_ops {
     /* The driver says that a queue has something; only while the device may look (virtio_pci_running). */

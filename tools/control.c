@@ -192,8 +192,8 @@ void control_io_error(struct session *session, const struct block_error_event *e
     bool nospace = event->status == STATUS_NO_SPACE, read = event->op == TRACE_BLOCK_READ;
     monitors_event(session->monitors, "BLOCK_IO_ERROR",
                    json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", device, "node-name", node ? node->name : "",
-                             "operation", read ? "read" : "write", "action", actions[event->action], "nospace", nospace, "reason",
-                             nospace ? "No space left on device" : "Input/output error"));
+                             "operation", read ? "read" : "write", "action", actions[event->action], "nospace", nospace,
+                             "reason", nospace ? "No space left on device" : "Input/output error"));
     if (event->action == BLOCK_ON_ERROR_STOP)
         session->control.io_status[event->drive] = nospace ? BLOCK_IO_STATUS_NO_SPACE : BLOCK_IO_STATUS_FAILED;
     if (event->action == BLOCK_ON_ERROR_STOP && !session->player && !monitors_count(session->monitors))

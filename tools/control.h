@@ -62,7 +62,7 @@ void control_continue(struct session *session);
 void control_quit(struct session *session);
 void control_post(struct session *session, struct input_message message);
 void control_deliver(struct session *session, struct input_message message); /* the same, where the machine stands */
-void control_reset(struct session *session);              /* presses the reset button */
-const char *control_state(const struct session *session); /* QEMU's RunState */
+void control_reset(struct session *session);                                 /* presses the reset button */
+const char *control_state(const struct session *session);                    /* QEMU's RunState */
 
 #endif

@@ -20,10 +20,10 @@ struct media_node {
 };
 
 struct medium {
-    char *path, *format;       /* owned; null: not known, or no medium */
-    struct block_image *top;   /* as it was opened; below it nothing but its own chain. Null: a replay's */
-    struct media_node *node;   /* owned */
-    bool thrown_away;          /* snapshot=on: writes stay in memory, over top */
+    char *path, *format;     /* owned; null: not known, or no medium */
+    struct block_image *top; /* as it was opened; below it nothing but its own chain. Null: a replay's */
+    struct media_node *node; /* owned */
+    bool thrown_away;        /* snapshot=on: writes stay in memory, over top */
     bool read_only;
 };
 

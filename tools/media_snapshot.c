@@ -96,8 +96,8 @@ static enum status check_file(const struct step *step, struct error *error)
     struct qcow2_info info = {0};
     if (!image)
         return STATUS_IO;
-    char *backing = block_qcow2_info(image, &info) && info.backing_name ? block_path_beside(path, info.backing_name)
-                                                                        : NULL;
+    char *backing =
+        block_qcow2_info(image, &info) && info.backing_name ? block_path_beside(path, info.backing_name) : NULL;
     enum status status = STATUS_OK;
     if (!backing || !same_file(backing, step->medium->path))
         status = error_status(error, STATUS_INVALID, "'%s': its backing file is not '%s'", path, step->medium->path);
@@ -122,8 +122,7 @@ static struct block_image *open_for_drive(const struct step *step, const char *p
                                           struct error *error)
 {
     const struct drive_option *option = &step->session->options.drive[step->drive];
-    struct block_open_options open = {
-        .format = format, .read_only = step->medium->read_only, .host = &option->host};
+    struct block_open_options open = {.format = format, .read_only = step->medium->read_only, .host = &option->host};
     return block_image_open(path, &open, error);
 }
 

@@ -51,10 +51,12 @@ static int set_host_item(struct parser *parser, struct drive_given *given, const
 {
     bool known;
     int code = options_set_host_item(parser, &given->option, item, value, &known);
-    return known ? code
-                 : options_bad(parser, item,
-                               "file, format, if, index, media, readonly, snapshot, serial, id, node-name, cache, aio, discard, "
-                               "detect-zeroes, rerror, werror, locking, throttling.*");
+    return known
+               ? code
+               : options_bad(
+                     parser, item,
+                     "file, format, if, index, media, readonly, snapshot, serial, id, node-name, cache, aio, discard, "
+                     "detect-zeroes, rerror, werror, locking, throttling.*");
 }
 
 /* What QEMU calls an identifier. */

@@ -42,8 +42,8 @@ static int check_names(const struct parser *parser, unsigned count)
     unsigned at = parser->drive[count].placed_at;
     for (unsigned n = 0; n < count; n++) {
         unsigned other = parser->drive[n].placed_at;
-        bool same_node = drive[at].node_name && drive[other].node_name &&
-                         !strcmp(drive[at].node_name, drive[other].node_name);
+        bool same_node =
+            drive[at].node_name && drive[other].node_name && !strcmp(drive[at].node_name, drive[other].node_name);
         if (strcmp(drive[at].id, drive[other].id) && !same_node)
             continue;
         tool_error("-drive %s: another drive has this id or node-name", parser->drive[count].text);

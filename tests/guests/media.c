@@ -112,7 +112,8 @@ static void plain(uint8_t code, uint8_t argument)
 
 static void read_block(uint32_t lba)
 {
-    uint8_t bytes[12] = {0x28, 0, (uint8_t)(lba >> 24), (uint8_t)(lba >> 16), (uint8_t)(lba >> 8), (uint8_t)lba, 0, 0, 1};
+    uint8_t bytes[12] = {0x28, 0, (uint8_t)(lba >> 24), (uint8_t)(lba >> 16), (uint8_t)(lba >> 8), (uint8_t)lba, 0,
+                         0,    1};
     uint32_t sum = 0;
     if (packet(bytes) != 2048) {
         say_sense();

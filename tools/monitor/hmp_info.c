@@ -82,8 +82,8 @@ static bool is_true(const json_t *value, const char *name)
 
 static void print_limits(const json_t *inserted, FILE *out)
 {
-    static const char *const names[] = {"bps",      "bps_rd",     "bps_wr",     "bps_max",     "bps_rd_max",
-                                        "bps_wr_max", "iops",       "iops_rd",    "iops_wr",     "iops_max",
+    static const char *const names[] = {"bps",         "bps_rd",      "bps_wr",   "bps_max", "bps_rd_max",
+                                        "bps_wr_max",  "iops",        "iops_rd",  "iops_wr", "iops_max",
                                         "iops_rd_max", "iops_wr_max", "iops_size"};
     fprintf(out, "    I/O throttling:  ");
     for (size_t n = 0; n < sizeof names / sizeof names[0]; n++)

@@ -63,8 +63,8 @@ static json_t *file_info(const char *path)
     struct stat st = {0};
     (void)stat(path, &st);
     json_int_t bytes = ((json_int_t)st.st_size + BLOCK_SECTOR_BYTES - 1) & ~(json_int_t)(BLOCK_SECTOR_BYTES - 1);
-    return json_pack("{s:I, s:I, s:o, s:s, s:b}", "virtual-size", bytes, "actual-size",
-                     (json_int_t)st.st_blocks * 512, "filename", text(path), "format", "file", "dirty-flag", 0);
+    return json_pack("{s:I, s:I, s:o, s:s, s:b}", "virtual-size", bytes, "actual-size", (json_int_t)st.st_blocks * 512,
+                     "filename", text(path), "format", "file", "dirty-flag", 0);
 }
 
 /* ---- BlockDeviceInfo ---- */
@@ -171,10 +171,9 @@ static json_t *drive_info(struct session *session, const struct drive *drive)
 {
     static const char *const io_status[] = {"ok", "failed", "nospace"};
     struct block_tray tray = block_drive_tray(drive->drive);
-    json_t *info =
-        json_pack("{s:o, s:o, s:b, s:b, s:s}", "device", text(media_device_name(session, drive->index)), "qdev",
-                  text(media_qdev_name(session, drive->index)), "locked", tray.locked, "removable", tray.removable,
-                  "type", "unknown");
+    json_t *info = json_pack("{s:o, s:o, s:b, s:b, s:s}", "device", text(media_device_name(session, drive->index)),
+                             "qdev", text(media_qdev_name(session, drive->index)), "locked", tray.locked, "removable",
+                             tray.removable, "type", "unknown");
     if (tray.removable)
         json_object_set_new(info, "tray_open", json_boolean(tray.open));
     if (drive->config->at.kind != BLOCK_ATTACH_NVME) /* which does not keep one, as in QEMU */

@@ -47,7 +47,11 @@ static void human_monitor_command(struct session *session, json_t *arguments, st
         }                                                                                                              \
     }
 
-#define TRAY_ARGUMENTS {"device", QMP_STRING, true}, {"id", QMP_STRING, true}
+#define TRAY_ARGUMENTS                                                                                                 \
+    {"device", QMP_STRING, true},                                                                                      \
+    {                                                                                                                  \
+        "id", QMP_STRING, true                                                                                         \
+    }
 
 const struct qmp_command qmp_commands[] = {
     {"query-version", NO_ARGUMENTS, query_version, "VersionInfo", false},
