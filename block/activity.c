@@ -55,7 +55,7 @@ const char *block_step_name(enum block_step_kind kind)
 {
     static const char *const names[BLOCK_STEP_KINDS] = {
         "host-read", "host-write", "host-flush", "host-zero", "host-resize",   "allocate",   "free",   "map",
-        "table",     "refcount",   "reftable",   "header",    "copy-on-write", "decompress", "submit",
+        "table",     "refcount",   "reftable",   "header",    "copy-on-write", "decompress", "submit", "corrupt",
     };
     return (unsigned)kind < BLOCK_STEP_KINDS ? names[kind] : "?";
 }

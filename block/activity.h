@@ -27,6 +27,8 @@ enum block_step_kind {
     BLOCK_STEP_COPY_ON_WRITE, /* bytes of the guest read to fill a new cluster: offset is the guest's */
     BLOCK_STEP_DECOMPRESS,    /* offset, size_bytes of the compressed data */
     BLOCK_STEP_SUBMIT,        /* first of all, where stacks are kept: the device hands the request over */
+    BLOCK_STEP_CORRUPT, /* the image contradicts itself: offset, size_bytes of the write that did not happen; 0: no
+                                 write; value: the structure's offset, where it is known */
     BLOCK_STEP_KINDS
 };
 

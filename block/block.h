@@ -56,6 +56,14 @@ struct block_place {
     uint64_t offset; /* bytes */
 };
 
+/* An image that contradicts itself: what was to be done was not, and nothing is written to the image any more. Functions
+ * that meet it give STATUS_CORRUPT. */
+struct block_corruption {
+    const char *text; /* the file, the structure and its offset; the image's */
+    uint64_t offset;  /* of the write that did not happen; UINT64_MAX: it was no write */
+    uint64_t size_bytes;
+};
+
 struct block_image_ops {
     const char *format; /* "raw" */
     enum status (*read)(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer);
@@ -76,6 +84,11 @@ struct block_image_ops {
     bool flat;
     /* Null: can't. Sectors that come new read as zeros. */
     enum status (*resize)(struct block_image *image, uint64_t size_sectors, struct error *error);
+    /* What the image was found to contradict itself in since it was opened, the first that was found: false: nothing. May
+     * be null. Any thread; what it says stays as it is while the image does. */
+    bool (*corruption)(struct block_image *image, struct block_corruption *corruption);
+    /* Before destroy, and nothing but that after it: what is only in memory goes to the files. Null: nothing is. */
+    enum status (*settle)(struct block_image *image);
     /* Who logs the steps from now on, in all files of the image (activity.h); null activity: nobody. May be null. */
     void (*watch)(struct block_image *image, struct block_activity *activity);
     void (*destroy)(struct block_image *image);
@@ -112,6 +125,9 @@ enum status block_image_zero(struct block_image *image, uint64_t sector, uint64_
 enum status block_image_map(struct block_image *image, uint64_t sector, uint64_t sectors,
                             struct block_extent *extent) MUST_CHECK;
 void block_image_watch(struct block_image *image, struct block_activity *activity);
+bool block_image_corruption(struct block_image *image, struct block_corruption *corruption);
+const char *block_image_fault(struct block_image *image); /* its text; null: none */
+enum status block_image_settle(struct block_image *image) MUST_CHECK;
 
 /* raw.c: file or block device. Size rounded down to sectors, at least one. The image owns the file, also when this
  * fails. */
@@ -292,7 +308,11 @@ struct block_stats {
 };
 const struct block_stats *block_drive_stats(const struct block_drive *drive);
 
-/* A request failed on the host. Called on the machine thread, before the guest hears of it or the machine stops. */
+/* A request failed on the host. Called on the machine thread, before the guest hears of it or the machine stops.
+ *
+ * STATUS_CORRUPT stops the machine (MACHINE_STOP_IO_ERROR) whatever rerror= and werror= say, and is not tried again: the
+ * device gets its error, the guest hears of it if the machine goes on, and the next request that meets it stops the machine
+ * again. */
 struct block_error_event {
     uint32_t drive, tag;
     enum trace_block_op op;
@@ -300,6 +320,9 @@ struct block_error_event {
     uint32_t sectors;
     enum status status;
     enum block_on_error action; /* REPORT, IGNORE or STOP */
+    bool closing;               /* no request: what was only in memory could not be written at the end */
+    bool has_corruption;        /* the image knows why it is corrupt; where there is no image, nobody does */
+    struct block_corruption corruption;
 };
 void block_drive_on_error(struct block_drive *drive, void (*hook)(void *opaque, const struct block_error_event *event),
                           void *opaque);

@@ -25,6 +25,22 @@ void block_image_watch(struct block_image *image, struct block_activity *activit
         image->ops->watch(image, activity);
 }
 
+bool block_image_corruption(struct block_image *image, struct block_corruption *corruption)
+{
+    return image && image->ops->corruption && image->ops->corruption(image, corruption);
+}
+
+const char *block_image_fault(struct block_image *image)
+{
+    struct block_corruption corruption;
+    return block_image_corruption(image, &corruption) ? corruption.text : NULL;
+}
+
+enum status block_image_settle(struct block_image *image)
+{
+    return image && image->ops->settle ? image->ops->settle(image) : STATUS_OK;
+}
+
 static enum status write_zeros(struct block_image *image, uint64_t sector, uint64_t sectors)
 {
     static const uint8_t zeros[ZERO_SECTORS * BLOCK_SECTOR_BYTES];

@@ -216,6 +216,11 @@ static void overlay_watch(struct block_image *image, struct block_activity *acti
     block_image_watch(overlay_of(image)->base, activity);
 }
 
+static bool overlay_corruption(struct block_image *image, struct block_corruption *corruption)
+{
+    return block_image_corruption(overlay_of(image)->base, corruption);
+}
+
 static void overlay_destroy(struct block_image *image)
 {
     struct overlay_image *overlay = overlay_of(image);
@@ -233,6 +238,7 @@ static const struct block_image_ops overlay_ops = {
     .flush = overlay_flush,
     .zero = overlay_zero,
     .resize = overlay_resize,
+    .corruption = overlay_corruption,
     .watch = overlay_watch,
     .destroy = overlay_destroy,
 };

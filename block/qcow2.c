@@ -128,29 +128,104 @@ static void qcow2_watch(struct block_image *block, struct block_activity *activi
     block_image_watch(image->backing, activity);
 }
 
+/* ---- trouble ---- */
+
+/* The mark is the one write that is still made. Version 2 has none. */
+static void mark_corrupt(struct qcow2_image *image)
+{
+    struct qcow2_header *header = &image->header;
+    uint8_t field[8];
+    if (image->image.read_only || header->version < 3 || header->incompatible & QCOW2_CORRUPT || image->for_check)
+        return;
+    header->incompatible |= QCOW2_CORRUPT;
+    qcow2_put64(field, header->incompatible);
+    if (host_file_write(image->file, QCOW2_AT_INCOMPATIBLE, field, sizeof field) || host_file_flush(image->file))
+        image->mark_failed = true;
+}
+
+static enum status found_corrupt(struct qcow2_image *image, const struct qcow2_refused_write *write, const char *text)
+{
+    const struct qcow2_refused_write none = {.offset = UINT64_MAX};
+    const struct qcow2_refused_write *at = write ? write : &none;
+    image->broken = true;
+    block_activity_add(image->file->activity, (struct block_step){.kind = BLOCK_STEP_CORRUPT,
+                                                                  .file = image->file->index,
+                                                                  .status = STATUS_CORRUPT,
+                                                                  .offset = write ? at->offset : 0,
+                                                                  .size_bytes = at->size_bytes,
+                                                                  .value = at->structure});
+    if (atomic_load(&image->found))
+        return STATUS_CORRUPT;
+    mark_corrupt(image);
+    error_set(&image->fault, "%s: %s%s", image->image.name, text,
+              image->mark_failed ? " (and the image could not be marked corrupt)" : "");
+    image->fault_offset = at->offset;
+    image->fault_bytes = at->size_bytes;
+    atomic_store(&image->found, true);
+    return STATUS_CORRUPT;
+}
+
+enum status qcow2_corrupt(struct qcow2_image *image, const char *format, ...)
+{
+    char text[384];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return found_corrupt(image, NULL, text);
+}
+
+enum status qcow2_corrupt_write(struct qcow2_image *image, const struct qcow2_refused_write *write, const char *format,
+                                ...)
+{
+    char text[384];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return found_corrupt(image, write, text);
+}
+
+static bool qcow2_corruption(struct block_image *block, struct block_corruption *corruption)
+{
+    struct qcow2_image *image = qcow2_of(block);
+    if (!atomic_load(&image->found))
+        return block_image_corruption(image->backing, corruption);
+    *corruption = (struct block_corruption){image->fault.text, image->fault_offset, image->fault_bytes};
+    return true;
+}
+
 /* Refcounts of a dirty image are true again once all is in the file. */
-static void finish(struct qcow2_image *image)
+static enum status finish(struct qcow2_image *image)
 {
     uint64_t incompatible = image->header.incompatible;
     enum status status = qcow2_flush_all(image);
     if (!status && image->refcount_cache.dirty_count) /* what the last stage counted down */
         status = qcow2_flush_all(image);
     if (status || !(incompatible & QCOW2_DIRTY) || image->for_check)
-        return;
+        return status;
     image->header.incompatible = incompatible & ~(uint64_t)QCOW2_DIRTY;
     status = qcow2_flush_all(image);
     if (!status)
         status = qcow2_header_put64(image, QCOW2_AT_INCOMPATIBLE, image->header.incompatible);
     if (!status)
         status = qcow2_file_flush(image);
+    return status;
+}
+
+static enum status qcow2_settle(struct block_image *block)
+{
+    struct qcow2_image *image = qcow2_of(block);
+    enum status status = image->changed && !image->broken ? finish(image) : STATUS_OK;
+    image->changed = false;
     image->broken |= status != STATUS_OK;
+    return status;
 }
 
 static void qcow2_destroy(struct block_image *block)
 {
     struct qcow2_image *image = qcow2_of(block);
-    if (image->changed && !image->broken)
-        finish(image);
+    (void)qcow2_settle(block);
     block_image_destroy(image->backing);
     host_file_close(image->data_file);
     qcow2_cache_free(&image->l2_cache);
@@ -176,31 +251,11 @@ static const struct block_image_ops qcow2_ops = {
     .zero = qcow2_zero,
     .map = qcow2_map,
     .resize = qcow2_resize_sectors,
+    .corruption = qcow2_corruption,
+    .settle = qcow2_settle,
     .watch = qcow2_watch,
     .destroy = qcow2_destroy,
 };
-
-/* ---- trouble ---- */
-
-enum status qcow2_corrupt(struct qcow2_image *image, const char *format, ...)
-{
-    char text[384];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    error_set(&image->fault, "%s: %s", image->image.name, text);
-    image->broken = true;
-    if (image->image.read_only || image->header.version < 3 || image->header.incompatible & QCOW2_CORRUPT ||
-        image->for_check)
-        return STATUS_CORRUPT;
-    uint8_t field[8];
-    image->header.incompatible |= QCOW2_CORRUPT;
-    qcow2_put64(field, image->header.incompatible);
-    if (host_file_write(image->file, QCOW2_AT_INCOMPATIBLE, field, sizeof field) || host_file_flush(image->file))
-        error_set(&image->fault, "%s", "and the header could not be marked"); /* the first text stays */
-    return STATUS_CORRUPT;
-}
 
 enum status qcow2_begin_change(struct qcow2_image *image)
 {
@@ -387,12 +442,6 @@ struct block_image *block_qcow2_backing(struct block_image *block)
 {
     struct qcow2_image *image = if_qcow2(block);
     return image ? image->backing : NULL;
-}
-
-const char *block_qcow2_fault(struct block_image *block)
-{
-    struct qcow2_image *image = if_qcow2(block);
-    return image && image->fault.text[0] ? image->fault.text : NULL;
 }
 
 const struct qcow2_snapshot *block_qcow2_snapshots(struct block_image *block, size_t *count)

@@ -51,8 +51,6 @@ struct qcow2_info {
 /* Null-safe casts: these take any image and fail with false, STATUS_UNSUPPORTED, ... when it is not qcow2. */
 bool block_qcow2_info(struct block_image *image, struct qcow2_info *info);
 struct block_image *block_qcow2_backing(struct block_image *image); /* null: none */
-/* Why writes fail since something impossible was found, with the offset; null while all is well. */
-const char *block_qcow2_fault(struct block_image *image);
 /* One cluster of data (the last one of an image may be shorter), compressed when that makes it smaller. sector: that of
  * the cluster's start. */
 enum status block_qcow2_write_compressed(struct block_image *image, uint64_t sector, uint32_t sectors,

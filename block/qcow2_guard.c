@@ -72,10 +72,10 @@ enum status qcow2_guard_check(struct qcow2_image *image, uint64_t offset, uint64
     for (uint64_t n = offset >> image->cluster_bits; n <= (offset + bytes - 1) >> image->cluster_bits; n++) {
         unsigned hit = slot_of(&image->guard, n)->kinds & ~allowed;
         if (hit)
-            return qcow2_corrupt(image,
-                                 "a write of %" PRIu64 " bytes at offset 0x%" PRIx64
-                                 " would overwrite the %s at offset 0x%" PRIx64,
-                                 bytes, offset, kind_name(hit), n << image->cluster_bits);
+            return qcow2_corrupt_write(image, &(struct qcow2_refused_write){offset, bytes, n << image->cluster_bits},
+                                       "a write of %" PRIu64 " bytes at offset 0x%" PRIx64
+                                       " would overwrite the %s at offset 0x%" PRIx64,
+                                       bytes, offset, kind_name(hit), n << image->cluster_bits);
     }
     return STATUS_OK;
 }

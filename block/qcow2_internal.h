@@ -11,6 +11,7 @@
 
 #include "block/qcow2.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define QCOW2_OFFSET_MASK 0x00fffffffffffe00ull /* of L1 and L2 entries, bits 9 to 55 */
@@ -185,8 +186,12 @@ struct qcow2_image {
     bool changed; /* before the first change: autoclear bits, dirty bit */
     bool for_check;
     int8_t holes; /* of the image file, for map: 1 some, -1 none, 0 not asked yet */
-    bool broken;  /* no more writes: fault says why */
+    bool broken;  /* no more writes */
+    bool mark_failed;
+    /* What was found first: written once, before found is set. */
+    _Atomic bool found;
     struct error fault;
+    uint64_t fault_offset, fault_bytes; /* struct block_corruption */
 };
 
 static inline struct qcow2_image *qcow2_of(struct block_image *image)
@@ -219,6 +224,12 @@ static inline void qcow2_step(struct qcow2_image *image, enum block_step_kind ki
 
 /* The image contradicts itself: says so in the image, keeps the first text, stops all writes. STATUS_CORRUPT. */
 enum status qcow2_corrupt(struct qcow2_image *image, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same of a write that was not made; structure: the offset of what it would have hit. */
+struct qcow2_refused_write {
+    uint64_t offset, size_bytes, structure;
+};
+enum status qcow2_corrupt_write(struct qcow2_image *image, const struct qcow2_refused_write *write, const char *format,
+                                ...) __attribute__((format(printf, 3, 4)));
 /* Before anything in the image changes: the guard set, bits that must not be set any more. */
 enum status qcow2_begin_change(struct qcow2_image *image) MUST_CHECK;
 

@@ -164,6 +164,8 @@ static enum block_on_error action_of(const struct block_drive *drive, const stru
 {
     const struct block_policy *policy = &drive->options.policy;
     uint8_t action = slot->op == TRACE_BLOCK_READ ? policy->rerror : policy->werror;
+    if (status == STATUS_CORRUPT)
+        return BLOCK_ON_ERROR_STOP;
     if (action == BLOCK_ON_ERROR_ENOSPC)
         action = status == STATUS_NO_SPACE ? BLOCK_ON_ERROR_STOP : BLOCK_ON_ERROR_REPORT;
     if (action == BLOCK_ON_ERROR_STOP && !slot->request)
@@ -189,7 +191,9 @@ static void conclude(struct block_drive *drive, struct queue_slot *slot, enum st
         queue_tell_error(drive, slot, status, action);
     else
         queue_free_kept(drive, slot, &slot->job);
-    if (action == BLOCK_ON_ERROR_STOP) {
+    if (status == STATUS_CORRUPT) {
+        machine_request_stop(drive->device.machine, MACHINE_STOP_IO_ERROR, 0);
+    } else if (action == BLOCK_ON_ERROR_STOP) {
         stop_and_retry(drive, slot);
         return;
     }

@@ -58,6 +58,18 @@ static void drive_post_load(struct device *device)
     queue_arm_timer(drive);
 }
 
+/* What the image has in memory only: nobody else would say that it was lost. */
+static void settle(struct block_drive *drive)
+{
+    enum status status = block_image_settle(drive->image);
+    struct block_error_event event = {
+        .drive = drive->options.drive, .op = TRACE_BLOCK_FLUSH, .status = status, .closing = true};
+    if (!status || !drive->on_error)
+        return;
+    event.has_corruption = block_image_corruption(drive->image, &event.corruption);
+    drive->on_error(drive->on_error_opaque, &event);
+}
+
 static void drive_destroy(struct device *device)
 {
     struct block_drive *drive = device_of(device, struct block_drive);
@@ -71,6 +83,7 @@ static void drive_destroy(struct device *device)
     }
     for (unsigned n = 0; n < BLOCK_KEPT_MAX; n++)
         free(drive->kept[n].buffer);
+    settle(drive);
     queue_media_fini(drive);
 }
 

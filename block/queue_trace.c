@@ -83,6 +83,8 @@ void queue_tell_error(struct block_drive *drive, const struct queue_slot *slot, 
                                       .sectors = slot->sectors,
                                       .status = status,
                                       .action = action};
+    if (status == STATUS_CORRUPT)
+        event.has_corruption = block_image_corruption(drive->image, &event.corruption);
     if (drive->on_error)
         drive->on_error(drive->on_error_opaque, &event);
 }

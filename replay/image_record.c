@@ -110,6 +110,16 @@ static enum status record_resize(struct block_image *image, uint64_t size_sector
     return STATUS_OK;
 }
 
+static bool record_corruption(struct block_image *image, struct block_corruption *corruption)
+{
+    return block_image_corruption(image_of(image)->below, corruption);
+}
+
+static enum status record_settle(struct block_image *image)
+{
+    return block_image_settle(image_of(image)->below);
+}
+
 static void record_watch(struct block_image *image, struct block_activity *activity)
 {
     block_image_watch(image_of(image)->below, activity);
@@ -131,6 +141,8 @@ static const struct block_image_ops record_ops = {
     .transferred = record_transferred,
     .zero = record_zero,
     .resize = record_resize,
+    .corruption = record_corruption,
+    .settle = record_settle,
     .watch = record_watch,
     .destroy = record_destroy,
 };

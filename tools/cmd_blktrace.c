@@ -198,7 +198,7 @@ static int run_log(struct blktrace *blktrace)
     }
     if (code < 0)
         code = finish_log(blktrace, session_judge_replay(&session, session_run(&session)));
-    session_close(&session);
+    code = session_close(&session, code);
     free(argv[4]);
     free(blktrace->data);
     return code;

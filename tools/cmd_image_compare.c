@@ -49,7 +49,7 @@ static enum status zero_run(const struct comparing *comparing, uint64_t sector, 
 static int unreadable(const struct comparing *comparing, unsigned which, uint64_t sector, enum status status)
 {
     struct block_image *image = comparing->image[which];
-    const char *fault = block_qcow2_fault(image);
+    const char *fault = block_image_fault(image);
     tool_error("%s: offset %" PRIu64 ": %s", image->name, sector * 512, fault ? fault : status_name(status));
     return IMAGE_COMPARE_READ;
 }

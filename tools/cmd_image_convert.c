@@ -133,8 +133,8 @@ static bool run(struct converting *converting)
     free(converting->buffer);
     if (!status)
         return true;
-    const char *fault = block_qcow2_fault(converting->source);
-    fault = fault ? fault : block_qcow2_fault(converting->target);
+    const char *fault = block_image_fault(converting->source);
+    fault = fault ? fault : block_image_fault(converting->target);
     tool_error("%s to %s: %s", converting->source->name, converting->target->name, fault ? fault : status_name(status));
     return false;
 }

@@ -100,7 +100,7 @@ static int map_image(struct block_image *image, bool json, uint64_t start, uint6
     if (json)
         printf("%s]\n", mapping.any ? "" : "[");
     if (status) {
-        const char *fault = block_qcow2_fault(image);
+        const char *fault = block_image_fault(image);
         tool_error("%s: %s", image->name, fault ? fault : status_name(status));
     }
     return status || mapping.failed ? EXIT_CODE_FAILED : EXIT_CODE_OK;

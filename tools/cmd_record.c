@@ -33,6 +33,5 @@ int cmd_record(int argc, char **argv)
             code = EXIT_CODE_FAILED;
         }
     }
-    session_close(&session);
-    return code;
+    return session_close(&session, code);
 }

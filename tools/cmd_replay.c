@@ -65,6 +65,5 @@ int cmd_replay(int argc, char **argv)
         if (session.rerun && !rerun_report(session.rerun) && code == EXIT_CODE_OK)
             code = EXIT_CODE_FAILED;
     }
-    session_close(&session);
-    return code;
+    return session_close(&session, code);
 }

@@ -11,6 +11,5 @@ int cmd_run(int argc, char **argv)
         session_report(&session, stop);
         code = session_exit_code(&session, stop);
     }
-    session_close(&session);
-    return code;
+    return session_close(&session, code);
 }

@@ -184,9 +184,49 @@ static void stopped_by_error(struct session *session)
     session->control.io_error = true;
 }
 
+/* Once for an image, as QEMU: what is found after that only follows from it. */
+static void say_corrupt(struct session *session, const struct block_error_event *event)
+{
+    const struct block_corruption *corruption = &event->corruption;
+    const struct media_node *node = session->media.drive[event->drive].node;
+    if (!event->has_corruption || session->control.corrupt[event->drive])
+        return;
+    session->control.corrupt[event->drive] = true;
+    tool_error("%s: the image is corrupt, nothing more is written to it%s", corruption->text,
+               event->closing ? "" : ", the guest is stopped");
+    if (event->closing)
+        return;
+    json_t *data = json_pack("{s:s, s:s, s:s, s:b}", "device", media_device_name(session, event->drive), "node-name",
+                             node ? node->name : "", "msg", corruption->text, "fatal",
+                             !block_drive_read_only(session->drive[event->drive]));
+    if (corruption->offset != UINT64_MAX) {
+        json_object_set_new(data, "offset", json_integer((json_int_t)corruption->offset));
+        json_object_set_new(data, "size", json_integer((json_int_t)corruption->size_bytes));
+    }
+    monitors_event(session->monitors, "BLOCK_IMAGE_CORRUPTED", data);
+}
+
+static void say_stopped(struct session *session, const struct block_error_event *event)
+{
+    const char *what = event->status == STATUS_NO_SPACE  ? "no space left on the host"
+                       : event->status == STATUS_CORRUPT ? "the image is corrupt"
+                                                         : "I/O error";
+    if (event->action == BLOCK_ON_ERROR_STOP && !session->player && !monitors_count(session->monitors))
+        tool_error("drive %u: %s of %u sectors at %llu: %s: stopped%s", (unsigned)event->drive,
+                   trace_block_op_name(event->op), (unsigned)event->sectors, (unsigned long long)event->sector, what,
+                   event->status == STATUS_CORRUPT ? "" : " (rerror=, werror= say what to do)");
+}
+
 void control_io_error(struct session *session, const struct block_error_event *event)
 {
     static const char *const actions[BLOCK_ON_ERROR_KINDS] = {"report", "ignore", "stop", "stop"};
+    say_corrupt(session, event);
+    if (event->closing) {
+        session->control.unsaved = true;
+        tool_error("drive %u: what the guest wrote last is lost: %s", (unsigned)event->drive,
+                   status_name(event->status));
+        return;
+    }
     const char *device = media_device_name(session, event->drive);
     const struct media_node *node = session->media.drive[event->drive].node;
     bool nospace = event->status == STATUS_NO_SPACE, read = event->op == TRACE_BLOCK_READ;
@@ -196,10 +236,7 @@ void control_io_error(struct session *session, const struct block_error_event *e
                              "reason", nospace ? "No space left on device" : "Input/output error"));
     if (event->action == BLOCK_ON_ERROR_STOP)
         session->control.io_status[event->drive] = nospace ? BLOCK_IO_STATUS_NO_SPACE : BLOCK_IO_STATUS_FAILED;
-    if (event->action == BLOCK_ON_ERROR_STOP && !session->player && !monitors_count(session->monitors))
-        tool_error("drive %u: %s of %u sectors at %llu: %s: stopped (rerror=, werror= say what to do)",
-                   (unsigned)event->drive, trace_block_op_name(event->op), (unsigned)event->sectors,
-                   (unsigned long long)event->sector, nospace ? "no space left on the host" : "I/O error");
+    say_stopped(session, event);
 }
 
 void control_tray_moved(struct session *session, uint32_t drive, bool open)

@@ -24,8 +24,10 @@ struct control {
     bool reset_by_host;    /* the next reset is a monitor's */
     uint64_t break_icount; /* replay: stop there; POSITION_NEVER: nowhere */
     struct position visited;
-    bool visited_once, deferred; /* requests wait for the guest to make some way */
-    bool ready;                  /* control_init was called */
+    bool visited_once, deferred;  /* requests wait for the guest to make some way */
+    bool corrupt[JOURNAL_DRIVES]; /* that the drive's image is corrupt was said */
+    bool unsaved;                 /* something that the guest wrote did not reach an image at the end */
+    bool ready;                   /* control_init was called */
     enum block_io_status {
         BLOCK_IO_STATUS_OK,
         BLOCK_IO_STATUS_FAILED,
@@ -46,7 +48,7 @@ void control_end(struct session *session);
 enum machine_stop control_run(struct session *session, struct position limit);
 /* The SHUTDOWN event: why the run ended. Not said of a run that was left at a position asked for. */
 void control_say_end(struct session *session, enum machine_stop stop);
-/* A drive met an error: the BLOCK_IO_ERROR event. */
+/* A drive met an error: the BLOCK_IO_ERROR event, and before it BLOCK_IMAGE_CORRUPTED where the image contradicts itself. */
 void control_io_error(struct session *session, const struct block_error_event *event);
 /* The DEVICE_TRAY_MOVED event. */
 void control_tray_moved(struct session *session, uint32_t drive, bool open);

@@ -550,7 +550,7 @@ void session_report(struct session *session, enum machine_stop stop)
         screendump_write(session->machine, session->options.screendump);
 }
 
-void session_close(struct session *session)
+int session_close(struct session *session, int code)
 {
     chardev_hub_destroy(session->hub);
     console_close(session->console);
@@ -568,4 +568,5 @@ void session_close(struct session *session)
     input_mailbox_destroy(session->mailbox);
     journal_config_free(&session->config);
     options_free(&session->options);
+    return session->control.unsaved && code != EXIT_CODE_DIVERGED ? EXIT_CODE_FAILED : code;
 }

@@ -48,7 +48,8 @@ int session_open_observed(struct session *session, enum options_use use, int arg
 enum machine_stop session_run(struct session *session);
 /* The summary on standard error, screendump, state dump. */
 void session_report(struct session *session, enum machine_stop stop);
-void session_close(struct session *session);
+/* The exit code given, or failure where the end itself went wrong: it said why. */
+int session_close(struct session *session, int code);
 /* cmd_replay.c: says how a replay went; the exit code. */
 int session_judge_replay(struct session *session, enum machine_stop stop);
 /* The exit code that a live run's end gives. */

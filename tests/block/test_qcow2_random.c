@@ -212,7 +212,7 @@ static void pick_range(struct state *state, uint64_t *sector, uint32_t *sectors)
 static void fine(struct state *state, enum status status, const char *what)
 {
     if (status) {
-        const char *fault = block_qcow2_fault(state->image);
+        const char *fault = block_image_fault(state->image);
         fprintf(stderr, "shape %s: %s: %s %s\n", state->shape->name, what, status_name(status), fault ? fault : "");
     }
     ck_assert_int_eq(status, STATUS_OK);

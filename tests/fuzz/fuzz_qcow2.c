@@ -63,7 +63,7 @@ static void write_some(struct run *run)
                                        : run->image->ops->write(run->image, sector, sectors, buffer, turn == 4);
         if (status) {
             if (status == STATUS_CORRUPT)
-                CHECK(block_qcow2_fault(run->image));
+                CHECK(block_image_fault(run->image));
             continue;
         }
         if (turn == 3)

@@ -19,7 +19,7 @@ PACKED_MAX = 1064960
 TRACE_NAMES = [None, "pio-read", "pio-write", "mmio-read", "mmio-write", "irq", "halt", "block-request",
                "block-completion", "host-write", "digest", "checkpoint", "reset", "end", "block-origin", "block-segment"]
 STEP_NAMES = ["host-read", "host-write", "host-flush", "host-zero", "host-resize", "allocate", "free", "map", "table",
-              "refcount", "reftable", "header", "copy-on-write", "decompress", "submit"]
+              "refcount", "reftable", "header", "copy-on-write", "decompress", "submit", "corrupt"]
 INPUT_NAMES = ["wall-clock", "entropy", "io-status", "clock", "uncontrolled", "serial", "key", "mouse", "block",
                "media", "power-button", "reset-button", "fault", "block-fault", "block-resize"]
 OPERATIONS = ["read", "write", "flush", "discard", "write-zeroes"]
