@@ -199,6 +199,17 @@ static bool locate(struct block_job *job)
            job->image->ops->locate(job->image, job->sector, job->sectors, write, &job->place);
 }
 
+/* An image that is not flat may read its tables: steps of the request. */
+static bool locate_watched(struct block_job *job)
+{
+    if (job->activity)
+        block_image_watch(job->image, job->activity);
+    bool found = locate(job);
+    if (job->activity)
+        block_image_watch(job->image, NULL);
+    return found;
+}
+
 static int descriptor(const struct block_job *job)
 {
     return host_file_descriptor(job->place.file, job->place.offset, job->data, job_bytes(job));
@@ -292,7 +303,7 @@ static void work_on(struct executor_threads *threads, struct worker *worker, str
     if (phase == BLOCK_JOB_LOCATE) {
         struct block_engine *engine = threads->engine[job->aio];
         phase = BLOCK_JOB_PERFORM;
-        handed_over = locate(job) && hand_over(threads, job, &phase);
+        handed_over = locate_watched(job) && hand_over(threads, job, &phase);
         if (handed_over)
             engine->ops->commit(engine);
     }

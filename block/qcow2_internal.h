@@ -181,7 +181,7 @@ struct qcow2_image {
     uint64_t snapshot_table_bytes;
     uint8_t *cluster_buffer, *packed_buffer; /* last cluster decompressed; compressed data */
     uint64_t cluster_buffer_offset;          /* its compressed offset; UINT64_MAX: none */
-    bool unflushed;                          /* written since the last flush of the host */
+    _Atomic bool unflushed;                  /* written since the last flush of the host */
     bool syncing;
     bool changed; /* before the first change: autoclear bits, dirty bit */
     bool for_check;
@@ -320,6 +320,8 @@ struct qcow2_run {
     bool has_host;
 };
 uint32_t qcow2_all_subclusters(const struct qcow2_image *image);
+/* Those that bytes [from, to) of a cluster touch. */
+uint32_t qcow2_subclusters(const struct qcow2_image *image, uint64_t from, uint64_t to);
 enum status qcow2_entry_decode(struct qcow2_image *image, uint64_t guest_cluster, const uint8_t *table,
                                struct qcow2_entry *entry) MUST_CHECK;
 /* Into the table, which the caller got by qcow2_map_table_for_write. */
@@ -347,6 +349,11 @@ enum status qcow2_unmap_clusters(struct qcow2_image *image, uint64_t guest_clust
 enum status qcow2_preallocate(struct qcow2_image *image, enum qcow2_preallocation preallocation) MUST_CHECK;
 /* What an old entry used goes. */
 enum status qcow2_entry_release(struct qcow2_image *image, const struct qcow2_entry *old, bool discard) MUST_CHECK;
+
+/* ---- qcow2_locate.c: functions of struct block_image_ops ---- */
+
+bool qcow2_locate(struct block_image *block, uint64_t sector, uint32_t sectors, bool write, struct block_place *place);
+void qcow2_transferred(struct block_image *block, uint64_t sector, uint32_t sectors, bool write, void *buffer);
 
 /* ---- qcow2_compressed.c ---- */
 

@@ -29,14 +29,15 @@ enum status qcow2_file_write(struct qcow2_image *image, uint64_t offset, const v
 enum status qcow2_file_flush(struct qcow2_image *image)
 {
     enum status status = STATUS_OK;
-    if (!image->unflushed)
+    /* Before the flush: a transfer that ends meanwhile is not in it for sure. */
+    if (!atomic_exchange(&image->unflushed, false))
         return STATUS_OK;
     if (image->data_file)
         status = host_file_flush(image->data_file);
     if (!status)
         status = host_file_flush(image->file);
-    if (!status)
-        image->unflushed = false;
+    if (status)
+        image->unflushed = true;
     return status;
 }
 

@@ -11,6 +11,14 @@ uint32_t qcow2_all_subclusters(const struct qcow2_image *image)
     return image->subclusters == 32 ? UINT32_MAX : 1;
 }
 
+uint32_t qcow2_subclusters(const struct qcow2_image *image, uint64_t from, uint64_t to)
+{
+    if (image->subclusters == 1)
+        return 1;
+    uint64_t first = from / image->subcluster_bytes, last = (to - 1) / image->subcluster_bytes;
+    return (uint32_t)(((2ull << last) - 1) & ~((1ull << first) - 1));
+}
+
 static uint64_t index_in_table(const struct qcow2_image *image, uint64_t guest_cluster)
 {
     return guest_cluster & ((1ull << image->l2_bits) - 1);

@@ -20,19 +20,11 @@ struct piece {
     bool untouched;         /* the place never held anything: zero without being written */
 };
 
-static uint32_t mask_of(const struct qcow2_image *image, uint64_t from, uint64_t to)
-{
-    if (image->subclusters == 1)
-        return 1;
-    uint64_t first = from / image->subcluster_bytes, last = (to - 1) / image->subcluster_bytes;
-    return (uint32_t)(((2ull << last) - 1) & ~((1ull << first) - 1));
-}
-
 /* What a write of [from, to) of the cluster has to do. */
 static enum action classify(const struct qcow2_image *image, const struct qcow2_entry *entry, uint64_t from,
                             uint64_t to)
 {
-    uint32_t mask = mask_of(image, from, to);
+    uint32_t mask = qcow2_subclusters(image, from, to);
     if (!entry->has_host || !entry->copied || entry->packed_bytes)
         return ALLOCATE;
     return (entry->allocated & mask) == mask ? IN_PLACE : FILL;
@@ -48,8 +40,8 @@ static void copy_range(const struct qcow2_image *image, const struct qcow2_entry
     if (action == IN_PLACE)
         return;
     if (action == FILL) { /* subclusters that hold data stay as they are */
-        *low = entry->allocated & mask_of(image, from, from + 1) ? from : from & ~(unit - 1);
-        *high = entry->allocated & mask_of(image, to - 1, to) ? to : (to + unit - 1) & ~(unit - 1);
+        *low = entry->allocated & qcow2_subclusters(image, from, from + 1) ? from : from & ~(unit - 1);
+        *high = entry->allocated & qcow2_subclusters(image, to - 1, to) ? to : (to + unit - 1) & ~(unit - 1);
         return;
     }
     *low = from & ~(unit - 1);
@@ -210,7 +202,7 @@ static enum status link_cluster(struct qcow2_image *image, const struct piece *p
 {
     struct qcow2_entry old, entry;
     uint8_t *table;
-    uint32_t mask = mask_of(image, from, to);
+    uint32_t mask = qcow2_subclusters(image, from, to);
     enum status status = qcow2_map_table_for_write(image, cluster, &table);
     if (!status)
         status = qcow2_entry_decode(image, cluster, table, &old);

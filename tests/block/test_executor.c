@@ -1,7 +1,9 @@
 /* Executors and engines on real files: many requests under way at once, as fio --verify would: each sector says what it was
- * last written with, and every read is held against that. By every aio=, with and without O_DIRECT, aligned and not. */
+ * last written with, and every read is held against that. By every aio=, with and without O_DIRECT, aligned and not; on raw
+ * files, and on qcow2 images, whose own functions and transfers then run at the same time. */
 #include "block/engine.h"
 #include "block/host_file.h"
+#include "block/qcow2.h"
 #include "tests/support/fake_machine.h"
 
 #include <check.h>
@@ -34,7 +36,8 @@ struct stress {
     uint64_t seed;
 };
 
-static char path[64];
+static char path[64], base_path[64];
+static atomic_uint located[2]; /* reads, writes */
 
 static uint32_t draw(struct stress *stress, uint32_t limit)
 {
@@ -143,33 +146,116 @@ struct mode {
     enum block_aio aio;
     bool direct, aligned, model;
     uint32_t align_bytes;
+    const struct qcow2_create_options *qcow2; /* null: raw */
+    bool backed;
 };
 
 static const struct mode modes[] = {
-    {BLOCK_AIO_THREADS, false, false, false, 0},    {BLOCK_AIO_THREADS, true, false, false, 4096},
-    {BLOCK_AIO_THREADS, true, true, false, 0},      {BLOCK_AIO_NATIVE, true, false, false, 0},
-    {BLOCK_AIO_NATIVE, true, true, false, 4096},    {BLOCK_AIO_NATIVE, true, false, false, 4096},
-    {BLOCK_AIO_IO_URING, false, false, false, 0},   {BLOCK_AIO_IO_URING, true, true, false, 0},
-    {BLOCK_AIO_IO_URING, true, false, false, 4096}, {BLOCK_AIO_IO_URING, false, false, true, 0},
-    {BLOCK_AIO_NATIVE, true, false, true, 0},
+    {BLOCK_AIO_THREADS, false, false, false, 0, NULL, false},
+    {BLOCK_AIO_THREADS, true, false, false, 4096, NULL, false},
+    {BLOCK_AIO_THREADS, true, true, false, 0, NULL, false},
+    {BLOCK_AIO_NATIVE, true, false, false, 0, NULL, false},
+    {BLOCK_AIO_NATIVE, true, true, false, 4096, NULL, false},
+    {BLOCK_AIO_NATIVE, true, false, false, 4096, NULL, false},
+    {BLOCK_AIO_IO_URING, false, false, false, 0, NULL, false},
+    {BLOCK_AIO_IO_URING, true, true, false, 0, NULL, false},
+    {BLOCK_AIO_IO_URING, true, false, false, 4096, NULL, false},
+    {BLOCK_AIO_IO_URING, false, false, true, 0, NULL, false},
+    {BLOCK_AIO_NATIVE, true, false, true, 0, NULL, false},
 };
 
-static struct block_image *open_image(const struct mode *mode)
+static const struct qcow2_create_options plain = {.cluster_bits = 16},
+                                         small = {.cluster_bits = 12, .lazy_refcounts = true},
+                                         tiny = {.cluster_bits = 9},
+                                         subclusters = {.cluster_bits = 14, .extended_l2 = true},
+                                         placed = {.cluster_bits = 12, .preallocation = QCOW2_PREALLOC_METADATA};
+static const struct mode qcow2_modes[] = {
+    {BLOCK_AIO_THREADS, false, false, false, 0, &plain, false},
+    {BLOCK_AIO_THREADS, false, false, false, 0, &small, true},
+    {BLOCK_AIO_THREADS, false, false, false, 0, &tiny, true},
+    {BLOCK_AIO_THREADS, true, false, false, 4096, &subclusters, true},
+    {BLOCK_AIO_NATIVE, true, true, false, 0, &small, true},
+    {BLOCK_AIO_NATIVE, true, false, false, 4096, &tiny, false},
+    {BLOCK_AIO_NATIVE, true, false, false, 0, &subclusters, false},
+    {BLOCK_AIO_IO_URING, false, false, false, 0, &small, false},
+    {BLOCK_AIO_IO_URING, false, false, false, 0, &subclusters, true},
+    {BLOCK_AIO_IO_URING, true, true, false, 0, &placed, false},
+    {BLOCK_AIO_IO_URING, false, false, true, 0, &plain, true},
+};
+
+static void make_file(char name[64], const uint32_t *stamp)
+{
+    uint8_t sector[512];
+    strcpy(name, "./vmrr-test-executor-XXXXXX");
+    int fd = mkstemp(name);
+    ck_assert_int_eq(ftruncate(fd, SECTORS * 512), 0);
+    for (uint32_t n = 0; stamp && n < SECTORS; n++) {
+        put_stamp(sector, stamp[n]);
+        ck_assert_int_eq(pwrite(fd, sector, 512, (off_t)n * 512), 512);
+    }
+    close(fd);
+}
+
+static void make_qcow2(struct stress *stress, const struct mode *mode)
+{
+    struct qcow2_create_options create = *mode->qcow2;
+    struct error error = {0};
+    create.size_bytes = SECTORS * 512;
+    if (mode->backed) {
+        for (uint32_t n = 0; n < SECTORS; n++)
+            stress->stamp[n] = n / 70 % 3 * (n / 70 + 1);
+        make_file(base_path, stress->stamp);
+        create.backing_name = base_path;
+        create.backing_format = "raw";
+    }
+    struct host_file *file = host_file_open(path, &(struct host_file_options){.create = true}, &error);
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(block_qcow2_create(file, &create, &error), STATUS_OK);
+    host_file_close(file);
+}
+
+/* ---- counting ---- */
+
+static struct block_image_ops located_ops;
+static bool (*real_locate)(struct block_image *image, uint64_t sector, uint32_t sectors, bool write,
+                           struct block_place *place);
+
+static bool noting_locate(struct block_image *image, uint64_t sector, uint32_t sectors, bool write,
+                            struct block_place *place)
+{
+    bool found = real_locate(image, sector, sectors, write, place);
+    located[write] += found;
+    return found;
+}
+
+static struct block_image *count_located(struct block_image *image)
+{
+    located[0] = located[1] = 0;
+    if (!image)
+        return NULL;
+    located_ops = *image->ops;
+    real_locate = located_ops.locate;
+    located_ops.locate = noting_locate;
+    image->ops = &located_ops;
+    return image;
+}
+
+static struct block_image *open_image(struct stress *stress, const struct mode *mode)
 {
     struct error error = {0};
-    strcpy(path, "./vmrr-test-executor-XXXXXX");
-    int fd = mkstemp(path);
-    ck_assert_int_eq(ftruncate(fd, SECTORS * 512), 0);
-    close(fd);
+    make_file(path, NULL);
+    if (mode->qcow2)
+        make_qcow2(stress, mode);
     struct host_file_options host = {.direct = mode->direct, .align_bytes = mode->align_bytes};
-    return block_image_open(path, &(struct block_open_options){.format = "raw", .host = &host}, &error);
+    struct block_open_options options = {.format = mode->qcow2 ? "qcow2" : "raw", .host = &host};
+    return count_located(block_image_open(path, &options, &error));
 }
 
 /* False: not on this host. */
 static bool stress_open(struct stress *stress, const struct mode *mode)
 {
     struct error error = {0};
-    struct block_image *image = open_image(mode);
+    struct block_image *image = open_image(stress, mode);
     stress->fake = fake_machine_create(1u << 20);
     fake_machine_use_idle_accel(stress->fake);
     stress->executor = block_executor_threads_create(stress->fake->mailbox, 4);
@@ -190,7 +276,7 @@ static bool stress_open(struct stress *stress, const struct mode *mode)
     return true;
 }
 
-static void stress_close(struct stress *stress)
+static void close_machine(struct stress *stress)
 {
     struct input_mailbox *mailbox = stress->fake->mailbox;
     struct input *input = stress->fake->input;
@@ -202,9 +288,50 @@ static void stress_close(struct stress *stress)
         free(stress->request[n].data);
     free(stress->fake->events);
     free(stress->fake);
+}
+
+static void stress_close(struct stress *stress)
+{
+    if (stress->fake)
+        close_machine(stress);
     free(stress);
     unlink(path);
+    unlink(base_path);
 }
+
+/* Through an image opened anew: nothing was in memory only, the tables are whole. */
+static void check_qcow2(const struct stress *stress)
+{
+    static uint8_t found[SECTORS * 512];
+    struct error error = {0};
+    struct qcow2_check check = {0};
+    struct block_image *image = block_image_open(path, &(struct block_open_options){.format = "qcow2"}, &error);
+    ck_assert_ptr_nonnull(image);
+    ck_assert_int_eq(block_qcow2_check(image, QCOW2_REPAIR_NONE, &check, &error), STATUS_OK);
+    ck_assert_uint_eq(check.corruptions + check.leaks + check.errors, 0);
+    ck_assert_int_eq(image->ops->read(image, 0, SECTORS, found), STATUS_OK);
+    block_image_destroy(image);
+    for (uint32_t n = 0; n < SECTORS; n++)
+        ck_assert_msg(has_stamp(found + n * 512, stress->stamp[n]), "sector %u", n);
+}
+
+START_TEST(test_stress_qcow2)
+{
+    struct stress *stress = calloc(1, sizeof *stress);
+    const struct mode *mode = &qcow2_modes[_i];
+    stress->seed = 7 + (uint64_t)_i;
+    if (stress_open(stress, mode)) {
+        run(stress, mode->aligned);
+        close_machine(stress);
+        stress->fake = NULL;
+        check_qcow2(stress);
+        if (!mode->model || mode->aio != BLOCK_AIO_THREADS)
+            ck_assert_msg(located[0] > 20 && located[1] > 20, "%u reads and %u writes were located", located[0],
+                          located[1]);
+    }
+    stress_close(stress);
+}
+END_TEST
 
 START_TEST(test_stress)
 {
@@ -412,6 +539,7 @@ int main(void)
     Suite *suite = suite_create("executor");
     TCase *tcase = tcase_create("executor");
     tcase_add_loop_test(tcase, test_stress, 0, (int)(sizeof modes / sizeof modes[0]));
+    tcase_add_loop_test(tcase, test_stress_qcow2, 0, (int)(sizeof qcow2_modes / sizeof qcow2_modes[0]));
     tcase_add_loop_test(tcase, test_short_transfer, 0, BLOCK_AIO_KINDS);
     tcase_add_loop_test(tcase, test_adjacent_reads, 0, 2);
     tcase_add_loop_test(tcase, test_shared_flush, 0, 2);
