@@ -25,6 +25,12 @@ static struct block_image *open_raw(struct host_file *file, const struct block_o
         host_file_close(file);
         return NULL;
     }
+    if (options->l2_cache_bytes || options->refcount_cache_bytes || options->cache_bytes || options->unguarded) {
+        error_set(error, "%s: l2-cache-size, refcount-cache-size, cache-size, overlap-check: a raw image has none",
+                  file->path);
+        host_file_close(file);
+        return NULL;
+    }
     struct block_image *image = block_raw_open(file, error);
     if (image && !options->format)
         block_raw_guessed(image);

@@ -313,9 +313,7 @@ static enum status load_tables(struct qcow2_image *image, struct error *error)
                             "%s: qcow2 header, l1_size at offset 36: %u, expected at least %" PRIu64
                             " for the image's size",
                             image->image.name, header->l1_size, needed);
-    enum status status = qcow2_cache_init(image, &image->l2_cache, QCOW2_IS_L2);
-    if (!status)
-        status = qcow2_cache_init(image, &image->refcount_cache, QCOW2_IS_REFBLOCK);
+    enum status status = qcow2_caches_init(image);
     if (!status)
         status = qcow2_top_load(image, &image->l1, header->l1_offset, header->l1_size);
     if (!status)
@@ -339,7 +337,7 @@ static enum status refuse_state(struct qcow2_image *image, struct error *error)
 /* Another L1 table, and nothing may be written. */
 static enum status choose_snapshot(struct qcow2_image *image, const char *name, struct error *error)
 {
-    const struct qcow2_snapshot *snapshot = qcow2_snapshot_find(image, name);
+    const struct qcow2_snapshot *snapshot = qcow2_snapshot_select(image, name);
     if (!snapshot)
         return error_status(error, STATUS_NOT_FOUND, "%s: snapshot %s: not found", image->image.name, name);
     if (!image->image.read_only)
@@ -397,7 +395,10 @@ struct block_image *block_qcow2_open(struct host_file *file, const struct block_
     image->image = (struct block_image){.ops = &qcow2_ops, .read_only = file->read_only, .name = file->path};
     image->file = file;
     image->for_check = options->check;
-    image->cache_bytes = options->cache_bytes;
+    image->cache_limit.l2_bytes = options->l2_cache_bytes;
+    image->cache_limit.refcount_bytes = options->refcount_cache_bytes;
+    image->cache_limit.bytes = options->cache_bytes;
+    image->unguarded = options->unguarded;
     uint8_t next_file = 1;
     struct block_open_context alone = {.path = file->path, .next_file = &next_file};
     if (open_all(image, options, context ? context : &alone, error)) {

@@ -18,6 +18,23 @@
 enum qcow2_compression { QCOW2_ZLIB, QCOW2_ZSTD };
 enum qcow2_preallocation { QCOW2_PREALLOC_OFF, QCOW2_PREALLOC_METADATA, QCOW2_PREALLOC_FALLOC, QCOW2_PREALLOC_FULL };
 
+/* Structures of the format, as the overlap check tells them apart; by QEMU's names of overlap-check.*. */
+enum qcow2_guard {
+    QCOW2_IS_HEADER = 1,
+    QCOW2_IS_L1 = 2,
+    QCOW2_IS_L2 = 4,
+    QCOW2_IS_REFTABLE = 8,
+    QCOW2_IS_REFBLOCK = 16,
+    QCOW2_IS_SNAPSHOTS = 32,
+    QCOW2_IS_INACTIVE_L1 = 64,
+    QCOW2_IS_INACTIVE_L2 = 128,
+    QCOW2_IS_BITMAPS = 256,
+};
+/* What QEMU's overlap-check=constant and cached look at; all: everything. */
+#define QCOW2_GUARD_CONSTANT (QCOW2_IS_HEADER | QCOW2_IS_L1 | QCOW2_IS_REFTABLE | QCOW2_IS_SNAPSHOTS | QCOW2_IS_BITMAPS)
+#define QCOW2_GUARD_CACHED (QCOW2_GUARD_CONSTANT | QCOW2_IS_L2 | QCOW2_IS_REFBLOCK | QCOW2_IS_INACTIVE_L1)
+#define QCOW2_GUARD_ALL 511u
+
 struct block_open_context; /* block/open.h */
 
 /* The image owns the file, also when this fails. The backing chain and the data file are opened by name, beside the

@@ -1,25 +1,68 @@
-/* Memory of a qcow2 image's tables: L2 tables and refcount blocks (1 MiB of each, at least 4), found by their offset,
+/* Memory of a qcow2 image's tables: L2 tables and refcount blocks, found by their offset,
  * the clock as replacement; L1 and refcount table whole. A dirty table that has to go makes a sync of everything, so
  * that no write passes the order of qcow2_sync.c; only a sync itself may write single refcount blocks, at its end. */
 #include "block/qcow2_internal.h"
 
 #include <stdlib.h>
 
-#define CACHE_BYTES (1u << 20)
+#define L2_CACHE_BYTES (32ull << 20)
+#define REFCOUNT_CACHE_BYTES (1ull << 20)
+#define CACHE_TABLES_MAX (1u << 22)
 #define CACHE_TABLES_MIN 4u
 #define TOP_SECTOR_ENTRIES 64u
 
-enum status qcow2_cache_init(struct qcow2_image *image, struct qcow2_cache *cache, unsigned kind)
+static uint64_t smaller(uint64_t a, uint64_t b)
 {
-    uint32_t count = (image->cache_bytes ? image->cache_bytes : CACHE_BYTES) >> image->cluster_bits;
+    return a < b ? a : b;
+}
+
+/* Not 0, which would be "not said"; there is room for some tables anyway. */
+static uint64_t rest_of(uint64_t both, uint64_t other)
+{
+    return both > other ? both - other : 1;
+}
+
+/* Who gets what, as QEMU says: together, all L2 tables come before refcount blocks; what one was given by name, the other
+ * has not. Tools have said what contradicts itself. */
+static void share_out(const struct qcow2_image *image, uint64_t *l2_bytes, uint64_t *refcount_bytes)
+{
+    uint64_t both = image->cache_limit.bytes, all_l2 = (uint64_t)image->header.l1_size << image->cluster_bits;
+    *l2_bytes = image->cache_limit.l2_bytes;
+    *refcount_bytes = image->cache_limit.refcount_bytes;
+    if (both && !*l2_bytes && !*refcount_bytes) {
+        *refcount_bytes = smaller(both, CACHE_TABLES_MIN << image->cluster_bits);
+        *l2_bytes = rest_of(both, *refcount_bytes);
+        *l2_bytes = smaller(*l2_bytes, all_l2);
+        *refcount_bytes = rest_of(both, *l2_bytes);
+    } else if (both && !*l2_bytes) {
+        *l2_bytes = rest_of(both, *refcount_bytes);
+    } else if (both && !*refcount_bytes) {
+        *refcount_bytes = rest_of(both, *l2_bytes);
+    }
+    *l2_bytes = smaller(*l2_bytes ? *l2_bytes : L2_CACHE_BYTES, all_l2);
+    if (!*refcount_bytes)
+        *refcount_bytes = REFCOUNT_CACHE_BYTES;
+}
+
+static enum status cache_init(struct qcow2_image *image, struct qcow2_cache *cache, unsigned kind, uint64_t bytes)
+{
+    uint64_t count = smaller(bytes >> image->cluster_bits, CACHE_TABLES_MAX);
     cache->kind = kind;
-    cache->count = count < CACHE_TABLES_MIN ? CACHE_TABLES_MIN : count;
+    cache->count = count < CACHE_TABLES_MIN ? CACHE_TABLES_MIN : (uint32_t)count;
     cache->buckets = 1;
     while (cache->buckets < cache->count)
         cache->buckets *= 2;
     cache->table = calloc(cache->count, sizeof *cache->table);
     cache->bucket = calloc(cache->buckets, sizeof *cache->bucket);
     return cache->table && cache->bucket ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status qcow2_caches_init(struct qcow2_image *image)
+{
+    uint64_t l2_bytes, refcount_bytes;
+    share_out(image, &l2_bytes, &refcount_bytes);
+    enum status status = cache_init(image, &image->l2_cache, QCOW2_IS_L2, l2_bytes);
+    return status ? status : cache_init(image, &image->refcount_cache, QCOW2_IS_REFBLOCK, refcount_bytes);
 }
 
 void qcow2_cache_free(struct qcow2_cache *cache)

@@ -1,7 +1,7 @@
 /* The overlap check: which clusters of the image file are structures of the format, and of which kind. Every write
  * asks before it goes; what may not be there is corruption of the image (or of this program), and nothing is written.
  * QEMU's overlap-check=all: header, L1, active L2, refcount table and blocks, snapshot table, L1 and L2 tables of
- * snapshots, bitmap directory. A hash set by cluster number; asked by address only, its order is nobody's business. */
+ * snapshots, bitmap directory; less where unguarded says so. A hash set by cluster number; asked by address only, its order is nobody's business. */
 #include "block/qcow2_internal.h"
 
 #include <inttypes.h>
@@ -70,7 +70,7 @@ enum status qcow2_guard_check(struct qcow2_image *image, uint64_t offset, uint64
     if (!image->guarded || !bytes)
         return STATUS_OK;
     for (uint64_t n = offset >> image->cluster_bits; n <= (offset + bytes - 1) >> image->cluster_bits; n++) {
-        unsigned hit = slot_of(&image->guard, n)->kinds & ~allowed;
+        unsigned hit = slot_of(&image->guard, n)->kinds & ~allowed & ~image->unguarded;
         if (hit)
             return qcow2_corrupt_write(image, &(struct qcow2_refused_write){offset, bytes, n << image->cluster_bits},
                                        "a write of %" PRIu64 " bytes at offset 0x%" PRIx64

@@ -134,17 +134,6 @@ struct qcow2_cache {
 
 /* ---- what lies where ---- */
 
-enum qcow2_guard {
-    QCOW2_IS_HEADER = 1,
-    QCOW2_IS_L1 = 2,
-    QCOW2_IS_L2 = 4,
-    QCOW2_IS_REFTABLE = 8,
-    QCOW2_IS_REFBLOCK = 16,
-    QCOW2_IS_SNAPSHOTS = 32,
-    QCOW2_IS_INACTIVE_L1 = 64,
-    QCOW2_IS_INACTIVE_L2 = 128,
-    QCOW2_IS_BITMAPS = 256,
-};
 struct qcow2_guard_slot {
     uint64_t cluster; /* + 1; 0: free */
     uint32_t kinds;
@@ -165,7 +154,10 @@ struct qcow2_image {
     struct block_image *backing;        /* null: none */
     char *backing_path;
     struct qcow2_header header;
-    uint32_t cache_bytes; /* 0: as qcow2_cache.c says */
+    struct {
+        uint64_t l2_bytes, refcount_bytes, bytes; /* struct block_open_options */
+    } cache_limit;
+    uint32_t unguarded; /* the same */
     unsigned cluster_bits, l2_bits, refblock_bits, entry_bytes, subclusters;
     uint64_t cluster_bytes, subcluster_bytes;
     struct qcow2_top l1, reftable;
@@ -249,7 +241,8 @@ enum status qcow2_read_padded(struct host_file *file, uint64_t offset, void *buf
 
 /* ---- qcow2_cache.c ---- */
 
-enum status qcow2_cache_init(struct qcow2_image *image, struct qcow2_cache *cache, unsigned kind) MUST_CHECK;
+/* Both caches, by cache_limit and what the header says. */
+enum status qcow2_caches_init(struct qcow2_image *image) MUST_CHECK;
 void qcow2_cache_free(struct qcow2_cache *cache);
 void qcow2_cache_drop(struct qcow2_cache *cache); /* forgets all, changes too */
 enum status qcow2_cache_get(struct qcow2_image *image, struct qcow2_cache *cache, uint64_t offset,
@@ -381,6 +374,8 @@ enum status qcow2_snapshots_load(struct qcow2_image *image, struct error *error)
 enum status qcow2_refresh_copied(struct qcow2_image *image) MUST_CHECK; /* flags of the active map, as counts say */
 void qcow2_snapshots_free(struct qcow2_image *image);
 const struct qcow2_snapshot *qcow2_snapshot_find(struct qcow2_image *image, const char *name);
+/* By struct block_open_options snapshot. */
+const struct qcow2_snapshot *qcow2_snapshot_select(struct qcow2_image *image, const char *text);
 /* Size of a walk over an L1 table of the image, checked. */
 enum status qcow2_l1_check(const struct qcow2_image *image, const char *what, uint64_t offset, uint64_t entries,
                            struct error *error) MUST_CHECK;

@@ -132,6 +132,35 @@ const struct qcow2_snapshot *qcow2_snapshot_find(struct qcow2_image *image, cons
     return NULL;
 }
 
+/* The text after key, up to a comma or the end; null: it is not there. */
+static const char *value_of(const char *text, const char *key, size_t *length)
+{
+    const char *at = strstr(text, key);
+    if (!at || (at != text && at[-1] != ','))
+        return NULL;
+    at += strlen(key);
+    *length = strcspn(at, ",");
+    return at;
+}
+
+static bool is_value(const char *string, const char *value, size_t length)
+{
+    return !value || (strlen(string) == length && !strncmp(string, value, length));
+}
+
+const struct qcow2_snapshot *qcow2_snapshot_select(struct qcow2_image *image, const char *text)
+{
+    size_t id_length = 0, name_length = 0;
+    const char *id = value_of(text, "snapshot.id=", &id_length), *name = value_of(text, "snapshot.name=", &name_length);
+    if (strncmp(text, "snapshot.", 9) || (!id && !name))
+        return qcow2_snapshot_find(image, text);
+    for (size_t n = 0; n < image->snapshot_count; n++) {
+        if (is_value(image->snapshot[n].id, id, id_length) && is_value(image->snapshot[n].name, name, name_length))
+            return &image->snapshot[n];
+    }
+    return NULL;
+}
+
 static void put_entry(uint8_t *at, const struct qcow2_snapshot *snapshot)
 {
     size_t id = strlen(snapshot->id), name = strlen(snapshot->name);

@@ -70,7 +70,7 @@ bool image_parse_size(const char *text, uint64_t *bytes)
 {
     if (!parse_size(text, 1, bytes) && *bytes <= INT64_MAX)
         return true;
-    tool_error("size %s: expected a number of bytes, or with b, k, M, G or T", text);
+    tool_error("size %s: expected a number of bytes, or with k, M, G, T, P or E, as 1.5G", text);
     return false;
 }
 

@@ -35,7 +35,7 @@ struct block_image *image_open(const char *path, const struct block_open_options
 bool image_output_json(const char *text, bool *json);
 /* "10 MiB", as QEMU writes sizes: three digits. */
 const char *image_size_text(uint64_t bytes, char *buffer, size_t size);
-/* A size argument; a number and one of b, k, M, G, T. False, and said why. */
+/* A size argument; a number, decimal fractions too, and one of b, k, M, G, T, P, E. False, and said why. */
 bool image_parse_size(const char *text, uint64_t *bytes);
 void image_print_snapshots(struct block_image *image);
 /* cmd_image_info.c: QEMU's ImageInfo of one image. full_backing: where its backing file was found; null: it has none. */

@@ -87,12 +87,24 @@ static void forget(struct medium *medium)
 /* ---- opening ---- */
 
 /* medium: filled. */
+void media_set_format_options(struct block_open_options *open, const struct drive_option *option)
+{
+    open->l2_cache_bytes = option->l2_cache_bytes;
+    open->refcount_cache_bytes = option->refcount_cache_bytes;
+    open->cache_bytes = option->cache_bytes;
+    open->unguarded = option->unguarded;
+}
+
 static struct block_image *open_medium(struct session *session, struct medium *medium, const char *path,
                                        const struct drive_option *option, const char *format, struct error *error)
 {
     bool throw_away = option->snapshot || session->options.snapshot;
     struct block_open_options open = {
         .format = format, .read_only = option->read_only || throw_away, .host = &option->host};
+    if (path == option->path) { /* said of the first image, not of what is put in later */
+        open.snapshot = option->internal_snapshot;
+        media_set_format_options(&open, option);
+    }
     struct block_image *image = block_image_open(path, &open, error);
     if (!image)
         return NULL;

@@ -8,6 +8,7 @@
 #define VMRR_TOOLS_MEDIA_H
 
 #include "replay/replay.h"
+#include "tools/options.h"
 
 #define MEDIA_NODE_BYTES 32
 
@@ -77,7 +78,9 @@ struct media_snapshot {
 enum status media_take_snapshot(struct session *session, unsigned drive, const struct media_snapshot *snapshot,
                                 struct error *error) MUST_CHECK;
 
-/* Among media*.c: names for the chain of medium->top; those that the old top's chain had stay with it. */
+/* Among media*.c: what -drive says to qcow2: struct block_open_options. */
+void media_set_format_options(struct block_open_options *open, const struct drive_option *option);
+/* Names for the chain of medium->top; those that the old top's chain had stay with it. */
 bool media_name_nodes(struct session *session, struct medium *medium, const char *name);
 
 #endif

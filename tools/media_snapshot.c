@@ -123,6 +123,8 @@ static struct block_image *open_for_drive(const struct step *step, const char *p
 {
     const struct drive_option *option = &step->session->options.drive[step->drive];
     struct block_open_options open = {.format = format, .read_only = step->medium->read_only, .host = &option->host};
+    if (!strcmp(format, "qcow2"))
+        media_set_format_options(&open, option);
     return block_image_open(path, &open, error);
 }
 

@@ -37,6 +37,10 @@ struct drive_option {
     char qdev[OPTION_ID_BYTES + 48];
     const char *node_name; /* null: made up */
     unsigned given;        /* as how manieth */
+    /* struct block_open_options */
+    uint64_t l2_cache_bytes, refcount_cache_bytes, cache_bytes;
+    uint32_t unguarded, guard_given; /* the second: bits of the first that were said one by one */
+    const char *internal_snapshot;
 };
 
 #define OPTION_SERIALS 2

@@ -23,7 +23,8 @@ static int add_given(struct parser *parser, const struct drive_given *given)
         return EXIT_CODE_USAGE;
     }
     parser->drive[parser->drive_count++] = *given;
-    return options_check_host(given);
+    int code = options_check_host(given);
+    return code < 0 ? options_check_format(given) : code;
 }
 
 static int set_interface(struct parser *parser, struct drive_given *given, const char *value)
@@ -51,12 +52,15 @@ static int set_host_item(struct parser *parser, struct drive_given *given, const
 {
     bool known;
     int code = options_set_host_item(parser, &given->option, item, value, &known);
+    if (!known)
+        code = options_set_format_item(parser, &given->option, item, value, &known);
     return known
                ? code
                : options_bad(
                      parser, item,
                      "file, format, if, index, media, readonly, snapshot, serial, id, node-name, cache, aio, discard, "
-                     "detect-zeroes, rerror, werror, locking, throttling.*");
+                     "detect-zeroes, rerror, werror, locking, throttling.*, l2-cache-size, refcount-cache-size, "
+                     "cache-size, overlap-check, internal-snapshot");
 }
 
 /* What QEMU calls an identifier. */

@@ -64,6 +64,11 @@ option_fn options_parse_chardev, options_parse_serial, options_parse_debugcon, o
 /* After the last option: defaults, and whether each name that is used was given. */
 int options_chardev_complete(struct parser *parser);
 
+/* options_drive_format.c: as the two below */
+int options_set_format_item(struct parser *parser, struct drive_option *drive, const char *item, const char *value,
+                            bool *known);
+int options_check_format(const struct drive_given *given);
+
 /* options_drive_host.c */
 void options_host_defaults(struct drive_option *drive);
 /* known: whether the item is one of its. */

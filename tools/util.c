@@ -35,12 +35,24 @@ enum status parse_u64(const char *text, uint64_t *value)
     return status ? status : *end ? STATUS_INVALID : STATUS_OK;
 }
 
+/* The digits behind a point, as a part of 1. */
+static double parse_fraction(const char **at)
+{
+    double part = 0, weight = 1;
+    for (++*at; **at >= '0' && **at <= '9'; ++*at)
+        part += (**at - '0') * (weight /= 10);
+    return part;
+}
+
 enum status parse_size(const char *text, uint64_t default_unit, uint64_t *value)
 {
-    static const char units[] = "bkmgt";
+    static const char units[] = "bkmgtpe";
     const char *end;
     enum status status = parse_number(text, value, &end);
     uint64_t unit = default_unit;
+    double fraction = 0;
+    if (!status && *end == '.' && text[1] != 'x' && text[1] != 'X')
+        fraction = parse_fraction(&end);
     if (status)
         return status;
     if (*end) {
@@ -49,9 +61,13 @@ enum status parse_size(const char *text, uint64_t default_unit, uint64_t *value)
             return STATUS_INVALID;
         unit = 1ull << (10 * (found - units));
     }
-    if (*value > UINT64_MAX / unit)
+    if (*value > UINT64_MAX / unit || (fraction > 0 && unit == 1))
         return STATUS_INVALID;
     *value *= unit;
+    uint64_t more = (uint64_t)(fraction * (double)unit + 0.5);
+    if (*value > UINT64_MAX - more)
+        return STATUS_INVALID;
+    *value += more;
     return STATUS_OK;
 }
 

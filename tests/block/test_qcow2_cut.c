@@ -149,11 +149,12 @@ static void request(void)
 static void open_image(struct memory_disk *disk, bool read_only, bool check)
 {
     struct error error = {0};
-    state.image =
-        block_qcow2_open(memory_file_open(disk, "/tmp/vmrr-cut", read_only),
-                         &(struct block_open_options){
-                             .read_only = read_only, .check = check, .cache_bytes = state.workload->cache_bytes},
-                         NULL, &error);
+    state.image = block_qcow2_open(memory_file_open(disk, "/tmp/vmrr-cut", read_only),
+                                   &(struct block_open_options){.read_only = read_only,
+                                                                .check = check,
+                                                                .l2_cache_bytes = state.workload->cache_bytes,
+                                                                .refcount_cache_bytes = state.workload->cache_bytes},
+                                   NULL, &error);
     if (!state.image)
         fprintf(stderr, "%s\n", error.text);
     ck_assert_ptr_nonnull(state.image);

@@ -18,11 +18,14 @@ struct run {
 static struct block_image *open_image(struct run *run, bool read_only, bool check, const char *snapshot)
 {
     struct error error = {{0}};
-    struct block_image *image = block_qcow2_open(
-        memory_file_open(&run->disk, "/nonexistent/fuzz", read_only),
-        &(struct block_open_options){
-            .read_only = read_only, .check = check, .no_backing = true, .snapshot = snapshot, .cache_bytes = 1},
-        NULL, &error);
+    struct block_image *image = block_qcow2_open(memory_file_open(&run->disk, "/nonexistent/fuzz", read_only),
+                                                 &(struct block_open_options){.read_only = read_only,
+                                                                              .check = check,
+                                                                              .no_backing = true,
+                                                                              .snapshot = snapshot,
+                                                                              .l2_cache_bytes = 1,
+                                                                              .refcount_cache_bytes = 1},
+                                                 NULL, &error);
     CHECK(image || error.text[0]);
     return image;
 }
