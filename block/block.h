@@ -115,12 +115,12 @@ struct block_open_options {
     /* An internal one to read instead: its id or name, or as qemu-img takes it, snapshot.id=ID or snapshot.name=NAME or both
      * with a comma; null: none. */
     const char *snapshot;
-    bool check;           /* to be checked or mended: inconsistencies do not refuse it, and nothing mends by itself */
+    bool check; /* to be checked or mended: inconsistencies do not refuse it, and nothing mends by itself */
     /* qcow2: memory for L2 tables, for refcount blocks, for both together, as QEMU shares it out (a kind has room for four at
      * least); 0: not said. Nothing said: for all L2 tables up to 32 MiB, 1 MiB of refcount blocks. */
     uint64_t l2_cache_bytes, refcount_cache_bytes, cache_bytes;
     uint32_t unguarded; /* qcow2: enum qcow2_guard that the overlap check leaves out; 0: none */
-    bool no_backing;      /* the chain is not opened: only for asking what the image says of itself */
+    bool no_backing;    /* the chain is not opened: only for asking what the image says of itself */
 };
 /* open.c: an image by its format, with all that it names (backing files, data file). Null with the path, the field and
  * what was expected in error. */

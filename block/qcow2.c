@@ -441,6 +441,38 @@ bool block_qcow2_info(struct block_image *block, struct qcow2_info *info)
     return true;
 }
 
+static enum status not_qcow2(struct block_image *block, struct error *error)
+{
+    return error_status(error, STATUS_UNSUPPORTED, "%s: format %s: expected qcow2", block->name, block->ops->format);
+}
+
+enum status block_qcow2_preallocate(struct block_image *block, uint64_t from_bytes,
+                                    enum qcow2_preallocation preallocation, struct error *error)
+{
+    struct qcow2_image *image = if_qcow2(block);
+    if (!image)
+        return not_qcow2(block, error);
+    enum status status = qcow2_preallocate(image, from_bytes, preallocation);
+    if (!status)
+        status = qcow2_flush_all(image);
+    return status ? error_status(error, status, "%s: cannot be preallocated: %s", block->name,
+                                 image->fault.text[0] ? image->fault.text : status_name(status))
+                  : STATUS_OK;
+}
+
+enum status block_qcow2_set_backing(struct block_image *block, const char *name, const char *format,
+                                    struct error *error)
+{
+    struct qcow2_image *image = if_qcow2(block);
+    return image ? qcow2_set_backing(image, name, format, error) : not_qcow2(block, error);
+}
+
+enum status block_qcow2_empty(struct block_image *block, struct error *error)
+{
+    struct qcow2_image *image = if_qcow2(block);
+    return image ? qcow2_empty(image, error) : not_qcow2(block, error);
+}
+
 struct block_image *block_qcow2_backing(struct block_image *block)
 {
     struct qcow2_image *image = if_qcow2(block);

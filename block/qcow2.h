@@ -73,6 +73,17 @@ struct block_image *block_qcow2_backing(struct block_image *image); /* null: non
 enum status block_qcow2_write_compressed(struct block_image *image, uint64_t sector, uint32_t sectors,
                                          const void *buffer) MUST_CHECK;
 
+/* ---- changes by tools, on an image that nobody else uses ---- */
+
+/* Clusters behind from_bytes get a place, as an image that was made so; those that have one stay. */
+enum status block_qcow2_preallocate(struct block_image *image, uint64_t from_bytes,
+                                    enum qcow2_preallocation preallocation, struct error *error) MUST_CHECK;
+/* The backing file and format that the header names (null: none). The chain that is open stays the old one. */
+enum status block_qcow2_set_backing(struct block_image *image, const char *name, const char *format,
+                                    struct error *error) MUST_CHECK;
+/* Nothing is in it any more: all reads come from behind. */
+enum status block_qcow2_empty(struct block_image *image, struct error *error) MUST_CHECK;
+
 /* ---- internal snapshots ---- */
 
 struct qcow2_snapshot {

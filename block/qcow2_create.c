@@ -172,7 +172,7 @@ static enum status fill(struct qcow2_image *image, const struct qcow2_create_opt
     if (preallocation == QCOW2_PREALLOC_OFF && options->data_file_raw) /* the map must name all that may be in it */
         preallocation = QCOW2_PREALLOC_METADATA;
     if (!status)
-        status = qcow2_preallocate(image, preallocation);
+        status = qcow2_preallocate(image, 0, preallocation);
     if (!status)
         status = qcow2_flush_all(image);
     if (!status) /* counts of what was freed */

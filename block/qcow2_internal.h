@@ -338,8 +338,9 @@ enum status qcow2_write_bytes(struct qcow2_image *image, uint64_t guest, const u
 enum status qcow2_zero_bytes(struct qcow2_image *image, uint64_t guest, uint64_t bytes, bool unmap) MUST_CHECK;
 /* Nothing of it is in this image afterwards; guest and bytes on clusters. */
 enum status qcow2_unmap_clusters(struct qcow2_image *image, uint64_t guest_cluster, uint64_t count) MUST_CHECK;
-/* Clusters with a place and no data. */
-enum status qcow2_preallocate(struct qcow2_image *image, enum qcow2_preallocation preallocation) MUST_CHECK;
+/* Clusters with a place and no data, from this guest offset on: those that have none yet. */
+enum status qcow2_preallocate(struct qcow2_image *image, uint64_t from_bytes,
+                              enum qcow2_preallocation preallocation) MUST_CHECK;
 /* What an old entry used goes. */
 enum status qcow2_entry_release(struct qcow2_image *image, const struct qcow2_entry *old, bool discard) MUST_CHECK;
 
@@ -365,7 +366,16 @@ typedef enum status (*qcow2_bitmap_visit)(void *opaque, uint64_t offset, uint64_
 enum status qcow2_bitmaps_walk(struct qcow2_image *image, qcow2_bitmap_visit visit, void *opaque) MUST_CHECK;
 enum status qcow2_bitmaps_drop(struct qcow2_image *image) MUST_CHECK;
 
+/* ---- qcow2_amend.c ---- */
+
+enum status qcow2_set_backing(struct qcow2_image *image, const char *name, const char *format,
+                              struct error *error) MUST_CHECK;
+enum status qcow2_empty(struct qcow2_image *image, struct error *error) MUST_CHECK;
+
 /* ---- qcow2_resize.c, qcow2_snapshot.c, qcow2_check.c ---- */
+
+/* The file ends behind its last cluster in use. All is in the file. */
+enum status qcow2_cut_tail(struct qcow2_image *image) MUST_CHECK;
 
 enum status qcow2_resize(struct qcow2_image *image, uint64_t size_bytes, struct error *error) MUST_CHECK;
 /* The active L1 table becomes longer. */

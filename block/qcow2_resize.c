@@ -80,6 +80,20 @@ static enum status grow(struct qcow2_image *image, uint64_t size_bytes)
     return status;
 }
 
+enum status qcow2_cut_tail(struct qcow2_image *image)
+{
+    uint64_t clusters = qcow2_clusters_of(image, image->file->size_bytes), count = 0;
+    enum status status = STATUS_OK;
+    while (clusters && !status && !count) {
+        status = qcow2_refcount_get(image, clusters - 1, &count);
+        clusters -= !status && !count;
+    }
+    uint64_t end = clusters << image->cluster_bits;
+    if (status || end >= image->file->size_bytes)
+        return status;
+    return host_file_resize(image->file, end, HOST_PREALLOC_OFF);
+}
+
 static enum status shrink(struct qcow2_image *image, uint64_t size_bytes)
 {
     uint64_t old_bytes = image->header.size_bytes;
@@ -92,7 +106,13 @@ static enum status shrink(struct qcow2_image *image, uint64_t size_bytes)
         status = qcow2_zero_bytes(image, size_bytes, edge - size_bytes, false);
     if (!status && last > first)
         status = qcow2_unmap_clusters(image, first, last - first);
-    return status ? status : set_size(image, size_bytes);
+    if (!status)
+        status = set_size(image, size_bytes);
+    if (!status && image->data_file && image->header.autoclear & QCOW2_DATA_FILE_RAW) /* it may not come back */
+        status = host_file_resize(image->data_file, size_bytes, HOST_PREALLOC_OFF);
+    for (unsigned pass = 0; pass < 2 && !status; pass++) /* the first frees, and what it freed is in the file then */
+        status = qcow2_flush_all(image);
+    return status ? status : qcow2_cut_tail(image);
 }
 
 enum status qcow2_resize(struct qcow2_image *image, uint64_t size_bytes, struct error *error)

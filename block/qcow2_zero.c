@@ -168,38 +168,80 @@ static enum status fill_place(struct qcow2_image *image, uint64_t host, uint64_t
     return status;
 }
 
+/* Clusters that were used before hold what they held: what is to read as zeros is made so. */
+static enum status clear_place(struct qcow2_image *image, uint64_t host, uint64_t bytes,
+                               enum qcow2_preallocation preallocation)
+{
+    struct host_file *file = qcow2_data(image);
+    uint64_t there = host < file->size_bytes ? file->size_bytes - host : 0;
+    if (preallocation != QCOW2_PREALLOC_METADATA || !there)
+        return STATUS_OK;
+    image->unflushed = true;
+    return host_file_zero(file, host, there < bytes ? there : bytes, true);
+}
+
+/* How many clusters from this one on have no place, up to the end of the L2 table; of one that has: 0. */
+static enum status without_place(struct qcow2_image *image, uint64_t cluster, uint64_t most, uint64_t *count)
+{
+    uint64_t room = qcow2_guest_clusters_in_table(image, cluster);
+    struct qcow2_entry entry;
+    uint8_t *table;
+    enum status status = qcow2_map_table_for_write(image, cluster, &table);
+    most = most < room ? most : room;
+    for (*count = 0; *count < most && !status; ++*count) {
+        status = qcow2_entry_decode(image, cluster + *count, table, &entry);
+        if (!status && (entry.has_host || entry.packed_bytes))
+            break;
+    }
+    return status;
+}
+
+static enum status link_place(struct qcow2_image *image, uint64_t cluster, uint64_t host)
+{
+    struct qcow2_entry old,
+        entry = {.host = host, .has_host = true, .copied = true, .allocated = image->subclusters == 1};
+    uint8_t *table;
+    enum status status = qcow2_map_table_for_write(image, cluster, &table);
+    if (!status)
+        status = qcow2_entry_decode(image, cluster, table, &old);
+    if (status)
+        return status;
+    if (image->subclusters > 1) /* the rest is a hole: from behind, where something is */
+        entry.zero = old.zero;
+    qcow2_entry_encode(image, cluster, table, &entry);
+    return STATUS_OK;
+}
+
 /* Up to the end of the L2 table, as many clusters as there are in a row. */
 static enum status preallocate_run(struct qcow2_image *image, uint64_t cluster, uint64_t *count,
                                    enum qcow2_preallocation preallocation)
 {
-    uint64_t host = cluster << image->cluster_bits, room = qcow2_guest_clusters_in_table(image, cluster);
-    uint8_t *table;
-    *count = *count < room ? *count : room;
-    enum status status = qcow2_map_table_for_write(image, cluster, &table);
+    uint64_t host = cluster << image->cluster_bits;
+    enum status status = without_place(image, cluster, *count, count);
+    if (!status && !*count) {
+        *count = 1;
+        return STATUS_OK;
+    }
     if (!status && !image->data_file)
         status = qcow2_allocate(image, 1, *count, &host, count);
     if (!status)
+        status = clear_place(image, host, *count << image->cluster_bits, preallocation);
+    if (!status)
         status = fill_place(image, host, *count << image->cluster_bits, preallocation);
-    for (uint64_t n = 0; n < *count && !status; n++) {
-        struct qcow2_entry entry = {.host = host + (n << image->cluster_bits),
-                                    .has_host = true,
-                                    .copied = true,
-                                    .allocated = image->subclusters == 1};
-        status = qcow2_map_table_for_write(image, cluster + n, &table);
-        if (!status)
-            qcow2_entry_encode(image, cluster + n, table, &entry);
-    }
+    for (uint64_t n = 0; n < *count && !status; n++)
+        status = link_place(image, cluster + n, host + (n << image->cluster_bits));
     uint64_t end = host + (*count << image->cluster_bits);
     if (!status && qcow2_data(image)->size_bytes < end) /* the file may not end before what the map names */
         status = host_file_resize(qcow2_data(image), end, HOST_PREALLOC_OFF);
     return status;
 }
 
-enum status qcow2_preallocate(struct qcow2_image *image, enum qcow2_preallocation preallocation)
+enum status qcow2_preallocate(struct qcow2_image *image, uint64_t from_bytes, enum qcow2_preallocation preallocation)
 {
     uint64_t clusters = qcow2_clusters_of(image, image->header.size_bytes), count;
     enum status status = preallocation == QCOW2_PREALLOC_OFF ? STATUS_OK : qcow2_begin_change(image);
-    for (uint64_t at = 0; preallocation != QCOW2_PREALLOC_OFF && at < clusters && !status; at += count) {
+    uint64_t first = qcow2_clusters_of(image, from_bytes);
+    for (uint64_t at = first; preallocation != QCOW2_PREALLOC_OFF && at < clusters && !status; at += count) {
         count = clusters - at;
         status = preallocate_run(image, at, &count, preallocation);
     }

@@ -12,9 +12,10 @@ int cmd_image(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"create", image_create},    {"info", image_info},       {"check", image_check},
-                    {"map", image_map},          {"convert", image_convert}, {"compare", image_compare},
-                    {"snapshot", image_snapshot}};
+    } commands[] = {{"create", image_create},     {"info", image_info},       {"check", image_check},
+                    {"map", image_map},           {"convert", image_convert}, {"compare", image_compare},
+                    {"snapshot", image_snapshot}, {"resize", image_resize},   {"rebase", image_rebase},
+                    {"commit", image_commit}};
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         help_print("image");
         return argc < 2 ? EXIT_CODE_USAGE : EXIT_CODE_OK;
@@ -45,6 +46,29 @@ struct block_image *image_open(const char *path, const struct block_open_options
     if (!image)
         tool_error("%s", error.text);
     return image;
+}
+
+bool image_close(struct block_image *image)
+{
+    enum status status = block_image_settle(image);
+    if (status)
+        tool_error("%s: %s", image->name, block_image_fault(image) ? block_image_fault(image) : status_name(status));
+    block_image_destroy(image);
+    return !status;
+}
+
+void image_progress(bool wanted, uint64_t done, uint64_t all)
+{
+    if (!wanted)
+        return;
+    printf("    (%3.2f/100%%)\r", (double)done * 100 / (double)all);
+    fflush(stdout);
+}
+
+void image_progress_end(bool wanted)
+{
+    if (wanted)
+        printf("\n");
 }
 
 bool image_output_json(const char *text, bool *json)

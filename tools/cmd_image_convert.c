@@ -96,15 +96,11 @@ static enum status convert_all(struct converting *converting)
     enum status status = STATUS_OK;
     for (uint64_t sector = 0; sector < end && !status; sector += done) {
         status = convert_piece(converting, sector, &done);
-        if (converting->progress) {
-            printf("    (%3.2f/100%%)\r", (double)(sector + done) * 100 / (double)end);
-            fflush(stdout);
-        }
+        image_progress(converting->progress, sector + done, end);
     }
     if (!status)
         status = converting->target->ops->flush(converting->target);
-    if (converting->progress)
-        printf("\n");
+    image_progress_end(converting->progress);
     return status;
 }
 
@@ -209,7 +205,7 @@ int image_convert(int argc, char **argv)
                                                                               .snapshot = arguments.snapshot,
                                                                               .host = image_sharing(arguments.share)});
     bool fine = converting.source && make_target(&converting, &arguments, argv[optind + 1]) && run(&converting);
-    block_image_destroy(converting.target);
+    fine = image_close(converting.target) && fine;
     block_image_destroy(converting.source);
     image_recipe_free(&arguments.recipe);
     return fine ? EXIT_CODE_OK : EXIT_CODE_FAILED;

@@ -53,6 +53,7 @@ int image_snapshot(int argc, char **argv)
                                             image->ops->format);
     if (status)
         tool_error("%s", error.text);
-    block_image_destroy(image);
+    if (!image_close(image))
+        return EXIT_CODE_FAILED;
     return status ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

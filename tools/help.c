@@ -69,7 +69,7 @@ static const char program_help[] =
     "  info     what is in a journal: machine, guest, length, events, sizes, whole or torn\n"
     "  dump     the journal's events, one a line, or as JSON\n"
     "  verify   the checksum of every frame, without replaying\n"
-    "  image    make, check, convert and compare disk images\n"
+    "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
     "  blktrace a drive's writes as a dm-log-writes log, or its requests as lines of blkparse\n"
     "\n"
@@ -132,7 +132,10 @@ static const char image_help[] =
     "          [-S BYTES] SOURCE TARGET\n"
     "  compare [-f FORMAT] [-F FORMAT] [-p] [-q] [-s] FILE FILE\n"
     "           0: same disk, 1: different, 2: cannot be opened, 4: cannot be read\n"
-    "  snapshot [-l | -c NAME | -a NAME | -d NAME] FILE\n\n"
+    "  snapshot [-l | -c NAME | -a NAME | -d NAME] FILE\n"
+    "  resize [-f FORMAT] [--preallocation=off|metadata|falloc|full] [--shrink] [-q] FILE [+|-]SIZE\n"
+    "  rebase [-f FORMAT] [-p] [-q] [-u] -b BACKING [-F FORMAT] FILE     -b \"\": none\n"
+    "  commit [-f FORMAT] [-b BASE] [-d] [-p] [-q] FILE\n\n"
     "-U: look at an image that others may write to meanwhile.\n";
 
 static const char writes_help[] =

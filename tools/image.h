@@ -26,11 +26,19 @@ int image_map(int argc, char **argv);
 int image_convert(int argc, char **argv);
 int image_compare(int argc, char **argv);
 int image_snapshot(int argc, char **argv);
+int image_resize(int argc, char **argv);
+int image_rebase(int argc, char **argv);
+int image_commit(int argc, char **argv);
 
 /* -U: others may write to the image while we look; null without it. */
 const struct host_file_options *image_sharing(bool share);
 /* Null, and said why. */
 struct block_image *image_open(const char *path, const struct block_open_options *options);
+/* Settled and destroyed. False, and said why: not all of it is in the file. Null allowed. */
+bool image_close(struct block_image *image);
+/* -p, as qemu-img shows it; wanted: else nothing. */
+void image_progress(bool wanted, uint64_t done, uint64_t all);
+void image_progress_end(bool wanted);
 /* --output: false, and said why, for another word than human or json. */
 bool image_output_json(const char *text, bool *json);
 /* "10 MiB", as QEMU writes sizes: three digits. */

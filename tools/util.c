@@ -17,13 +17,14 @@ void tool_error(const char *format, ...)
     fputc('\n', stderr);
 }
 
-static enum status parse_number(const char *text, uint64_t *value, const char **end)
+/* base 0: as C writes numbers. */
+static enum status parse_number(const char *text, int base, uint64_t *value, const char **end)
 {
     char *stop;
     if (*text < '0' || *text > '9')
         return STATUS_INVALID;
     errno = 0;
-    *value = strtoull(text, &stop, 0);
+    *value = strtoull(text, &stop, base);
     *end = stop;
     return errno ? STATUS_INVALID : STATUS_OK;
 }
@@ -31,7 +32,7 @@ static enum status parse_number(const char *text, uint64_t *value, const char **
 enum status parse_u64(const char *text, uint64_t *value)
 {
     const char *end;
-    enum status status = parse_number(text, value, &end);
+    enum status status = parse_number(text, 0, value, &end);
     return status ? status : *end ? STATUS_INVALID : STATUS_OK;
 }
 
@@ -48,10 +49,11 @@ enum status parse_size(const char *text, uint64_t default_unit, uint64_t *value)
 {
     static const char units[] = "bkmgtpe";
     const char *end;
-    enum status status = parse_number(text, value, &end);
+    bool hexadecimal = text[0] == '0' && (text[1] | 0x20) == 'x';
+    enum status status = parse_number(text, hexadecimal ? 16 : 10, value, &end);
     uint64_t unit = default_unit;
     double fraction = 0;
-    if (!status && *end == '.' && text[1] != 'x' && text[1] != 'X')
+    if (!status && *end == '.' && !hexadecimal)
         fraction = parse_fraction(&end);
     if (status)
         return status;
