@@ -195,28 +195,10 @@ static bool qcow2_corruption(struct block_image *block, struct block_corruption 
     return true;
 }
 
-/* Refcounts of a dirty image are true again once all is in the file. */
-static enum status finish(struct qcow2_image *image)
-{
-    uint64_t incompatible = image->header.incompatible;
-    enum status status = qcow2_flush_all(image);
-    if (!status && image->refcount_cache.dirty_count) /* what the last stage counted down */
-        status = qcow2_flush_all(image);
-    if (status || !(incompatible & QCOW2_DIRTY) || image->for_check)
-        return status;
-    image->header.incompatible = incompatible & ~(uint64_t)QCOW2_DIRTY;
-    status = qcow2_flush_all(image);
-    if (!status)
-        status = qcow2_header_put64(image, QCOW2_AT_INCOMPATIBLE, image->header.incompatible);
-    if (!status)
-        status = qcow2_file_flush(image);
-    return status;
-}
-
 static enum status qcow2_settle(struct block_image *block)
 {
     struct qcow2_image *image = qcow2_of(block);
-    enum status status = image->changed && !image->broken ? finish(image) : STATUS_OK;
+    enum status status = image->changed && !image->broken ? qcow2_clean(image) : STATUS_OK;
     image->changed = false;
     image->broken |= status != STATUS_OK;
     return status;

@@ -180,6 +180,7 @@ struct qcow2_image {
     int8_t holes; /* of the image file, for map: 1 some, -1 none, 0 not asked yet */
     bool broken;  /* no more writes */
     bool mark_failed;
+    bool dirty_held; /* qcow2_hold_dirty */
     /* What was found first: written once, before found is set. */
     _Atomic bool found;
     struct error fault;
@@ -269,6 +270,12 @@ enum status qcow2_top_write(struct qcow2_image *image, struct qcow2_top *top, bo
 enum status qcow2_sync(struct qcow2_image *image) MUST_CHECK;
 /* sync, and all is on stable storage. */
 enum status qcow2_flush_all(struct qcow2_image *image) MUST_CHECK;
+
+/* All is in the file, counts too, and the image not dirty any more. */
+enum status qcow2_clean(struct qcow2_image *image) MUST_CHECK;
+/* Version 3: dirty until the release, which cleans it, unless it was before. All is in the file. */
+enum status qcow2_hold_dirty(struct qcow2_image *image) MUST_CHECK;
+enum status qcow2_release_dirty(struct qcow2_image *image) MUST_CHECK;
 
 /* ---- qcow2_guard.c ---- */
 

@@ -6,7 +6,9 @@
  *   3. L2 tables (with them the data, written before, are on the disk)
  *   4. L1 entries of new or copied L2 tables
  *   5. only then the clusters that nothing points to any more are counted down, in memory: the next sync's stage 1
- * A dirty image (lazy refcounts) leaves 1 and 2 to its end: whoever opens it after a cut counts anew. */
+ * A dirty image (lazy refcounts) leaves 1 and 2 to its end: whoever opens it after a cut counts anew. So is an image of
+ * version 3 while something is done to it that changes counts and copied flags together, which no order makes whole
+ * (qcow2_hold_dirty). */
 #include "block/qcow2_internal.h"
 
 static enum status write_refcounts(struct qcow2_image *image)
@@ -66,4 +68,45 @@ enum status qcow2_flush_all(struct qcow2_image *image)
 {
     enum status status = qcow2_sync(image);
     return status ? status : qcow2_file_flush(image);
+}
+
+enum status qcow2_hold_dirty(struct qcow2_image *image)
+{
+    struct qcow2_header *header = &image->header;
+    if (header->version < 3 || header->incompatible & QCOW2_DIRTY || image->for_check)
+        return STATUS_OK;
+    enum status status = qcow2_header_put64(image, QCOW2_AT_INCOMPATIBLE, header->incompatible | QCOW2_DIRTY);
+    if (!status)
+        status = qcow2_file_flush(image);
+    if (status)
+        return status;
+    header->incompatible |= QCOW2_DIRTY;
+    image->dirty_held = true;
+    return STATUS_OK;
+}
+
+/* Refcounts of a dirty image are true again once all is in the file. */
+enum status qcow2_clean(struct qcow2_image *image)
+{
+    uint64_t incompatible = image->header.incompatible;
+    enum status status = qcow2_flush_all(image);
+    if (!status && image->refcount_cache.dirty_count) /* what the last stage counted down */
+        status = qcow2_flush_all(image);
+    if (status || !(incompatible & QCOW2_DIRTY) || image->for_check)
+        return status;
+    image->header.incompatible = incompatible & ~(uint64_t)QCOW2_DIRTY;
+    status = qcow2_flush_all(image);
+    if (!status)
+        status = qcow2_header_put64(image, QCOW2_AT_INCOMPATIBLE, image->header.incompatible);
+    if (!status)
+        status = qcow2_file_flush(image);
+    return status;
+}
+
+enum status qcow2_release_dirty(struct qcow2_image *image)
+{
+    if (!image->dirty_held)
+        return STATUS_OK;
+    image->dirty_held = false;
+    return qcow2_clean(image);
 }

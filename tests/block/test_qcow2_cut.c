@@ -3,7 +3,7 @@
  * sectors too. Every state must be an image without corruption (lost clusters are allowed), in which all that the
  * guest had flushed is there: a sector holds what it held at the last guest flush, or what was written later.
  * States: every prefix of the log; between two flushes every subset of the writes where they are few, else random ones.
- * VMRR_QCOW2_CUTS: random states for each workload (default 300); VMRR_QCOW2_CUTS_QEMU: every so manieth state is also
+ * VMRR_QCOW2_SEED; VMRR_QCOW2_CUTS: random states for each workload (default 300); VMRR_QCOW2_CUTS_QEMU: every so manieth state is also
  * given to qemu-img check, whose verdict must be ours (default 50). */
 #include "block/qcow2.h"
 #include "tests/block/memory_file.h"
@@ -37,23 +37,38 @@ struct workload {
     unsigned requests;
     bool snapshot; /* one is there from the start */
     uint32_t cache_bytes;
+    bool changes; /* snapshots are made, applied and deleted, the size changes */
 };
 
 static const struct workload workloads[] = {
-    {"512", {.cluster_bits = 9}, 150, false, 0},
-    {"512-1bit", {.cluster_bits = 9, .refcount_bits = 1}, 150, false, 0},
-    {"512-64bit", {.cluster_bits = 9, .refcount_bits = 64}, 150, false, 0},
-    {"512-snapshot", {.cluster_bits = 9}, 150, true, 0},
-    {"v2", {.version = 2, .cluster_bits = 10}, 150, false, 0},
-    {"1k-lazy", {.cluster_bits = 10, .lazy_refcounts = true}, 150, false, 0},
-    {"4k", {.cluster_bits = 12}, 150, false, 0},
-    {"4k-snapshot", {.cluster_bits = 12}, 150, true, 0},
-    {"subclusters", {.cluster_bits = 14, .extended_l2 = true}, 150, false, 0},
-    {"subclusters-snapshot", {.cluster_bits = 14, .extended_l2 = true}, 150, true, 0},
+    {"512", {.cluster_bits = 9}, 150, false, 0, false},
+    {"512-1bit", {.cluster_bits = 9, .refcount_bits = 1}, 150, false, 0, false},
+    {"512-64bit", {.cluster_bits = 9, .refcount_bits = 64}, 150, false, 0, false},
+    {"512-snapshot", {.cluster_bits = 9}, 150, true, 0, false},
+    {"v2", {.version = 2, .cluster_bits = 10}, 150, false, 0, false},
+    {"1k-lazy", {.cluster_bits = 10, .lazy_refcounts = true}, 150, false, 0, false},
+    {"4k", {.cluster_bits = 12}, 150, false, 0, false},
+    {"4k-snapshot", {.cluster_bits = 12}, 150, true, 0, false},
+    {"subclusters", {.cluster_bits = 14, .extended_l2 = true}, 150, false, 0, false},
+    {"subclusters-snapshot", {.cluster_bits = 14, .extended_l2 = true}, 150, true, 0, false},
     /* four tables in memory: syncs in the middle of requests, without a flush of the guest behind them */
-    {"512-small-cache", {.cluster_bits = 9}, 100, false, 1},
-    {"512-small-cache-snapshot", {.cluster_bits = 9, .refcount_bits = 64}, 100, true, 1},
-    {"512-small-cache-lazy", {.cluster_bits = 9, .refcount_bits = 64, .lazy_refcounts = true}, 100, false, 1},
+    {"512-small-cache", {.cluster_bits = 9}, 100, false, 1, false},
+    {"512-small-cache-snapshot", {.cluster_bits = 9, .refcount_bits = 64}, 100, true, 1, false},
+    {"512-small-cache-lazy", {.cluster_bits = 9, .refcount_bits = 64, .lazy_refcounts = true}, 100, false, 1, false},
+    {"4k-changes", {.cluster_bits = 12}, 80, false, 0, true},
+    {"512-changes", {.cluster_bits = 9, .refcount_bits = 8}, 70, false, 0, true},
+    {"512-small-cache-changes", {.cluster_bits = 9}, 60, true, 1, true},
+    {"4k-lazy-changes", {.cluster_bits = 12, .lazy_refcounts = true}, 80, false, 0, true},
+    {"subclusters-changes", {.cluster_bits = 14, .extended_l2 = true}, 80, true, 0, true},
+};
+
+#define SNAPSHOTS_MAX 3u
+
+/* What a snapshot holds, from the moment when it was begun. */
+struct taken {
+    char name[16];
+    uint32_t value[SECTORS], sectors;
+    bool there;
 };
 
 static struct {
@@ -66,8 +81,10 @@ static struct {
     struct guest_flush *flush;
     size_t flushes;
     unsigned request;
+    struct taken *taken; /* all that ever were */
+    unsigned taken_count;
     uint64_t random;
-    unsigned states, asked;
+    unsigned states, asked, snapshots_seen;
     char path[64];
 } state;
 
@@ -112,11 +129,93 @@ static void note_flush(void)
     memcpy(flush->value, state.now, sizeof state.now);
 }
 
+/* ---- changes of the whole image ---- */
+
+static enum status take_snapshot(struct error *error)
+{
+    state.taken = realloc(state.taken, (state.taken_count + 1) * sizeof *state.taken);
+    CHECK(state.taken);
+    struct taken *taken = &state.taken[state.taken_count++];
+    snprintf(taken->name, sizeof taken->name, "s%u", state.taken_count);
+    memcpy(taken->value, state.now, sizeof taken->value);
+    taken->sectors = (uint32_t)state.image->size_sectors;
+    taken->there = true;
+    return block_qcow2_snapshot_create(state.image, taken->name, 0, 0, error);
+}
+
+static struct taken *some_snapshot(unsigned *count)
+{
+    struct taken *found = NULL;
+    *count = 0;
+    for (unsigned n = 0; n < state.taken_count; n++) {
+        if (state.taken[n].there && !draw(++*count))
+            found = &state.taken[n];
+    }
+    return found;
+}
+
+/* Each sector holds what it held, or what the snapshot says; 0 where the size is behind it. */
+static enum status apply_snapshot(const struct taken *taken, struct error *error)
+{
+    for (uint32_t n = 0; n < SECTORS; n++) {
+        uint32_t value = n < taken->sectors ? taken->value[n] : 0;
+        if (value != state.now[n])
+            set_sectors(n, 1, value);
+        state.now[n] = value;
+    }
+    return block_qcow2_snapshot_apply(state.image, taken->name, error);
+}
+
+static enum status change_size(struct error *error)
+{
+    uint32_t size = (uint32_t)(SECTORS - 64 * draw(10));
+    if (size < state.image->size_sectors) {
+        set_sectors(size, SECTORS - size, 0);
+        take_sectors(size, SECTORS - size, 0);
+    }
+    return state.image->ops->resize(state.image, size, error);
+}
+
+static void change(void)
+{
+    struct error error = {0};
+    unsigned count;
+    struct taken *taken = some_snapshot(&count);
+    uint64_t kind = draw(4);
+    enum status status = STATUS_OK;
+    state.request++;
+    bool flushes = true;
+    if (kind == 0 || !taken) {
+        flushes = count < SNAPSHOTS_MAX;
+        if (flushes)
+            status = take_snapshot(&error);
+    } else if (kind == 1) {
+        status = apply_snapshot(taken, &error);
+    } else if (kind == 2) {
+        status = block_qcow2_snapshot_delete(state.image, taken->name, &error);
+        taken->there = false;
+    } else {
+        status = change_size(&error);
+        flushes = false;
+    }
+    if (status)
+        fprintf(stderr, "%s\n", error.text);
+    ck_assert_int_eq(status, STATUS_OK);
+    if (flushes)
+        note_flush();
+}
+
+/* ---- requests ---- */
+
 static void request(void)
 {
     static uint8_t buffer[64 * 512];
+    if (state.workload->changes && !draw(6)) {
+        change();
+        return;
+    }
     uint32_t sectors = (uint32_t)(1 + draw(draw(3) ? 6 : 40)), unit = 1u << (state.workload->create.cluster_bits - 9);
-    uint64_t sector = draw(SECTORS - sectors), kind = draw(100);
+    uint64_t sector = draw(state.image->size_sectors - sectors), kind = draw(100);
     uint32_t value = 0x10000 + state.request;
     struct block_image *image = state.image;
     enum status status = STATUS_OK;
@@ -216,7 +315,9 @@ static void check_data(size_t end, const char *what)
 {
     static uint8_t bytes[SECTORS * 512];
     const struct guest_flush *flush = flush_before(end);
-    ck_assert_int_eq(state.image->ops->read(state.image, 0, SECTORS, bytes), STATUS_OK);
+    uint32_t size = (uint32_t)state.image->size_sectors;
+    memset(bytes, 0, sizeof bytes); /* what lies behind a smaller size is gone, as if zero */
+    ck_assert_int_eq(state.image->ops->read(state.image, 0, size, bytes), STATUS_OK);
     for (uint32_t sector = 0; sector < SECTORS; sector++) {
         uint32_t value;
         memcpy(&value, bytes + (size_t)sector * 512, 4);
@@ -225,6 +326,31 @@ static void check_data(size_t end, const char *what)
         fprintf(stderr, "workload %s, %s, cut at event %zu: sector %u holds %x, at the last flush it held %x\n",
                 state.workload->name, what, end, sector, value, flush->value[sector]);
         ck_abort_msg("data that were flushed are gone");
+    }
+}
+
+/* Whatever snapshots are in the image hold what they were made with. */
+static void check_snapshots(size_t end)
+{
+    static uint8_t bytes[SECTORS * 512];
+    for (unsigned n = 0; n < state.taken_count; n++) {
+        const struct taken *taken = &state.taken[n];
+        struct error error = {0};
+        struct block_image *image = block_qcow2_open(
+            memory_file_open(&state.cut, "/tmp/vmrr-cut", true),
+            &(struct block_open_options){.read_only = true, .check = true, .snapshot = taken->name}, NULL, &error);
+        if (!image) {
+            ck_assert_msg(strstr(error.text, "not found"), "%s", error.text);
+            continue;
+        }
+        state.snapshots_seen++;
+        ck_assert_uint_eq(image->size_sectors, taken->sectors);
+        ck_assert_int_eq(image->ops->read(image, 0, taken->sectors, bytes), STATUS_OK);
+        for (uint32_t sector = 0; sector < taken->sectors; sector++)
+            ck_assert_msg(!memcmp(bytes + (size_t)sector * 512, &taken->value[sector], 4),
+                          "workload %s, cut at event %zu: sector %u of snapshot %s", state.workload->name, end, sector,
+                          taken->name);
+        block_image_destroy(image);
     }
 }
 
@@ -272,6 +398,7 @@ static void judge(size_t end, const char *what)
     }
     check_data(end, what);
     block_image_destroy(state.image);
+    check_snapshots(end);
 }
 
 /* A write, or the first sectors of it. */
@@ -326,12 +453,12 @@ static void try_epoch(struct memory_disk *base, size_t start, size_t end, unsign
 
 START_TEST(test_workload)
 {
-    const char *cuts = getenv("VMRR_QCOW2_CUTS");
+    const char *cuts = getenv("VMRR_QCOW2_CUTS"), *seed = getenv("VMRR_QCOW2_SEED");
     unsigned wanted = cuts ? (unsigned)strtoul(cuts, NULL, 0) : 300, epochs = 1;
     struct memory_disk base;
     memset(&state, 0, sizeof state);
     state.workload = &workloads[_i];
-    state.random = 0x1234567 + (unsigned)_i;
+    state.random = 0x1234567 + (unsigned)_i + (seed ? strtoull(seed, NULL, 0) * 1000003 : 0);
     strcpy(state.path, "/tmp/vmrr-test-cut-XXXXXX");
     close(mkstemp(state.path));
     memory_disk_init(&state.disk);
@@ -349,6 +476,8 @@ START_TEST(test_workload)
             memory_disk_apply(&base, &state.disk.event[n]);
     }
     ck_assert_uint_gt(epochs, 10);
+    ck_assert(state.snapshots_seen || !state.workload->changes);
+    free(state.taken);
     ck_assert(state.asked || system("command -v qemu-img >/dev/null"));
     unlink(state.path);
     memory_disk_fini(&base);
