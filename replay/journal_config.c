@@ -26,6 +26,7 @@ enum config_tag {
     TAG_DRIVE_POLICY,
     TAG_TRACE_KINDS = 0x80,
     TAG_DRIVE_NAMES,
+    TAG_DRIVE_IMAGE,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -192,6 +193,21 @@ static void put_names(struct byte_sink *sink, unsigned index, const struct journ
     byte_sink_free(&field);
 }
 
+static void put_make(struct byte_sink *sink, unsigned index, const struct journal_image_make *make)
+{
+    struct byte_sink field = {0};
+    if (!make->version)
+        return;
+    byte_sink_put_varint(&field, index);
+    byte_sink_put_varint(&field, make->version);
+    byte_sink_put_varint(&field, make->cluster_bits);
+    byte_sink_put_varint(&field, make->refcount_bits);
+    byte_sink_put_varint(&field, make->flags);
+    put_bytes(sink, TAG_DRIVE_IMAGE, field.bytes, field.used);
+    sink->failed |= field.failed;
+    byte_sink_free(&field);
+}
+
 static void put_cpu(struct byte_sink *sink, const struct cpu_model *cpu)
 {
     put_bytes(sink, TAG_CPU_NAME, cpu->name, strnlen(cpu->name, sizeof cpu->name));
@@ -237,6 +253,7 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
             put_drive(sink, i, &config->drive[i]);
             put_policy(sink, i, &config->drive[i].policy);
             put_names(sink, i, &config->drive[i]);
+            put_make(sink, i, &config->drive[i].make);
         }
 }
 
@@ -512,6 +529,25 @@ static void get_policy(struct field *field, struct journal_config *config)
         config->drive[index].policy = policy;
 }
 
+static void get_make(struct field *field, struct journal_config *config)
+{
+    uint64_t index = get_number(field, JOURNAL_DRIVES - 1, "expected a drive 0 .. 15");
+    struct journal_image_make make = {
+        .version = (uint8_t)get_number(field, 3, "expected version 2 or 3"),
+        .cluster_bits = (uint8_t)get_number(field, 21, "expected clusters of 2^9 to 2^21 bytes"),
+        .refcount_bits = (uint8_t)get_number(field, 64, "expected refcounts of 1 to 64 bits"),
+        .flags = (uint8_t)get_number(field, JOURNAL_IMAGE_FLAGS, "expected flags 0 .. 31")};
+    if (field->fault)
+        return;
+    if (make.version < 2 || make.cluster_bits < 9 || !make.refcount_bits ||
+        make.refcount_bits & (make.refcount_bits - 1))
+        field->fault = "expected version 2 or 3, clusters of 2^9 to 2^21 bytes, a power of two of bits";
+    else if (!config->drive[index].present)
+        field->fault = "expected after its drive";
+    else
+        config->drive[index].make = make;
+}
+
 static void get_flags(struct field *field, struct journal_config *config)
 {
     uint64_t flags = get_number(field, FLAGS_ALL, "expected 0 .. 7");
@@ -558,6 +594,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_DRIVE: get_drive(field, config); break;
     case TAG_DRIVE_POLICY: get_policy(field, config); break;
     case TAG_DRIVE_NAMES: get_names(field, config); break;
+    case TAG_DRIVE_IMAGE: get_make(field, config); break;
     default:
         field->source.at = field->source.end;
         if (!(field->tag & TAG_SKIPPABLE))

@@ -20,7 +20,21 @@ struct journal_blob {
     uint8_t *bytes;
     uint64_t size_bytes;
 };
+/* How a qcow2 image was made, as far as it decides what becomes of a request. */
+enum journal_image_flag {
+    JOURNAL_IMAGE_LAZY_REFCOUNTS = 1,
+    JOURNAL_IMAGE_EXTENDED_L2 = 2,
+    JOURNAL_IMAGE_ZSTD = 4,
+    JOURNAL_IMAGE_DATA_FILE = 8,
+    JOURNAL_IMAGE_BACKING = 16,
+    JOURNAL_IMAGE_FLAGS = 31,
+};
+struct journal_image_make {
+    uint8_t version; /* 2 or 3; 0: not known, or another format */
+    uint8_t cluster_bits, refcount_bits, flags;
+};
 struct journal_drive {
+    struct journal_image_make make;
     uint64_t size_sectors;
     bool present, read_only;
     struct block_attachment at;

@@ -6,6 +6,7 @@
 #include "block/qcow2.h"
 #include "replay/journal_reader.h"
 #include "replay/sector_index.h"
+#include "tools/rerun_steps.h"
 #include "tools/tools.h"
 
 #include <errno.h>
@@ -29,6 +30,9 @@ struct rerun_drive {
     size_t buffer_bytes;
     char path[512];
     uint64_t reads, writes, differences, failures, calls;
+    struct block_step *made; /* since the last completion */
+    size_t made_count, made_capacity;
+    uint64_t verdicts[RERUN_STEPS_VERDICTS];
 };
 
 struct rerun {
@@ -39,6 +43,7 @@ struct rerun {
     void *frames_opaque;
     struct journal_reader *reader;
     struct sector_index *contents;
+    struct rerun_steps *recorded;
     uint8_t *raw;
     struct rerun_drive *drive[JOURNAL_DRIVES];
 };
@@ -59,6 +64,16 @@ static void print_stack(const struct rerun_drive *drive, uint32_t stack)
         fprintf(drive->steps, "    #%-3zu %s\n", n, text[n]);
 }
 
+static void keep_step(struct rerun_drive *drive, const struct block_step *step)
+{
+    if (drive->made_count == drive->made_capacity) {
+        drive->made_capacity = drive->made_capacity ? drive->made_capacity * 2 : 64;
+        drive->made = realloc(drive->made, drive->made_capacity * sizeof *drive->made);
+        CHECK(drive->made);
+    }
+    drive->made[drive->made_count++] = *step;
+}
+
 static void print_steps(struct rerun_drive *drive, enum trace_block_op op, uint64_t sector, uint32_t sectors)
 {
     fprintf(drive->steps, "%" PRIu64 " %s %" PRIu64 "+%u\n", drive->calls++, trace_block_op_name(op), sector, sectors);
@@ -68,6 +83,7 @@ static void print_steps(struct rerun_drive *drive, enum trace_block_op op, uint6
                 block_step_name((enum block_step_kind)step->kind), step->file, step->offset, step->size_bytes,
                 step->value, step->status ? status_name((enum status)step->status) : "ok");
         print_stack(drive, step->stack);
+        keep_step(drive, step);
     }
     block_activity_clear(&drive->activity);
 }
@@ -189,6 +205,24 @@ static enum status add_frame(struct rerun *rerun, size_t index, const struct jou
     return status ? status : sector_index_add(rerun->contents, config, index, rerun->raw, error);
 }
 
+/* What is zero may have been nowhere in the recorded image: it is left out. */
+static enum status put_known(struct rerun_drive *drive, uint64_t sector, uint32_t sectors, const uint8_t *data)
+{
+    static const uint8_t zeros[BLOCK_SECTOR_BYTES];
+    enum status status = STATUS_OK;
+    for (uint32_t n = 0, run; n < sectors && !status; n += run) {
+        const uint8_t *at = data + (size_t)n * BLOCK_SECTOR_BYTES;
+        bool zero = !memcmp(at, zeros, sizeof zeros);
+        for (run = 1; n + run < sectors; run++) {
+            if (!memcmp(at + (size_t)run * BLOCK_SECTOR_BYTES, zeros, sizeof zeros) != zero)
+                break;
+        }
+        if (!zero)
+            status = drive->scratch->ops->write(drive->scratch, sector + n, run, at, false);
+    }
+    return status;
+}
+
 /* All that the journal knows of the drive, sector by sector where a run ends. What it does not know reads as zeros. */
 static enum status fill(struct rerun *rerun, struct rerun_drive *drive, struct error *error)
 {
@@ -202,12 +236,12 @@ static enum status fill(struct rerun *rerun, struct rerun_drive *drive, struct e
         if (known) {
             status = sector_index_read(rerun->contents, drive->drive, sector, run, data, error);
             if (!status)
-                status = drive->scratch->ops->write(drive->scratch, sector, run, data, false);
+                status = put_known(drive, sector, run, data);
         }
         sector += run;
     }
     free(data);
-    return status;
+    return status ? status : drive->scratch->ops->flush(drive->scratch);
 }
 
 /* ---- making the images ---- */
@@ -218,20 +252,31 @@ static enum status make_raw(struct host_file *file, uint64_t size_bytes, struct 
     return status ? error_status(error, status, "%s: %s", file->path, status_name(status)) : STATUS_OK;
 }
 
-/* With the format's defaults: the journal does not say what the recorded image had. */
-static enum status make_qcow2(struct host_file *file, uint64_t size_bytes, struct error *error)
+/* As the recorded one was made; older journals do not say, and it gets the format's defaults. A data file or a backing file
+ * it does not get: what was in them is in the image. */
+static enum status make_qcow2(struct host_file *file, uint64_t size_bytes, const struct journal_image_make *make,
+                              struct error *error)
 {
-    struct qcow2_create_options options = {.size_bytes = size_bytes};
+    struct qcow2_create_options options = {.size_bytes = size_bytes,
+                                           .version = make->version,
+                                           .cluster_bits = make->cluster_bits,
+                                           .refcount_bits = make->refcount_bits,
+                                           .lazy_refcounts = make->flags & JOURNAL_IMAGE_LAZY_REFCOUNTS,
+                                           .extended_l2 = make->flags & JOURNAL_IMAGE_EXTENDED_L2,
+                                           .compression = make->flags & JOURNAL_IMAGE_ZSTD ? QCOW2_ZSTD : QCOW2_ZLIB};
     return block_qcow2_create(file, &options, error);
 }
 
-static enum status make_image(const char *path, const char *format, uint64_t size_bytes, struct error *error)
+static enum status make_image(const char *path, const char *format, const struct journal_drive *config,
+                              struct error *error)
 {
     struct host_file_options options = {.create = true};
     struct host_file *file = host_file_open(path, &options, error);
+    uint64_t size_bytes = config->size_sectors * BLOCK_SECTOR_BYTES;
     enum status status = STATUS_IO;
     if (file)
-        status = !strcmp(format, "raw") ? make_raw(file, size_bytes, error) : make_qcow2(file, size_bytes, error);
+        status = !strcmp(format, "raw") ? make_raw(file, size_bytes, error)
+                                        : make_qcow2(file, size_bytes, &config->make, error);
     host_file_close(file);
     return status;
 }
@@ -248,7 +293,7 @@ static enum status make_scratch(struct rerun_drive *drive, const struct journal_
         return error_status(error, STATUS_UNSUPPORTED,
                             "--block=rerun: drive %u was recorded on a %s image: expected raw or qcow2", drive->drive,
                             format);
-    enum status status = make_image(drive->path, format, config->size_sectors * BLOCK_SECTOR_BYTES, error);
+    enum status status = make_image(drive->path, format, config, error);
     if (status)
         return status;
     struct block_open_options options = {.format = format};
@@ -284,21 +329,43 @@ struct block_image *rerun_image(struct rerun *rerun, uint32_t number, struct blo
     return &drive->image;
 }
 
-/* ---- failed requests ---- */
+/* ---- completions ---- */
 
-static void observe(void *opaque, const struct trace_event *event)
+/* The steps of a request's image work, which came just before, against those of the recording. */
+static void judge_steps(struct rerun *rerun, struct rerun_drive *drive, const struct trace_event *event)
 {
-    struct rerun *rerun = opaque;
-    struct rerun_drive *drive = event->drive < JOURNAL_DRIVES ? rerun->drive[event->drive] : NULL;
+    enum rerun_steps_verdict verdict =
+        rerun_steps_judge(rerun->recorded, event->drive, event->tag, drive->made, drive->made_count);
+    drive->made_count = 0;
+    drive->verdicts[verdict]++;
+    if (verdict == RERUN_STEPS_OTHER && drive->steps) {
+        fprintf(drive->steps, "request %u.%u: recorded were\n", (unsigned)event->drive, (unsigned)event->tag);
+        rerun_steps_print(rerun->recorded, event->drive, event->tag, drive->steps);
+    }
+}
+
+/* After a request that failed in the recording the scratch image gets what the sectors held then. */
+static void take_failed(struct rerun_drive *drive, const struct trace_event *event)
+{
     bool changes =
         event->op == TRACE_BLOCK_WRITE || event->op == TRACE_BLOCK_DISCARD || event->op == TRACE_BLOCK_WRITE_ZEROES;
-    if (event->kind != TRACE_BLOCK_COMPLETION || !event->status || !changes || !drive || !drive->scratch ||
-        event->address >= drive->image.size_sectors || event->sectors > drive->image.size_sectors - event->address)
+    if (!event->status || !changes || event->address >= drive->image.size_sectors ||
+        event->sectors > drive->image.size_sectors - event->address)
         return;
     uint8_t *data = buffer_of(drive, event->sectors);
     if (drive->replayed->ops->read(drive->replayed, event->address, event->sectors, data) == STATUS_OK)
         (void)drive->scratch->ops->write(drive->scratch, event->address, event->sectors, data, false);
     block_activity_clear(&drive->activity);
+}
+
+static void observe(void *opaque, const struct trace_event *event)
+{
+    struct rerun *rerun = opaque;
+    struct rerun_drive *drive = event->drive < JOURNAL_DRIVES ? rerun->drive[event->drive] : NULL;
+    if (event->kind != TRACE_BLOCK_COMPLETION || !drive || !drive->scratch)
+        return;
+    judge_steps(rerun, drive, event);
+    take_failed(drive, event);
 }
 
 struct trace_sink rerun_observer(struct rerun *rerun)
@@ -321,6 +388,8 @@ static enum status open_contents(struct rerun *rerun, const struct rerun_options
     enum status status = rerun->contents && rerun->raw ? STATUS_OK : STATUS_NO_MEMORY;
     for (size_t n = 0; !status && n < journal_reader_count(rerun->reader); n++)
         status = add_frame(rerun, n, options->config, error);
+    if (!status && !(rerun->recorded = rerun_steps_create(rerun->reader, rerun->raw, error)))
+        status = STATUS_CORRUPT;
     return status;
 }
 
@@ -351,6 +420,11 @@ bool rerun_report(const struct rerun *rerun)
                 "rerun: drive %u: %s: %" PRIu64 " reads, %" PRIu64 " not as in the journal; %" PRIu64
                 " writes; %" PRIu64 " calls failed\n",
                 n, drive->path, drive->reads, drive->differences, drive->writes, drive->failures);
+        fprintf(stderr,
+                "rerun: drive %u: steps of %" PRIu64 " requests as recorded, of %" PRIu64
+                " at other places, of %" PRIu64 " others (see drive%u.steps); %" PRIu64 " not recorded\n",
+                n, drive->verdicts[RERUN_STEPS_SAME], drive->verdicts[RERUN_STEPS_ELSEWHERE],
+                drive->verdicts[RERUN_STEPS_OTHER], n, drive->verdicts[RERUN_STEPS_UNKNOWN]);
         good = good && !drive->differences && !drive->failures;
     }
     return good;
@@ -361,10 +435,13 @@ void rerun_destroy(struct rerun *rerun)
     if (!rerun)
         return;
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
-        if (rerun->drive[n])
+        if (rerun->drive[n]) {
             free(rerun->drive[n]->buffer);
+            free(rerun->drive[n]->made);
+        }
         free(rerun->drive[n]);
     }
+    rerun_steps_destroy(rerun->recorded);
     sector_index_destroy(rerun->contents);
     journal_reader_destroy(rerun->reader);
     free(rerun->raw);

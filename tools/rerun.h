@@ -21,10 +21,12 @@ struct rerun *rerun_create(const struct rerun_options *options, struct error *er
 /* image: the drive's in the replay. Owned by the result, or gone on failure. Makes DIR/driveN.FORMAT, which must not exist,
  * and DIR/driveN.steps, the log of all steps. */
 struct block_image *rerun_image(struct rerun *rerun, uint32_t drive, struct block_image *image, struct error *error);
-/* Sees the events after they were checked: after a request that failed in the recording, the image is given what the
+/* Sees the events after they were checked: holds the steps of each request against the recorded ones (rerun_steps.h), and
+ * after a request that failed in the recording, the image is given what the
  * journal says its sectors held. */
 struct trace_sink rerun_observer(struct rerun *rerun);
-/* After the run, to standard error. False: something was not as in the journal. */
+/* After the run, to standard error. False: something was not as in the journal. Steps do not count: the scratch image has not
+ * all that the recorded one had. */
 bool rerun_report(const struct rerun *rerun);
 void rerun_destroy(struct rerun *rerun); /* null allowed; after the machine, which owns the images */
 

@@ -2,6 +2,7 @@
 #include "tools/session.h"
 
 #include "accel-interp/accel_interp.h"
+#include "block/qcow2.h"
 #include "tools/chardev/terminal.h"
 #include "tools/files.h"
 #include "tools/screendump.h"
@@ -169,6 +170,21 @@ static struct block_image *open_image(struct session *session, unsigned index, s
     return replayed && session->rerun ? rerun_image(session->rerun, index, replayed, error) : replayed;
 }
 
+static struct journal_image_make make_of(struct block_image *image)
+{
+    struct qcow2_info info;
+    if (!block_qcow2_info(image, &info))
+        return (struct journal_image_make){0};
+    return (struct journal_image_make){.version = (uint8_t)info.version,
+                                       .cluster_bits = (uint8_t)info.cluster_bits,
+                                       .refcount_bits = (uint8_t)info.refcount_bits,
+                                       .flags = (uint8_t)((info.lazy_refcounts ? JOURNAL_IMAGE_LAZY_REFCOUNTS : 0) |
+                                                          (info.extended_l2 ? JOURNAL_IMAGE_EXTENDED_L2 : 0) |
+                                                          (info.compression == QCOW2_ZSTD ? JOURNAL_IMAGE_ZSTD : 0) |
+                                                          (info.data_file ? JOURNAL_IMAGE_DATA_FILE : 0) |
+                                                          (info.backing_name ? JOURNAL_IMAGE_BACKING : 0))};
+}
+
 /* The images of a recording are opened before the journal is made: their sizes are in its header. */
 static enum status open_images(struct session *session, struct block_image *images[JOURNAL_DRIVES], struct error *error)
 {
@@ -179,7 +195,8 @@ static enum status open_images(struct session *session, struct block_image *imag
         images[n] = open_image(session, n, error);
         if (!images[n] && option->path)
             return STATUS_IO;
-        session->config.drive[n] = (struct journal_drive){.size_sectors = images[n] ? images[n]->size_sectors : 0,
+        session->config.drive[n] = (struct journal_drive){.make = make_of(images[n]),
+                                                          .size_sectors = images[n] ? images[n]->size_sectors : 0,
                                                           .present = true,
                                                           .read_only = option->read_only,
                                                           .at = option->at,

@@ -208,6 +208,8 @@ def check_rerun(recording):
     options = ["replay", "-q", "-serial", "none", "--block=rerun", "--scratch=" + scratch]
     said = run(*options, recording.journal).stderr
     check("bit-exact" in said and " 0 not as in the journal" in said and " 0 calls failed" in said, "rerun: " + said)
+    verdicts = rerun_verdicts(said)
+    check(verdicts[0] > 20 and verdicts[1:] == [0, 0, 0], "steps of the rerun: %s" % verdicts)
     with open(os.path.join(scratch, "drive0.raw"), "rb") as a, open(recording.disk, "rb") as b:
         again, original = a.read(), b.read()
     touched = {s for r in lines("writes", "--all", "--json", recording.journal) for s in
@@ -222,6 +224,70 @@ def check_rerun(recording):
     run("replay", "--block=rerun", recording.journal, expect=2)
     run("replay", "--scratch=" + scratch, recording.journal, expect=2)
     run("replay", "--block=other", recording.journal, expect=2)
+
+
+def rerun_verdicts(said):
+    """Of how many requests the steps were as recorded, at other places, others, not recorded."""
+    found = re.search(r"steps of (\d+) requests as recorded, of (\d+) at other places, of (\d+) others .*; (\d+) not recorded", said)
+    check(found, "no word of steps in " + said)
+    return [int(n) for n in found.groups()]
+
+
+def check_map_by_steps(image, cluster, requests):
+    """The tables as the steps say that they were changed lead where vmrr image map says."""
+    with open(image, "rb") as file:
+        header = file.read(112)
+    l1 = int.from_bytes(header[40:48], "big")
+    mask, entries, tables, found = 0x00fffffffffffe00, cluster // 8, {}, {}
+    for request in requests:
+        for step in request["steps"]:
+            value = int(step["value"], 16) if isinstance(step["value"], str) else step["value"]
+            if step["kind"] == "table":
+                tables[value & mask] = (step["offset"] - l1) // 8
+            elif step["kind"] == "map":
+                table = step["offset"] // cluster * cluster
+                check(table in tables, "a map step in a table that no step made: %s" % step)
+                found[tables[table] * entries + step["offset"] % cluster // 8] = value & mask
+    there = {}
+    for extent in json.loads(run("image", "map", "--output=json", image).stdout):
+        for at in range(0, extent["length"], cluster):
+            if "offset" in extent and extent["data"]:
+                there[(extent["start"] + at) // cluster] = extent["offset"] + at
+    check(there and there == found, "the map by steps: %s and %s" % (sorted(found.items())[:20], sorted(there.items())[:20]))
+
+
+def check_qcow2(directory, options, timing):
+    """A guest on a new qcow2 image: all that its requests did is in the journal, and a rerun does the same on an image that is
+    made alike."""
+    journal, image, scratch = (os.path.join(directory, name) for name in ("q.vmrr", "q.qcow2", "qscratch"))
+    shutil.rmtree(scratch, ignore_errors=True)
+    run("image", "create", "-q", "-f", "qcow2", "-o", options, image, "2M")
+    run("record", "-q", "-o", journal, "-serial", "none", "-m", "16M", "-kernel", os.path.join(GUESTS, "dma_writer.elf"),
+        "--timing=" + timing, "-drive", "file=%s,format=qcow2,if=ide" % image, expect=1)
+    requests = lines("writes", "--all", "--json", journal)
+    check(len(requests) > 400 and not any(r["steps_lost"] for r in requests), "requests of a qcow2 image")
+    for request in requests:
+        calls = [s for s in request["steps"] if s["kind"] == "host-write" and s["status"] == 0]
+        check(request["op"] != "write" or sum(s["size"] for s in calls) >= request["sectors"] * SECTOR,
+              "host writes of %s" % request)
+        check(request["op"] != "flush" or any(s["kind"] == "host-flush" for s in request["steps"]) or not calls,
+              "a flush that writes and does not flush: %s" % request)
+    kinds = {s["kind"] for r in requests for s in r["steps"]}
+    check({"allocate", "refcount", "map", "table", "host-write", "host-flush"} <= kinds, "kinds of steps: %s" % kinds)
+    info = json.loads(run("image", "info", "--output=json", image).stdout)
+    if "extended_l2=on" not in options:
+        check_map_by_steps(image, info["cluster-size"], requests)
+    said = run("replay", "-q", "-serial", "none", "--block=rerun", "--scratch=" + scratch, journal).stderr
+    check("bit-exact" in said and " 0 not as in the journal" in said and " 0 calls failed" in said, "rerun: " + said)
+    same, elsewhere, others, unknown = rerun_verdicts(said)
+    check(same + elsewhere == len(requests) and not others and not unknown, "steps of the rerun: " + said)
+    check(timing == "host" or not elsewhere, "places of the rerun: " + said)
+    again = json.loads(run("image", "info", "--output=json", os.path.join(scratch, "drive0.qcow2")).stdout)
+    check([again[k] for k in ("cluster-size", "virtual-size", "format-specific")] ==
+          [info[k] for k in ("cluster-size", "virtual-size", "format-specific")], "the scratch image is made alike: %s %s" % (again, info))
+    if timing == "model":
+        with open(os.path.join(scratch, "drive0.qcow2"), "rb") as a, open(image, "rb") as b:
+            check(a.read() == b.read(), "the scratch image is the recorded one, byte for byte")
 
 
 def stored_frame(content):
@@ -252,10 +318,12 @@ def check_rerun_qcow2(recording):
     shutil.rmtree(scratch, ignore_errors=True)
     said = run("replay", "-q", "-serial", "none", "--block=rerun", "--scratch=" + scratch, journal).stderr
     check("bit-exact" in said and " 0 not as in the journal" in said and " 0 calls failed" in said, "rerun: " + said)
+    check(rerun_verdicts(said)[2] > 20, "that the steps of a raw image are others was not seen: " + said)
     image = os.path.join(scratch, "drive0.qcow2")
     run("image", "check", image)
     with open(os.path.join(scratch, "drive0.steps"), encoding="utf-8") as file:
         steps = file.read()
+    check(": recorded were\n  host-write " in steps, "the recorded steps beside others")
     for kind in ("allocate", "host-write", "map"):
         check("  " + kind + " " in steps, "%s among the steps of qcow2" % kind)
     flat = os.path.join(scratch, "flat.img")
@@ -320,6 +388,10 @@ def main():
                 check_rerun(recording)
         check_symbols(recording, changes)
         check_rerun_qcow2(recording)
+        for options in ("cluster_size=4k", "compat=v2,cluster_size=512", "lazy_refcounts=on,refcount_bits=8",
+                        "extended_l2=on,compression_type=zstd"):
+            for timing in ("model", "host"):
+                check_qcow2(directory, options, timing)
         check_rerun_sees(directory)
         refused = subprocess.run([VMRR, "record", "--host-stacks", "-o", os.path.join(directory, "x.vmrr"), "-m", "16M",
                                   "-kernel", os.path.join(GUESTS, "protected32.elf"), "-serial", "none"],
