@@ -1,12 +1,14 @@
 /* qcow2 images: whatever the file, opening is refused with a text, or reads, writes, zeroes, snapshots and checks end,
  * within memory that the file's size and the format's limits bound, and touch nothing but the file. A sector that is
  * written is read back (more than one may lie in the same place of a bad image). Input: one byte of choices (bit 0:
- * writes, bit 1: check, bit 2: mending, bit 3: snapshots), two bytes for places, the file. */
+ * writes, bit 1: check, bit 2: mending, bit 3: snapshots, bit 4: other sizes, bit 5: preallocation, bit 6: another backing
+ * file, bit 7: emptying), two bytes for places, the file. */
 #include "block/qcow2.h"
 #include "tests/block/memory_file.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PIECE_SECTORS 130u
+#define RESHAPE_SECTORS_MAX 65536u /* work in proportion to the size that the header says */
 
 struct run {
     struct memory_disk disk;
@@ -50,6 +52,40 @@ static void read_some(struct run *run)
         if (!block_image_map(run->image, sector, run->image->size_sectors - sector, &extent))
             CHECK(extent.sectors && extent.sectors <= run->image->size_sectors - sector);
     }
+}
+
+/* What is located lies in the file, or is refused; a write to it would hit no structure. */
+static void locate_some(struct run *run)
+{
+    for (uint64_t turn = 0; turn < 6; turn++) {
+        uint32_t sectors = turn % 2 ? 1 : PIECE_SECTORS;
+        struct block_place place = {0};
+        if (run->image->size_sectors < sectors)
+            continue;
+        if (run->image->ops->locate(run->image, sector_of(run, turn, sectors), sectors, turn > 2, &place))
+            CHECK(place.file && !(place.offset & 511) && place.offset >= (turn > 2 ? 512 : 0));
+    }
+}
+
+static void reshape(struct run *run)
+{
+    struct error error = {{0}};
+    uint64_t sectors = run->image->size_sectors;
+    if (run->choice & 16) {
+        (void)!run->image->ops->resize(run->image, run->place & 1 ? sectors / 2 : sectors + run->place, &error);
+        sectors = run->image->size_sectors;
+    }
+    if (sectors > RESHAPE_SECTORS_MAX)
+        return;
+    error = (struct error){{0}};
+    if (run->choice & 32)
+        (void)!block_qcow2_preallocate(run->image, 0, QCOW2_PREALLOC_METADATA, &error);
+    error = (struct error){{0}};
+    if (run->choice & 64 && block_qcow2_set_backing(run->image, "fuzz-behind", run->place & 2 ? "raw" : NULL, &error))
+        CHECK(error.text[0]);
+    error = (struct error){{0}};
+    if (run->choice & 128 && block_qcow2_empty(run->image, &error))
+        CHECK(error.text[0]);
 }
 
 static void write_some(struct run *run)
@@ -122,8 +158,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         read_some(&run);
         if (run.choice & 1)
             write_some(&run);
+        locate_some(&run);
         if ((run.choice & 9) == 9)
             use_snapshots(&run);
+        if (run.choice & 1)
+            reshape(&run);
     }
     block_image_destroy(run.image);
     if (run.choice & 8) {

@@ -93,7 +93,7 @@ def main():
         "zstd": image(incompatible=8),
     }
     for name, data in images.items():
-        for choice in (0x01, 0x07, 0x0B, 0x02):
+        for choice in (0x01, 0x07, 0x0B, 0x02, 0x31, 0x51, 0xF9):
             with open(f"{sys.argv[1]}/{name}-{choice:02x}", "wb") as out:
                 out.write(bytes([choice, 5, 1]) + data)
 
