@@ -34,7 +34,7 @@ void tool_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The version and what it was built with, one line, no newline: "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)". */
 const char *tool_version(void);
 
-/* "512M", "4096", "2G", hex with 0x: bytes, with a unit for a bare number. STATUS_INVALID when malformed or too large. */
+/* "512M", "4096", "1.5G", hex with 0x: bytes, with a unit for a bare number. STATUS_INVALID when malformed or too large. */
 enum status parse_size(const char *text, uint64_t default_unit, uint64_t *value) MUST_CHECK;
 enum status parse_u64(const char *text, uint64_t *value) MUST_CHECK;
 /* "1,234,567" in one of a few static-free buffers given by the caller (at least 32 bytes). */

@@ -30,7 +30,7 @@ refused "replay what" replay
 refused "unexpected argument two" replay one two
 refused "needs -kernel" run -append text
 refused "needs -kernel" run -initrd "$elf"
-for size in 0 -1 1 9G 99999999999999999999 1.5G 12Q 0x tenM "" 1000K; do
+for size in 0 -1 1 9G 99999999999999999999 1.5.5G 12Q 0x tenM "" 1000K; do
     [ "$size" = 1 ] || refused "^vmrr: -m .*expected a size" run -m "$size" -kernel "$elf"
 done
 refused "expected model or host" run --timing=fast
