@@ -26,6 +26,8 @@
     "         [,readonly=on][,snapshot=on][,cache=writeback|none|writethrough|directsync|unsafe]\n"                    \
     "         [,aio=threads|native|io_uring][,discard=ignore|unmap][,detect-zeroes=off|on|unmap]\n"                    \
     "         [,rerror=report|ignore|stop][,werror=enospc|report|ignore|stop][,locking=auto|on|off]\n"                 \
+    "         [,l2-cache-size=N][,refcount-cache-size=N][,cache-size=N][,overlap-check=all|cached|constant|none]\n"    \
+    "         [,internal-snapshot=NAME-OR-ID]    qcow2\n"                                                              \
     "         [,throttling.{bps,iops}-{total,read,write}[-max[-length]]=N]\n"                                          \
     "  -hda FILE .. -hdd FILE, -cdrom FILE  the same in short\n"                                                       \
     "  -device virtio-blk-pci|nvme|ide-hd|ide-cd,drive=ID[,serial=S][,addr=SLOT][,bus=ide.N|AHCI.PORT]\n"              \

@@ -23,7 +23,9 @@ struct probe_image {
     struct probe_operation log[PROBE_LOG_MAX];
     unsigned log_count;
     enum status fail_read, fail_write, fail_flush, fail_discard; /* given instead of doing it */
-    unsigned inside;                                             /* calls under way: more than one is a breach */
+    enum status fail_settle;
+    const char *corrupt; /* what is found; null: nothing */
+    unsigned inside;     /* calls under way: more than one is a breach */
     bool breached;
     bool *destroyed; /* null, or set when it goes */
     pthread_mutex_t lock;
@@ -84,6 +86,17 @@ static inline enum status probe_zero(struct block_image *image, uint64_t sector,
     return probe_leave(probe, probe->fail_discard);
 }
 
+static inline bool probe_corruption(struct block_image *image, struct block_corruption *corruption)
+{
+    *corruption = (struct block_corruption){((struct probe_image *)(void *)image)->corrupt, 4096, 512};
+    return corruption->text;
+}
+
+static inline enum status probe_settle(struct block_image *image)
+{
+    return ((struct probe_image *)(void *)image)->fail_settle;
+}
+
 static inline void probe_destroy(struct block_image *image)
 {
     struct probe_image *probe = (struct probe_image *)(void *)image;
@@ -106,6 +119,8 @@ static inline struct probe_image *probe_create(uint64_t sectors, uint64_t shown_
                                                .write = probe_write,
                                                .flush = probe_flush,
                                                .zero = probe_zero,
+                                               .corruption = probe_corruption,
+                                               .settle = probe_settle,
                                                .destroy = probe_destroy};
     struct probe_image *probe = calloc(1, sizeof *probe);
     CHECK(probe);

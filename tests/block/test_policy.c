@@ -47,6 +47,11 @@ static void failed(void *opaque, const struct block_error_event *event)
     bench->errors++;
 }
 
+static void keep_event(void *opaque, const struct block_error_event *event)
+{
+    *(struct block_error_event *)opaque = *event;
+}
+
 static void add_rule(struct bench *bench, unsigned n, const char *op, const char *lba, const char *when,
                      const char *kind)
 {
@@ -322,6 +327,52 @@ START_TEST(test_stop_and_retry)
 }
 END_TEST
 
+/* Whatever rerror= and werror= say: it stops once for each request, which is not tried again and ends with the error. */
+START_TEST(test_corrupt_stops)
+{
+    struct bench *bench =
+        bench_open(_i, (struct block_policy){.werror = BLOCK_ON_ERROR_IGNORE, .rerror = BLOCK_ON_ERROR_REPORT});
+    static const enum trace_block_op ops[] = {TRACE_BLOCK_WRITE, TRACE_BLOCK_READ};
+    bench->probe->fail_write = bench->probe->fail_read = STATUS_CORRUPT;
+    bench->probe->corrupt = "image: contradicts itself";
+    for (unsigned n = 0; n < 2; n++) {
+        struct job *job = submit(bench, ops[n], 7, 1, 0x11);
+        unsigned stops = 0;
+        for (unsigned tries = 0; tries < 200 && !stops; tries++) {
+            if (_i == 1)
+                (void)input_mailbox_wait(bench->fake->mailbox, 1000000);
+            stops += machine_run(bench->fake->machine,
+                                 (struct position){machine_position(bench->fake->machine).icount + 2000000, 0}) ==
+                     MACHINE_STOP_IO_ERROR;
+        }
+        ck_assert_uint_eq(stops, 1);
+        ck_assert_uint_eq(bench->errors, n + 1);
+        ck_assert_int_eq(bench->error.action, BLOCK_ON_ERROR_STOP);
+        ck_assert(bench->error.has_corruption && bench->error.corruption.offset == 4096);
+        settle(bench, _i);
+        ck_assert_uint_eq(job->completions, 1);
+        ck_assert_int_eq(job->status, STATUS_CORRUPT);
+        ck_assert_uint_eq(bench->errors, n + 1);
+    }
+    bench_close(bench);
+}
+END_TEST
+
+/* What an image could not write at the end is said. */
+START_TEST(test_lost_at_the_end)
+{
+    struct bench *bench = bench_open(_i, (struct block_policy){0});
+    struct block_error_event last = {0};
+    (void)done(bench, _i, TRACE_BLOCK_WRITE, 7, 1, 0x11);
+    ck_assert_uint_eq(bench->errors, 0);
+    bench->probe->fail_settle = STATUS_NO_SPACE;
+    block_drive_on_error(bench->drive, keep_event, &last);
+    bench_close(bench);
+    ck_assert(last.closing && !last.has_corruption);
+    ck_assert_int_eq(last.status, STATUS_NO_SPACE);
+}
+END_TEST
+
 START_TEST(test_ignore)
 {
     struct bench *bench =
@@ -501,6 +552,8 @@ int main(void)
     tcase_add_loop_test(tcase, test_fault_reorder, 0, 2);
     tcase_add_test(tcase, test_rule_text);
     tcase_add_loop_test(tcase, test_stop_and_retry, 0, 2);
+    tcase_add_loop_test(tcase, test_corrupt_stops, 0, 2);
+    tcase_add_loop_test(tcase, test_lost_at_the_end, 0, 2);
     tcase_add_loop_test(tcase, test_ignore, 0, 2);
     tcase_add_loop_test(tcase, test_retry_asks_again, 0, 2);
     tcase_add_loop_test(tcase, test_discard_ignored, 0, 2);
