@@ -102,9 +102,11 @@ def qmp(timing):
     process = start("record", "-o", journal, "-S", f"--timing={timing}", "-qmp", f"unix:{path('qmp')},server=on,wait=off",
                     *options(disk))
     client = Qmp(path("qmp"))
+    block = next(b for b in client.execute("query-block") if b.get("inserted"))
     client.execute("cont")
     event = client.wait_event("BLOCK_IMAGE_CORRUPTED")["data"]
-    check(event["device"] == "drive0" and event["node-name"] == "#block0" and event["fatal"] is True, event)
+    check(event["device"] == block["device"] and event["node-name"] == block["inserted"]["node-name"], event, block)
+    check(event["fatal"] is True, event)
     check("would overwrite the refcount table" in event["msg"] and event["size"] > 0, event)
     check(event["offset"] // 4096 == struct.unpack_from(">Q", before, 48)[0] // 4096, event)
     check(client.wait_event("BLOCK_IO_ERROR")["data"]["action"] == "stop", "action")
