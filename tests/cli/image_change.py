@@ -51,6 +51,11 @@ def checked(path, what):
             fail("%s: %s check: exit %d\n%s" % (what, tool[0], done.returncode, done.stdout + done.stderr))
 
 
+def same_bytes(left, right):
+    with open(left, "rb") as a, open(right, "rb") as b:
+        return a.read() == b.read()
+
+
 def both(files, *command, same_errors=True):
     """The command by each, in a folder of its own with copies of the files. The state afterwards must be alike."""
     what, seen = " ".join(command), []
@@ -64,9 +69,11 @@ def both(files, *command, same_errors=True):
         state = []
         for file in files:
             path = os.path.join(folder, file)
+            if same_bytes(path, file):
+                state.append((file, "as it was", b""))
+                continue
             checked(path, what)
-            state.append((file, described(path), run("qemu-img", "compare", "-q", path, path).returncode))
-            state[-1] += (disk(path, os.getcwd()),) if os.path.exists(os.path.join(folder, file)) else ()
+            state.append((file, described(path), disk(path, os.getcwd())))
         seen.append((done.returncode, done.stdout.splitlines()[-1:], state, done.stderr))
     mine, other = seen
     if mine[:2] != other[:2]:
