@@ -221,7 +221,7 @@ static bool (*real_locate)(struct block_image *image, uint64_t sector, uint32_t 
                            struct block_place *place);
 
 static bool noting_locate(struct block_image *image, uint64_t sector, uint32_t sectors, bool write,
-                            struct block_place *place)
+                          struct block_place *place)
 {
     bool found = real_locate(image, sector, sectors, write, place);
     located[write] += found;
