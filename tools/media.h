@@ -78,6 +78,6 @@ enum status media_take_snapshot(struct session *session, unsigned drive, const s
                                 struct error *error) MUST_CHECK;
 
 /* Among media*.c: names for the chain of medium->top; those that the old top's chain had stay with it. */
-bool media_name_nodes(struct session *session, struct medium *medium, const char *name);
+void media_name_nodes(struct session *session, struct medium *medium, const char *name);
 
 #endif
