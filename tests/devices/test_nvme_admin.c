@@ -507,4 +507,5 @@ END_TEST
 
 RIG_MAIN("nvme admin", test_create_errors, test_entry_sizes, test_delete_queues, test_identify, test_unsupported,
          test_features, test_queue_count, test_error_log, test_health_log, test_other_logs, test_doorbell_events,
-         test_temperature_event, test_size_event, test_event_limit, test_abort, test_without_cache, test_without_discard)
+         test_temperature_event, test_size_event, test_event_limit, test_abort, test_without_cache,
+         test_without_discard)
