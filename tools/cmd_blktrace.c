@@ -107,7 +107,8 @@ static void take_failure(struct blktrace *blktrace, const struct trace_event *ev
 {
     struct block_image *image = block_drive_image(blktrace->session->drive[blktrace->drive]);
     bool writes = event->op != TRACE_BLOCK_FLUSH && event->op != TRACE_BLOCK_READ;
-    bool inside = event->address < image->size_sectors && event->sectors <= image->size_sectors - event->address;
+    bool inside =
+        image && event->address < image->size_sectors && event->sectors <= image->size_sectors - event->address;
     uint8_t *data = writes && inside && event->sectors ? malloc((size_t)event->sectors * BLOCK_SECTOR_BYTES) : NULL;
     if (data && image->ops->read(image, event->address, event->sectors, data) != STATUS_OK) {
         free(data);

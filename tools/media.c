@@ -58,7 +58,7 @@ static struct media_node *make_node(struct session *session, const char *name)
     return node;
 }
 
-bool media_name_nodes(struct session *session, struct medium *medium, const char *name)
+void media_name_nodes(struct session *session, struct medium *medium, const char *name)
 {
     struct media_node **link = &medium->node;
     struct block_image *image = medium->top;
@@ -69,7 +69,6 @@ bool media_name_nodes(struct session *session, struct medium *medium, const char
         name = NULL;
         image = image ? block_qcow2_backing(image) : NULL;
     } while (image);
-    return medium->node != NULL;
 }
 
 static void forget(struct medium *medium)
@@ -125,7 +124,7 @@ struct block_image *media_open_first(struct session *session, unsigned drive, st
         return NULL;
     struct block_image *image = open_medium(session, medium, option->path, option, option->format, error);
     if (image)
-        (void)media_name_nodes(session, medium, option->node_name);
+        media_name_nodes(session, medium, option->node_name);
     return image;
 }
 
@@ -138,7 +137,7 @@ void media_tell_replayed(struct session *session, unsigned drive)
     *medium = (struct medium){.path = strdup(config->path ? config->path : ""),
                               .format = strdup(config->format ? config->format : "raw"),
                               .read_only = config->read_only};
-    (void)media_name_nodes(session, medium, NULL);
+    media_name_nodes(session, medium, NULL);
 }
 
 /* ---- into the drive ---- */
@@ -150,7 +149,7 @@ static struct block_image *take_replayed(struct session *session, struct medium 
     char path[32];
     snprintf(path, sizeof path, "medium %u", number);
     *medium = (struct medium){.path = strdup(path), .format = strdup("raw"), .read_only = true};
-    (void)media_name_nodes(session, medium, NULL);
+    media_name_nodes(session, medium, NULL);
     return replay_player_medium(session->player, number, sectors, &error);
 }
 
@@ -241,7 +240,7 @@ static enum status open_coming(struct session *session, unsigned drive, const ch
     if (!media->coming_image)
         return STATUS_IO;
     media->coming_image->read_only = true;
-    (void)media_name_nodes(session, &media->coming, NULL);
+    media_name_nodes(session, &media->coming, NULL);
     return STATUS_OK;
 }
 

@@ -81,6 +81,6 @@ enum status media_take_snapshot(struct session *session, unsigned drive, const s
 /* Among media*.c: what -drive says to qcow2: struct block_open_options. */
 void media_set_format_options(struct block_open_options *open, const struct drive_option *option);
 /* Names for the chain of medium->top; those that the old top's chain had stay with it. */
-bool media_name_nodes(struct session *session, struct medium *medium, const char *name);
+void media_name_nodes(struct session *session, struct medium *medium, const char *name);
 
 #endif

@@ -170,7 +170,7 @@ static void say_so(const struct step *step)
     struct media_node *behind = medium->node;
     medium->node = NULL;
     struct medium alone = {.top = NULL};
-    (void)media_name_nodes(step->session, &alone, step->snapshot->node_name);
+    media_name_nodes(step->session, &alone, step->snapshot->node_name);
     medium->node = alone.node;
     medium->node->backing = behind;
     free(medium->path);

@@ -172,6 +172,21 @@ static enum status rerun_zero(struct block_image *image, uint64_t sector, uint32
     return block_image_zero(drive->replayed, sector, sectors, unmap);
 }
 
+static enum status rerun_resize(struct block_image *image, uint64_t size_sectors, struct error *error)
+{
+    struct rerun_drive *drive = drive_of(image);
+    struct error again = {0};
+    enum status status = drive->replayed->ops->resize(drive->replayed, size_sectors, error);
+    enum status outcome = drive->scratch->ops->resize(drive->scratch, size_sectors, &again);
+    block_activity_clear(&drive->activity);
+    if (outcome) {
+        drive->failures++;
+        complain(drive, "resize", 0, 0, again.text);
+    }
+    image->size_sectors = size_sectors;
+    return status;
+}
+
 /* The drive's own memory stays for the report. */
 static void rerun_image_destroy(struct block_image *image)
 {
@@ -191,6 +206,7 @@ static const struct block_image_ops rerun_ops = {
     .write = rerun_write,
     .flush = rerun_flush,
     .zero = rerun_zero,
+    .resize = rerun_resize,
     .destroy = rerun_image_destroy,
 };
 

@@ -20,6 +20,7 @@ struct probe_operation {
 struct probe_image {
     struct block_image image;
     uint8_t *bytes;
+    uint64_t sectors; /* that there are bytes for */
     struct probe_operation log[PROBE_LOG_MAX];
     unsigned log_count;
     enum status fail_read, fail_write, fail_flush, fail_discard; /* given instead of doing it */
@@ -97,6 +98,17 @@ static inline enum status probe_settle(struct block_image *image)
     return ((struct probe_image *)(void *)image)->fail_settle;
 }
 
+/* Within what it was made with. */
+static inline enum status probe_resize(struct block_image *image, uint64_t size_sectors, struct error *error)
+{
+    struct probe_image *probe = (struct probe_image *)(void *)image;
+    (void)error;
+    if (size_sectors > probe->sectors)
+        return STATUS_INVALID;
+    image->size_sectors = size_sectors;
+    return STATUS_OK;
+}
+
 static inline void probe_destroy(struct block_image *image)
 {
     struct probe_image *probe = (struct probe_image *)(void *)image;
@@ -121,9 +133,11 @@ static inline struct probe_image *probe_create(uint64_t sectors, uint64_t shown_
                                                .zero = probe_zero,
                                                .corruption = probe_corruption,
                                                .settle = probe_settle,
+                                               .resize = probe_resize,
                                                .destroy = probe_destroy};
     struct probe_image *probe = calloc(1, sizeof *probe);
     CHECK(probe);
+    probe->sectors = sectors;
     probe->bytes = calloc(sectors, 512);
     CHECK(probe->bytes);
     for (size_t n = 0; n < sectors * 512; n++)

@@ -230,6 +230,40 @@ START_TEST(messages_arrive_in_order_at_a_slice)
 }
 END_TEST
 
+START_TEST(messages_can_be_given_where_the_machine_stands)
+{
+    received = 0;
+    machine_set_receiver(fake->machine, INPUT_SERIAL_BYTE, 0, receive, NULL);
+    fake_machine_advance_ns(fake, 10);
+    for (uint64_t n = 1; n <= 3; n++) {
+        input_mailbox_post(fake->mailbox, (struct input_message){.id = INPUT_SERIAL_BYTE, .a = n});
+        machine_deliver(fake->machine);
+        ck_assert_uint_eq(received, n);
+        ck_assert_uint_eq(received_at, 10);
+    }
+    ck_assert_uint_eq(machine_position(fake->machine).icount, 10);
+}
+END_TEST
+
+static void stop_machine(void *opaque, const struct input_message *message)
+{
+    (void)opaque;
+    machine_request_stop(fake->machine, MACHINE_STOP_POWER_OFF, (int)message->a);
+}
+
+START_TEST(a_stop_asked_for_meanwhile_comes_with_the_next_run)
+{
+    machine_set_receiver(fake->machine, INPUT_POWER_BUTTON, 0, stop_machine, NULL);
+    fake_machine_advance_ns(fake, 10);
+    input_mailbox_post(fake->mailbox, (struct input_message){.id = INPUT_POWER_BUTTON, .a = 7});
+    machine_deliver(fake->machine);
+    ck_assert_int_eq(machine_run(fake->machine, MACHINE_NO_LIMIT), MACHINE_STOP_POWER_OFF);
+    ck_assert_int_eq(machine_exit_code(fake->machine), 7);
+    ck_assert_uint_eq(machine_position(fake->machine).icount, 10);
+    fake_machine_advance_ns(fake, 10); /* and once */
+}
+END_TEST
+
 START_TEST(cutting_a_run_changes_nothing)
 {
     struct firing firing = {.period_ns = 700};
@@ -283,6 +317,8 @@ int main(void)
     tcase_add_test(tests, rom_keeps_its_content_and_shadow_ram_covers_it);
     tcase_add_test(tests, digest_is_a_function_of_content_alone);
     tcase_add_test(tests, messages_arrive_in_order_at_a_slice);
+    tcase_add_test(tests, messages_can_be_given_where_the_machine_stands);
+    tcase_add_test(tests, a_stop_asked_for_meanwhile_comes_with_the_next_run);
     tcase_add_test(tests, cutting_a_run_changes_nothing);
     tcase_add_test(tests, stop_requests_end_the_run_with_their_code);
     tcase_add_test(tests, ram_sizes_out_of_range_are_refused);

@@ -378,6 +378,44 @@ START_TEST(test_temperature_event)
 }
 END_TEST
 
+static void resize(struct nvme_bench *bench, uint64_t sectors)
+{
+    input_mailbox_post(bench->fake->mailbox, (struct input_message){.id = INPUT_BLOCK_RESIZE, .a = sectors});
+    machine_deliver(bench->fake->machine);
+}
+
+static uint64_t namespace_blocks(struct nvme_bench *bench)
+{
+    nvme_assert_status(bench, 0, with_data(IDENTIFY, 1, 0, 0), 0);
+    return data_word(bench, 0, 8);
+}
+
+START_TEST(test_size_event)
+{
+    struct nvme_bench *bench = nvme_bench_open(BLOCK_TIMING_MODEL, 512, false);
+    uint16_t cid = nvme_send(bench, 0, nvme_admin(ASYNC_EVENT, 0, 0));
+    resize(bench, NVME_SECTORS / 2);
+    ck_assert(nothing_posted(bench, 0)); /* not asked for */
+    ck_assert_uint_eq(namespace_blocks(bench), NVME_SECTORS / 2);
+    nvme_assert_status(bench, 0, nvme_admin(SET_FEATURES, 11, 0x100), 0);
+    resize(bench, NVME_SECTORS);
+    ck_assert_uint_eq(take_event(bench, cid), 0x00040002);
+    cid = nvme_send(bench, 0, nvme_admin(ASYNC_EVENT, 0, 0));
+    resize(bench, NVME_SECTORS / 2);
+    ck_assert(nothing_posted(bench, 0)); /* not before the list has been read */
+    nvme_assert_status(bench, 0, log_page(4, 4096, 0), 0);
+    ck_assert_uint_eq(data_word(bench, 0, 4), 1);
+    nvme_assert_status(bench, 0, log_page(4, 4096, 0), 0);
+    ck_assert_uint_eq(data_word(bench, 0, 4), 0);
+    nvme_assert_status(bench, 1, nvme_block_command(READ, NVME_SECTORS / 2, 1, NVME_DATA, 0), 0x80 | NVME_DNR);
+    nvme_assert_status(bench, 1, nvme_block_command(READ, NVME_SECTORS / 2 - 1, 1, NVME_DATA, 0), 0);
+    resize(bench, NVME_SECTORS);
+    ck_assert_uint_eq(take_event(bench, cid), 0x00040002);
+    nvme_assert_status(bench, 1, nvme_block_command(READ, NVME_SECTORS - 1, 1, NVME_DATA, 0), 0);
+    nvme_bench_close(bench);
+}
+END_TEST
+
 START_TEST(test_event_limit)
 {
     struct nvme_bench *bench = nvme_bench_open(BLOCK_TIMING_MODEL, 512, false);
@@ -469,4 +507,5 @@ END_TEST
 
 RIG_MAIN("nvme admin", test_create_errors, test_entry_sizes, test_delete_queues, test_identify, test_unsupported,
          test_features, test_queue_count, test_error_log, test_health_log, test_other_logs, test_doorbell_events,
-         test_temperature_event, test_event_limit, test_abort, test_without_cache, test_without_discard)
+         test_temperature_event, test_size_event, test_event_limit, test_abort, test_without_cache,
+         test_without_discard)

@@ -609,7 +609,43 @@ START_TEST(damaged_state)
 }
 END_TEST
 
+/* ---- another size ---- */
+
+static void resize(struct bench *bench, uint64_t sectors)
+{
+    input_mailbox_post(bench->fake->mailbox,
+                       (struct input_message){.id = INPUT_BLOCK_RESIZE, .target = 3, .a = sectors});
+    machine_deliver(bench->fake->machine);
+}
+
+START_TEST(another_size)
+{
+    for (unsigned legacy = 0; legacy < 2; legacy++) {
+        struct bench *bench = bench_open();
+        resize(bench, SECTORS / 2); /* nobody drives it */
+        ck_assert(!bench->level);
+        start(bench, legacy, 0);
+        ck_assert_uint_eq(blk_config(bench, 0, 8), SECTORS / 2);
+        uint8_t generation = legacy ? 0 : (uint8_t)mmio_read(bench, COMMON + 0x15, 1);
+        unsigned rises = bench->rises;
+        resize(bench, SECTORS);
+        ck_assert(bench->level);
+        ck_assert_uint_eq(bench->rises, rises + 1);
+        ck_assert_uint_eq(blk_config(bench, 0, 4), SECTORS);
+        ck_assert_uint_eq(blk_config(bench, 16, 4), 63u << 24 | 16u << 16 | SECTORS / (16 * 63));
+        ck_assert(legacy || mmio_read(bench, COMMON + 0x15, 1) != generation);
+        ck_assert_uint_eq(take_isr(bench), 3);
+        ck_assert(!bench->level);
+        ck_assert_uint_eq(transfer(bench, T_IN, SECTORS - 1, DATA_GPA, 512), OK);
+        resize(bench, SECTORS / 2);
+        ck_assert_uint_eq(transfer(bench, T_IN, SECTORS - 1, DATA_GPA, 512), IOERR);
+        ck_assert_uint_eq(transfer(bench, T_IN, SECTORS / 2 - 1, DATA_GPA, 512), OK);
+        bench_close(bench);
+    }
+}
+END_TEST
+
 RIG_MAIN("virtio blk", identities, features_and_config, modern_negotiation, legacy_registers, transfers, errors,
          identifies, discard_and_zeroes, write_cache, pin_interrupts, message_interrupts, event_index,
          more_than_there_is_room, large_ones_wait, reset_with_requests, full_after_a_reset, saved_in_flight,
-         damaged_state)
+         damaged_state, another_size)

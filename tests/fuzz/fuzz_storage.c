@@ -1,5 +1,5 @@
-/* The AHCI controller and a CD-ROM drive on IDE under a hostile driver: registers, command tables, packets, resets and media
- * changes in any order. Nothing crashes, no drive is asked for what it has not, and the same input gives the same machine
+/* The AHCI controller and a CD-ROM drive on IDE under a hostile driver: registers, command tables, packets, resets, media that
+ * come and go and disks that change size, in any order. Nothing crashes, no drive is asked for what it has not, and the same input gives the same machine
  * again.
  * Input: one byte (bit 0: completions by the executor), then operations: a byte, its low three bits the kind, the next two the
  * port; what it takes follows. */
@@ -38,14 +38,21 @@ static void set_up(struct bench *bench)
         port_start(bench, n);
 }
 
+static struct block_image *new_medium(void *opaque, uint32_t drive, uint32_t number, uint64_t sectors)
+{
+    struct error error = {0};
+    (void)opaque, (void)drive, (void)number;
+    return block_overlay_create(NULL, sectors, &error);
+}
+
 static struct bench *open_both(enum block_timing timing)
 {
     struct bench *bench = bench_open(timing);
     struct machine *machine = bench->fake->machine;
     struct error error = {0};
-    struct block_queue_options options = {.drive = 5, .timing = timing, .executor = bench->executor};
-    bench->probe[2] = probe_create(SECTORS, 0); /* the empty port's place */
-    struct block_drive *drive = block_drive_create(machine, &options, &bench->probe[2]->image, &error);
+    struct block_queue_options options = {
+        .drive = 5, .timing = timing, .executor = bench->executor, .media = {new_medium, NULL}};
+    struct block_drive *drive = block_drive_create(machine, &options, &probe_create(SECTORS, 0)->image, &error);
     CHECK(drive);
     struct ide_unit units[4] = {{.drive = drive, .cdrom = true}, {.cdrom = true}};
     ide_piix3_create(machine, bench->bus, units, (struct irq_line[2]){{0}});
@@ -76,9 +83,19 @@ static void event(struct bench *bench, unsigned what)
         set_up(bench);
         return;
     }
-    input_mailbox_post(
-        bench->fake->mailbox,
-        (struct input_message){.id = INPUT_MEDIA_CHANGE, .target = drives[what & 3], .a = what >> 2 & 3});
+    /* Media go from the one drive only that the bench does not look at when it closes. */
+    bool ide = drives[what & 3] == 5;
+    struct input_message message = {.id = INPUT_MEDIA_CHANGE, .target = drives[what & 3], .a = what >> 2 & 3};
+    if (what & 0x80) {
+        message = (struct input_message){.id = INPUT_BLOCK_RESIZE, .target = drives[what & 3], .a = (what & 0x7C) << 4};
+    } else if (ide && what & 0x40) {
+        message.a = what >> 2 & 7;
+        if (message.a == BLOCK_MEDIA_LAID_IN || message.a == BLOCK_MEDIA_INSERTED) {
+            message.b = what & 0x20 ? SECTORS : SECTORS / 3;
+            message.a |= 16u << 16;
+        }
+    }
+    input_mailbox_post(bench->fake->mailbox, message);
 }
 
 static void operate(struct bench *bench, struct cursor *input)

@@ -90,8 +90,9 @@ static void run_fill(struct script_accel *cpu)
 
 static void run_message(struct script_accel *cpu)
 {
-    static const enum input_id rows[] = {INPUT_SERIAL_BYTE,  INPUT_KEY,          INPUT_MOUSE, INPUT_POWER_BUTTON,
-                                         INPUT_RESET_BUTTON, INPUT_MEDIA_CHANGE, INPUT_FAULT, INPUT_BLOCK_COMPLETION};
+    static const enum input_id rows[] = {
+        INPUT_SERIAL_BYTE,  INPUT_KEY,          INPUT_MOUSE,        INPUT_POWER_BUTTON,
+        INPUT_RESET_BUTTON, INPUT_MEDIA_CHANGE, INPUT_BLOCK_RESIZE, INPUT_BLOCK_COMPLETION};
     struct input_message message = {.id = rows[take(cpu, 1) % (sizeof rows / sizeof *rows)]};
     message.target = (uint32_t)take(cpu, 1);
     message.a = take(cpu, 2);

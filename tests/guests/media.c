@@ -5,6 +5,7 @@
  *   e, l      START STOP UNIT: eject, load              p, a   PREVENT, ALLOW MEDIUM REMOVAL
  *   r LBA     a sector of the disk: its first 4 bytes   w LBA VALUE   the sector, filled with it
  *   i         IDENTIFY DEVICE: the disk's size          f      FLUSH CACHE
+ *   o         soft off (ACPI S5)         x              a reset by port CF9
  *   q         the end */
 #include "guest.h"
 
@@ -206,6 +207,8 @@ static bool carry_out(const char *line)
         ide_flush();
         guest_print("ok\n");
         break;
+    case 'o': outw(0x604, 0x2000); break; /* SLP_TYP 0, SLP_EN */
+    case 'x': outb(0xCF9, 6); break;
     case 'q': return false;
     default: guest_print("?\n"); break;
     }

@@ -18,11 +18,17 @@ def stop_and_go_on(timing):
     for nospace in (False, True):
         event = qmp.wait_event("BLOCK_IO_ERROR")["data"]
         check(event["operation"] == "write" and event["action"] == "stop" and event["nospace"] == nospace, event)
-        check(event["device"] == "ide0-hd0" and event["node-name"] and event["reason"], event)
+        check(set(event) == {"device", "node-name", "operation", "action", "nospace", "reason"}, set(event))
+        drive = qmp.execute("query-block")[0]
+        check(event["device"] == drive["device"] and event["node-name"] == drive["inserted"]["node-name"], event, drive)
+        check(event["reason"] == ("No space left on device" if nospace else "Input/output error"), event)
         qmp.wait_event("STOP")
         status = qmp.execute("query-status")
         check(status["status"] == "io-error" and not status["running"], status)
+        check(qmp.execute("query-block")[0]["io-status"] == ("nospace" if nospace else "failed"), "io-status")
+        check("I/O status:       " in qmp.human("info block"), qmp.human("info block"))
         qmp.execute("cont")
+        check(qmp.execute("query-block")[0]["io-status"] == "ok", "io-status")
         qmp.wait_event("RESUME")
     err = end(process, 1)[1]
     with open(path("console"), encoding="ascii") as console:
@@ -31,20 +37,25 @@ def stop_and_go_on(timing):
     replay(journal, err)
 
 
-def report():
-    process = start("run", "-S", "-qmp", f"unix:{path('qmp')},server=on,wait=off", "-serial", "none", *options("rerror=report"),
-                    "-blkfault", "drive=0,op=read,nth=5,kind=eio")
+def told_only(name, operation, kind, nospace):
+    """report and ignore: said, and the machine goes on."""
+    process = start("run", "-S", "-qmp", f"unix:{path('qmp')},server=on,wait=off", "-serial", "none",
+                    *options(f"{'rerror' if operation == 'read' else 'werror'}={name}"),
+                    "-blkfault", f"drive=0,op={operation},nth=5,kind={kind}")
     qmp = Qmp(path("qmp"))
     qmp.execute("cont")
     event = qmp.wait_event("BLOCK_IO_ERROR")["data"]
-    check(event["operation"] == "read" and event["action"] == "report" and not event["nospace"], event)
-    end(process, 5)
+    check((event["operation"], event["action"], event["nospace"]) == (operation, name, nospace), event)
+    end(process, 1 if name == "ignore" and operation == "write" else 5)
+    check(not [event for event in qmp.events if event["event"] == "STOP"], qmp.events)
 
 
 def main():
     stop_and_go_on("model")
     stop_and_go_on("host")
-    report()
+    told_only("report", "read", "eio", False)
+    told_only("report", "write", "enospc", True)
+    told_only("ignore", "read", "eio", False)
     print("io errors: stopped, gone on, replayed")
 
 

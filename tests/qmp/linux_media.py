@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-from media_guest import BLOCK, make_disc
+from media_guest import BLOCK, connected, make_disc
 from vmrr import Qmp, check, connect, end, ending, finish, path, read_until, start
 
 MIB = 1 << 20
@@ -112,6 +112,7 @@ def main():
                     "vmrr.modules=ata_piix,ahci,sr_mod,virtio_pci,virtio_blk,nvme")
     qmp, console = Qmp(path("qmp")), connect(path("serial"))
     console.settimeout(400)
+    connected(qmp)
     qmp.execute("cont")
     read_until(console, b"# ")
     shell = Shell(console)

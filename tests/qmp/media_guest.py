@@ -4,7 +4,7 @@ import os
 import pathlib
 import struct
 
-from vmrr import GUESTS, Qmp, check, connect, end, ending, events, path, read_until, start
+from vmrr import GUESTS, Qmp, check, connect, end, ending, events, path, read_until, start, until
 
 BLOCK = 2048
 
@@ -17,6 +17,12 @@ def make_disc(name, letter, blocks):
     return path(name)
 
 
+def connected(qmp, label="serial0"):
+    """The console's socket has been taken: nothing that the guest says gets lost."""
+    until(lambda: any(chardev["label"] == label and not chardev["filename"].startswith("disconnected")
+                      for chardev in qmp.execute("query-chardev")), "the console is connected")
+
+
 class Guest:
     def __init__(self, name, *options, timing="model", command="record"):
         self.journal = path(f"{name}.vmrr")
@@ -25,6 +31,7 @@ class Guest:
                              "-kernel", str(GUESTS / "media.elf"), "-qmp", f"unix:{path('qmp')},server=on,wait=off",
                              "-serial", f"unix:{path('serial')},server=on,wait=off", *options)
         self.qmp, self.console = Qmp(path("qmp")), connect(path("serial"))
+        connected(self.qmp)
         self.said = b""
 
     def begin(self):

@@ -2,11 +2,13 @@
 """block_resize of raw and qcow2 images: the guest sees the size, the file has it, what comes new is zeros; recorded, and replayed
 bit-exactly without the image. Usage: resize.py VMRR GUESTS"""
 import json
+import random
 import shutil
 import subprocess
 
 from media_guest import Guest
-from vmrr import check, finish, path
+from vmrr import Qmp, check, end, finish, path, replay, start, until
+from vmrr import guest as endless
 
 MIB = 1 << 20
 
@@ -78,6 +80,15 @@ def refusals(guest):
     check("invalid size" in qmp.human("block_resize disk -1") and "invalid size" in qmp.human("block_resize disk 1x"), "hmp")
 
 
+def rerun(guest, disk):
+    """The block layer again, on a scratch image that changes its size with the replay's: it comes to the same disk."""
+    scratch = path("scratch")
+    err = end(start("replay", "-serial", "none", "--block=rerun", f"--scratch={scratch}", guest.journal))[1]
+    check("replay: bit-exact" in err and "0 calls failed" in err, err)
+    subprocess.run(["qemu-img", "compare", "-q", disk, f"{scratch}/drive0.qcow2"], check=True)
+    shutil.rmtree(scratch)
+
+
 def run(form, timing, *more):
     disk, fixed = make_disk(form), path("fixed.img")
     with open(fixed, "wb") as out:
@@ -96,10 +107,34 @@ def run(form, timing, *more):
         done = subprocess.run(["qemu-img", "check", disk], capture_output=True, text=True)
         check(done.returncode == 0, done.stdout, done.stderr)
     check(len(guest.inputs("block-resize")) == 3, guest.inputs("block-resize"))
+    if form == "qcow2":
+        rerun(guest, disk)
     guest.replay(disk, fixed)
 
 
+def under_load(timing, *more):
+    """A guest that reads and writes without a pause while the end of its disk comes and goes: requests under way meet it."""
+    options = [option + "".join(f",{item}" for item in ("id=disk", *more)) if option.startswith("file=") else option
+               for option in endless("endless")]
+    journal, rng = path("load.vmrr"), random.Random(7)
+    process = start("record", "-o", journal, f"--timing={timing}", "-serial", "none", "-qmp",
+                    f"unix:{path('qmp')},server=on,wait=off", *options)
+    qmp = Qmp(path("qmp"))
+    until(lambda: qmp.execute("query-blockstats")[0]["stats"]["wr_operations"] > 10, "the guest writes")
+    for _ in range(150):
+        qmp.execute("block_resize", device="disk", size=rng.randrange(1, 4096) * 512)
+        at = qmp.execute("query-replay")["icount"]
+        until(lambda: qmp.execute("query-replay")["icount"] > at + rng.randrange(100000), "the guest runs")
+    stats = qmp.execute("query-blockstats")[0]["stats"]
+    qmp.execute("quit")
+    replay(journal, end(process)[1])
+    return stats["failed_rd_operations"] + stats["failed_wr_operations"] + stats["invalid_rd_operations"] + \
+        stats["invalid_wr_operations"]
+
+
 def main():
+    for timing, more in (("model", ()), ("host", ()), ("host", ("cache=none", "aio=native"))):
+        print(f"under load, {timing}: {under_load(timing, *more)} requests met the end")
     for timing in ("model", "host"):
         run("raw", timing)
         run("raw", timing, "cache=none", "aio=io_uring")
