@@ -113,20 +113,19 @@ static struct block_job *take_job(struct executor_threads *threads)
     return NULL;
 }
 
-/* Those that wait for a flush of the image, linked by next. */
-static struct block_job *take_flushes(struct executor_threads *threads, const struct block_image *image)
+/* Those of the same image that wait for the same phase, linked by next, in order. */
+static struct block_job *take_alike(struct executor_threads *threads, const struct block_job *job)
 {
-    struct block_job *taken = NULL;
-    struct block_job **link = &threads->first;
+    struct block_job *taken = NULL, **last = &taken, **link = &threads->first;
     while (*link) {
-        struct block_job *job = *link;
-        if (job->phase != BLOCK_JOB_FLUSH || job->image != image) {
-            link = &job->next;
+        struct block_job *other = *link;
+        if (other->phase != job->phase || other->image != job->image) {
+            link = &other->next;
             continue;
         }
         unlink_at(threads, link);
-        job->next = taken;
-        taken = job;
+        *last = other;
+        last = &other->next;
     }
     return taken;
 }
@@ -224,6 +223,15 @@ static bool hand_over(struct executor_threads *threads, struct block_job *job, e
     return fd >= 0 && engine && engine->ops->prepare(engine, job, fd);
 }
 
+/* A bit for each enum block_aio. */
+static void commit(struct executor_threads *threads, unsigned prepared)
+{
+    for (unsigned n = 0; n < BLOCK_AIO_KINDS; n++) {
+        if (prepared & 1u << n)
+            threads->engine[n]->ops->commit(threads->engine[n]);
+    }
+}
+
 static enum status flush_image(struct block_job *job)
 {
     if (job->activity)
@@ -276,9 +284,9 @@ static void transfer_here(struct executor_threads *threads, struct block_job *fi
 /* With the lock. One more job may go now: this worker takes the first that may, another the other. */
 static void leave_image(struct executor_threads *threads, struct worker *worker)
 {
-    if (worker->image && threads->first)
-        pthread_cond_signal(&threads->work);
     worker->image = NULL;
+    if (threads->first)
+        pthread_cond_signal(&threads->work);
 }
 
 /* True: a write was done that must be durable. Its flush is a phase of its own, to be shared. */
@@ -291,35 +299,69 @@ static bool perform(struct block_job *job, enum status *status)
     return flush && !*status;
 }
 
+/* A chain. What is left of it, each with its next phase; the rest an engine has. */
+static struct block_job *locate_all(struct executor_threads *threads, struct block_job *job)
+{
+    struct block_job *going_on = NULL, **last = &going_on;
+    unsigned prepared = 0;
+    while (job) {
+        struct block_job *next = job->next;
+        enum block_aio aio = job->aio;
+        enum block_job_phase phase = BLOCK_JOB_PERFORM;
+        job->next = NULL;
+        if (locate_watched(job) && hand_over(threads, job, &phase)) {
+            prepared |= 1u << aio;
+        } else {
+            job->phase = (uint8_t)phase;
+            *last = job;
+            last = &job->next;
+        }
+        job = next;
+    }
+    commit(threads, prepared);
+    return going_on;
+}
+
+/* The part of the work that has the image for itself. Who goes on, each by its phase; *ended with *status does not. */
+static struct block_job *work_inside(struct executor_threads *threads, struct block_job *job, struct block_job **ended,
+                                     enum status *status)
+{
+    if (job->phase == BLOCK_JOB_LOCATE) {
+        job = locate_all(threads, job);
+        if (!job || job->next || job->phase == BLOCK_JOB_TRANSFER)
+            return job;
+    }
+    if (job->phase == BLOCK_JOB_FLUSH)
+        *status = flush_after(threads, job);
+    else if (perform(job, status))
+        return job;
+    *ended = job;
+    return NULL;
+}
+
+/* Enters and leaves with the lock. */
 static void work_on(struct executor_threads *threads, struct worker *worker, struct block_job *job)
 {
-    enum block_job_phase phase = (enum block_job_phase)job->phase;
     enum status status = STATUS_OK;
-    bool handed_over = false, to_flush = false;
-    worker->image = phase == BLOCK_JOB_TRANSFER ? NULL : job->image;
-    if (phase == BLOCK_JOB_FLUSH)
-        job->next = take_flushes(threads, job->image);
-    pthread_mutex_unlock(&threads->lock);
-    if (phase == BLOCK_JOB_LOCATE) {
-        struct block_engine *engine = threads->engine[job->aio];
-        phase = BLOCK_JOB_PERFORM;
-        handed_over = locate_watched(job) && hand_over(threads, job, &phase);
-        if (handed_over)
-            engine->ops->commit(engine);
+    struct block_job *ended = NULL;
+    bool transfer = job->phase == BLOCK_JOB_TRANSFER;
+    if (!transfer) {
+        worker->image = job->image;
+        if (job->phase != BLOCK_JOB_PERFORM)
+            job->next = take_alike(threads, job);
+        pthread_mutex_unlock(&threads->lock);
+        job = work_inside(threads, job, &ended, &status);
+        transfer = job && !job->next && job->phase == BLOCK_JOB_TRANSFER;
+        pthread_mutex_lock(&threads->lock);
+        leave_image(threads, worker);
     }
-    if (!handed_over && phase == BLOCK_JOB_PERFORM)
-        to_flush = perform(job, &status);
-    else if (!handed_over && phase == BLOCK_JOB_FLUSH)
-        status = flush_after(threads, job);
-    pthread_mutex_lock(&threads->lock);
-    leave_image(threads, worker);
     pthread_mutex_unlock(&threads->lock);
-    if (!handed_over && phase == BLOCK_JOB_TRANSFER)
+    if (ended)
+        finish(threads, ended, status);
+    else if (transfer)
         transfer_here(threads, job);
-    else if (to_flush)
+    else if (job)
         go_on(threads, job);
-    else if (!handed_over)
-        finish(threads, job, status);
     pthread_mutex_lock(&threads->lock);
 }
 
@@ -373,10 +415,7 @@ static void send(struct executor_threads *threads, struct block_job *job)
         }
         job = next;
     }
-    for (unsigned n = 0; n < BLOCK_AIO_KINDS; n++) {
-        if (prepared & 1u << n)
-            threads->engine[n]->ops->commit(threads->engine[n]);
-    }
+    commit(threads, prepared);
     if (going_on)
         go_on(threads, going_on);
 }

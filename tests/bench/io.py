@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The I/O benchmark: vmrr and QEMU on the same Linux guest and images, one after the other on this machine.
 
-  io.py speed    [--controllers ide,ahci,virtio,nvme] [--formats raw,qcow2] [--caches ...] [--phases ...] [--divide N]
+  io.py speed    [--controllers virtio,nvme,ahci,ide] [--formats raw,qcow2] [--caches ...] [--phases ...] [--divide N]
   io.py syscalls [the same]     host system calls per guest request, by strace
 
 speed: wall seconds between the guest's lines that begin and end a phase, by the clock of this program; the best of --rounds.
@@ -230,10 +230,15 @@ def boots(controller, arguments):
 
 def measure(arguments, work, one_boot):
     """{controller/format/cache/phase: {program: value}}: one_boot(command, disks, work) gives a boot's {(disk, phase): value}."""
-    results = {}
+    results, begun = {}, time.monotonic()
     for controller in arguments.controllers.split(","):
         guest = Guest(controller, work)
         for disks in boots(controller, arguments):
+            minutes = (time.monotonic() - begun) / 60
+            print(f"{minutes:5.1f} min: {controller} {' '.join('/'.join(disk) for disk in disks)}", file=sys.stderr)
+            if arguments.minutes and minutes > arguments.minutes:
+                print(f"io.py: {arguments.minutes} minutes are over: the rest is left out", file=sys.stderr)
+                return results
             for program in arguments.programs.split(",") * arguments.rounds:
                 paths = make_images(arguments.vmrr, disks, work)
                 options = guest.options(len(disks), arguments) + drive_options(controller, disks, paths, arguments)
@@ -315,13 +320,14 @@ def main():
     parser.add_argument("what", choices=["speed", "syscalls"])
     parser.add_argument("--vmrr", default=str(TOP / "build/release/tools/vmrr"))
     parser.add_argument("--programs", default="")
-    parser.add_argument("--controllers", default="ide,ahci,virtio,nvme")
+    parser.add_argument("--controllers", default="virtio,nvme,ahci,ide")
     parser.add_argument("--formats", default="raw,qcow2")
     parser.add_argument("--caches", default=",".join(CACHES))
     parser.add_argument("--phases", default="")
     parser.add_argument("--aio", choices=["threads", "native", "io_uring"], default="threads")
     parser.add_argument("--divide", type=int, default=0, help="a power of two; a phase has so much fewer requests (speed: 1, syscalls: 8)")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=0, help="after so many, no further boot (0: no limit)")
     parser.add_argument("--json", help="where all values go")
     parser.add_argument("--dir", help="where the images lie (default: a new directory in TMPDIR)")
     arguments = parser.parse_args()

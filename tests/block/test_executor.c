@@ -8,8 +8,8 @@
 
 #include <check.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -369,171 +369,6 @@ START_TEST(test_short_transfer)
 }
 END_TEST
 
-/* ---- together: a file in memory that counts what it is asked ---- */
-
-struct counting_file {
-    struct host_file file;
-    uint8_t bytes[SECTORS * 512];
-    atomic_uint reads, writes, transfers, pieces, flushes;
-    unsigned writes_before_flush; /* the first flush takes until there were so many */
-    bool refuses;                 /* transfers of several pieces */
-    bool hidden;                  /* no transfers: all by the image's functions */
-};
-
-static struct counting_file *counting_of(struct host_file *file)
-{
-    return (struct counting_file *)(void *)file;
-}
-
-static enum status counting_read(struct host_file *file, uint64_t offset, void *buffer, uint64_t size_bytes)
-{
-    atomic_fetch_add(&counting_of(file)->reads, 1);
-    memcpy(buffer, counting_of(file)->bytes + offset, size_bytes);
-    return STATUS_OK;
-}
-
-static enum status counting_write(struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes)
-{
-    memcpy(counting_of(file)->bytes + offset, buffer, size_bytes);
-    atomic_fetch_add(&counting_of(file)->writes, 1);
-    return STATUS_OK;
-}
-
-static enum status counting_flush(struct host_file *file)
-{
-    struct counting_file *counting = counting_of(file);
-    if (atomic_fetch_add(&counting->flushes, 1) == 0) {
-        for (unsigned n = 0; n < 10000 && atomic_load(&counting->writes) < counting->writes_before_flush; n++)
-            usleep(1000);
-        usleep(50000); /* the writes are over, and wait for a flush */
-    }
-    return STATUS_OK;
-}
-
-static enum status counting_transfer(struct host_file *file, bool write, uint64_t offset, const struct iovec *piece,
-                                     unsigned count)
-{
-    struct counting_file *counting = counting_of(file);
-    atomic_fetch_add(&counting->transfers, 1);
-    atomic_fetch_add(&counting->pieces, count);
-    for (unsigned n = 0; n < count && !counting->refuses; n++) {
-        if (write)
-            memcpy(counting->bytes + offset, piece[n].iov_base, piece[n].iov_len);
-        else
-            memcpy(piece[n].iov_base, counting->bytes + offset, piece[n].iov_len);
-        offset += piece[n].iov_len;
-    }
-    return counting->refuses ? STATUS_IO : STATUS_OK;
-}
-
-static int counting_descriptor(const struct host_file *file, uint64_t offset, const void *buffer, uint64_t size_bytes)
-{
-    (void)offset, (void)buffer, (void)size_bytes;
-    const struct counting_file *counting = (const struct counting_file *)(const void *)file;
-    return counting->hidden ? -1 : 1000; /* no engine: nobody uses it */
-}
-
-static void counting_close(struct host_file *file)
-{
-    (void)file; /* the test's */
-}
-
-static const struct host_file_ops counting_ops = {.read = counting_read,
-                                                  .write = counting_write,
-                                                  .flush = counting_flush,
-                                                  .transfer = counting_transfer,
-                                                  .descriptor = counting_descriptor,
-                                                  .close = counting_close};
-
-static struct counting_file *together_open(struct stress *stress)
-{
-    struct error error = {0};
-    struct counting_file *counting = calloc(1, sizeof *counting);
-    counting->file = (struct host_file){.ops = &counting_ops, .path = "counting", .size_bytes = SECTORS * 512};
-    for (unsigned n = 0; n < SECTORS; n++)
-        put_stamp(counting->bytes + n * 512, n);
-    stress->fake = fake_machine_create(1u << 20);
-    fake_machine_use_idle_accel(stress->fake);
-    stress->executor = block_executor_threads_create(stress->fake->mailbox, 4);
-    struct block_queue_options options = {.timing = BLOCK_TIMING_HOST, .executor = stress->executor};
-    stress->drive =
-        block_drive_create(stress->fake->machine, &options, block_raw_open(&counting->file, &error), &error);
-    ck_assert_ptr_nonnull(stress->drive);
-    for (unsigned n = 0; n < DEPTH; n++)
-        stress->request[n].data = malloc(64 * 512);
-    return counting;
-}
-
-static void together_submit(struct stress *stress, unsigned n, enum trace_block_op op, uint64_t sector,
-                            uint32_t sectors)
-{
-    struct request *request = &stress->request[n];
-    request->stamp = (uint32_t)sector;
-    request->block = (struct block_request){.op = op,
-                                            .sector = sector,
-                                            .sectors = sectors,
-                                            .fua = true,
-                                            .data = request->data,
-                                            .complete = completed,
-                                            .opaque = stress};
-    for (uint32_t s = 0; s < sectors && op == TRACE_BLOCK_WRITE; s++)
-        put_stamp(request->data + s * 512, (uint32_t)sector + 10000);
-    stress->open++;
-    block_submit(stress->drive, &request->block);
-}
-
-static void together_finish(struct stress *stress)
-{
-    for (unsigned n = 0; n < 20000 && stress->open; n++)
-        pass_time(stress);
-    ck_assert_uint_eq(stress->open, 0);
-    ck_assert_uint_eq(stress->failures, 0);
-}
-
-/* Reads one behind the other that are submitted together are one call of the host; one elsewhere is another. Where that call
- * fails, each is made by itself. */
-START_TEST(test_adjacent_reads)
-{
-    struct stress *stress = calloc(1, sizeof *stress);
-    struct counting_file *counting = together_open(stress);
-    counting->refuses = _i == 1;
-    block_hold(stress->drive);
-    for (unsigned n = 0; n < 4; n++)
-        together_submit(stress, n, TRACE_BLOCK_READ, 100 + n, 1);
-    together_submit(stress, 4, TRACE_BLOCK_READ, 200, 1);
-    usleep(20000);
-    ck_assert_uint_eq(counting->reads + counting->transfers, 0); /* held */
-    block_release(stress->drive);
-    together_finish(stress);
-    ck_assert_uint_eq(counting->transfers, 1);
-    ck_assert_uint_eq(counting->pieces, 4);
-    ck_assert_uint_eq(counting->reads, counting->refuses ? 5 : 1);
-    stress_close(stress);
-    free(counting);
-}
-END_TEST
-
-/* While the first write's flush lasts the others' transfers end: one more flush is enough for them, or a few where the host is
- * slow; one by one it would be eight. The same for an image without places to transfer to. */
-START_TEST(test_shared_flush)
-{
-    struct stress *stress = calloc(1, sizeof *stress);
-    struct counting_file *counting = together_open(stress);
-    counting->writes_before_flush = _i ? 1 : 8;
-    counting->hidden = _i == 1;
-    for (unsigned n = 0; n < 8; n++)
-        together_submit(stress, n, TRACE_BLOCK_WRITE, 100 + 2 * n, 1);
-    together_finish(stress);
-    ck_assert_uint_eq(counting->writes, 8);
-    ck_assert_uint_ge(counting->flushes, 1);
-    ck_assert_uint_le(counting->flushes, 4);
-    for (unsigned n = 0; n < 8; n++)
-        ck_assert(has_stamp(counting->bytes + (100 + 2 * n) * 512, 10100 + 2 * n));
-    stress_close(stress);
-    free(counting);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("executor");
@@ -541,8 +376,6 @@ int main(void)
     tcase_add_loop_test(tcase, test_stress, 0, (int)(sizeof modes / sizeof modes[0]));
     tcase_add_loop_test(tcase, test_stress_qcow2, 0, (int)(sizeof qcow2_modes / sizeof qcow2_modes[0]));
     tcase_add_loop_test(tcase, test_short_transfer, 0, BLOCK_AIO_KINDS);
-    tcase_add_loop_test(tcase, test_adjacent_reads, 0, 2);
-    tcase_add_loop_test(tcase, test_shared_flush, 0, 2);
     suite_add_tcase(suite, tcase);
     return run_suite(suite, CK_FORK_GETENV);
 }
