@@ -206,12 +206,23 @@ static void say_corrupt(struct session *session, const struct block_error_event 
     monitors_event(session->monitors, "BLOCK_IMAGE_CORRUPTED", data);
 }
 
+/* A replay has no image; what was found is among the request's steps. */
+static void say_replayed(struct session *session, const struct block_error_event *event)
+{
+    if (event->status != STATUS_CORRUPT || session->control.corrupt[event->drive])
+        return;
+    session->control.corrupt[event->drive] = true;
+    tool_error("drive %u: %s of %u sectors at %llu: the image was corrupt (vmrr writes --all -v %s %u.%u says where)",
+               (unsigned)event->drive, trace_block_op_name(event->op), (unsigned)event->sectors,
+               (unsigned long long)event->sector, session->options.input, (unsigned)event->drive, (unsigned)event->tag);
+}
+
 static void say_stopped(struct session *session, const struct block_error_event *event)
 {
     const char *what = event->status == STATUS_NO_SPACE  ? "no space left on the host"
                        : event->status == STATUS_CORRUPT ? "the image is corrupt"
                                                          : "I/O error";
-    if (event->action == BLOCK_ON_ERROR_STOP && !session->player && !monitors_count(session->monitors))
+    if (event->action == BLOCK_ON_ERROR_STOP && !monitors_count(session->monitors))
         tool_error("drive %u: %s of %u sectors at %llu: %s: stopped%s", (unsigned)event->drive,
                    trace_block_op_name(event->op), (unsigned)event->sectors, (unsigned long long)event->sector, what,
                    event->status == STATUS_CORRUPT ? "" : " (rerror=, werror= say what to do)");
@@ -236,7 +247,10 @@ void control_io_error(struct session *session, const struct block_error_event *e
                              "reason", nospace ? "No space left on device" : "Input/output error"));
     if (event->action == BLOCK_ON_ERROR_STOP)
         session->control.io_status[event->drive] = nospace ? BLOCK_IO_STATUS_NO_SPACE : BLOCK_IO_STATUS_FAILED;
-    say_stopped(session, event);
+    if (session->player)
+        say_replayed(session, event);
+    else
+        say_stopped(session, event);
 }
 
 void control_tray_moved(struct session *session, uint32_t drive, bool open)

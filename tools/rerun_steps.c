@@ -1,4 +1,4 @@
-/* See rerun_steps.h. All steps of the journal in one list, in its order; parts of requests by drive and tag, sorted. */
+/* See rerun_steps.h. All steps of the journal in one list in memory (40 bytes each), in its order; parts of requests by drive and tag, sorted. */
 #include "tools/rerun_steps.h"
 
 #include "block/block.h"

@@ -4,6 +4,7 @@ in the header is written, QMP has the events, and the recording replays bit-exac
 Usage: corrupt.py VMRR GUESTS"""
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -69,6 +70,15 @@ def check_journal(journal, op):
     return next(s for s in request["steps"] if s["kind"] == "corrupt")
 
 
+def check_told(journal, reftable):
+    """The replay says where to look; there stands the offset."""
+    said = end(start("replay", "-q", "-serial", "none", journal))[1]
+    found = re.search(r"the image was corrupt \(vmrr (writes --all -v \S+ \d+\.\d+) says where\)", said)
+    check(found, said)
+    tree = subprocess.run([PROGRAM, *found.group(1).split()], capture_output=True, text=True, check=True).stdout
+    check(re.search(r"corrupt .* value %x: " % reftable, tree), tree)
+
+
 def overlap(timing, extra):
     disk, before = make_image("overlap.qcow2", over_refcounts)
     reftable = struct.unpack_from(">Q", before, 48)[0]
@@ -84,6 +94,7 @@ def overlap(timing, extra):
     check("is marked corrupt" in again, again)
     os.unlink(disk)
     replay(journal, err)
+    check_told(journal, reftable)
 
 
 def entry(timing):
