@@ -111,7 +111,8 @@ static struct block_image *open_medium(struct session *session, struct medium *m
                               .format = strdup(image->ops->format),
                               .top = image,
                               .thrown_away = throw_away,
-                              .read_only = option->read_only};
+                              .read_only = option->read_only,
+                              .internal = open.snapshot};
     CHECK(medium->path && medium->format);
     return throw_away ? block_overlay_create(image, image->size_sectors, error) : image;
 }

@@ -26,6 +26,7 @@ struct medium {
     struct media_node *node; /* owned */
     bool thrown_away;        /* snapshot=on: writes stay in memory, over top */
     bool read_only;
+    bool internal; /* an internal snapshot of the file is read, not its present state */
 };
 
 struct media {

@@ -55,6 +55,9 @@ static enum status check_target(const struct step *step, struct error *error)
     if (step->medium->thrown_away)
         return error_status(error, STATUS_UNSUPPORTED,
                             "Device '%s' has snapshot=on: what is written to it is in no file", device);
+    if (step->medium->internal)
+        return error_status(error, STATUS_UNSUPPORTED,
+                            "Device '%s' reads an internal snapshot, which can be no backing file", device);
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++) {
         if (step->session->drive[n] && block_drive_has_medium(step->session->drive[n]) &&
             in_chain(media->drive[n].top, path))
@@ -148,8 +151,12 @@ static enum status put_over(const struct step *step, struct error *error)
     struct block_image *nothing = stand_in(medium->top->size_sectors, error);
     if (!nothing)
         return STATUS_NO_MEMORY;
-    block_image_destroy(exchange(step, nothing));
-    medium->top = open_for_drive(step, step->snapshot->path, "qcow2", error);
+    struct block_image *before = exchange(step, nothing);
+    bool settled = !block_image_settle(before);
+    block_image_destroy(before);
+    medium->top = settled ? open_for_drive(step, step->snapshot->path, "qcow2", error) : NULL;
+    if (!settled)
+        error_set(error, "'%s' could not be written to its end", medium->path);
     bool done = medium->top && medium->top->size_sectors == nothing->size_sectors;
     if (!done) {
         block_image_destroy(medium->top);

@@ -54,6 +54,11 @@ def main():
         check(client.Execute("query-status")["status"] == "paused", "paused")
         check(client._GetBlockDevices()[0]["device"] == "ide0-hd0", "block devices")
         check(client.Execute("query-blockstats")[0]["stats"]["rd_operations"] > 0, "blockstats")
+        client.Execute("block_resize", {"device": "ide0-hd0", "size": 4 << 20})
+        client.Execute("blockdev-snapshot-sync", {"device": "ide0-hd0", "snapshot-file": path("over.qcow2")})
+        inserted = client.Execute("query-block")[0]["inserted"]
+        check(inserted["image"]["virtual-size"] == 4 << 20 and inserted["backing_file_depth"] == 1, inserted)
+        check({"eject", "blockdev-change-medium"} <= set(client.supported_commands), client.supported_commands)
         check(client.Execute("human-monitor-command", {"command-line": "cont"}) == "", "cont")
         check(client.Execute("query-status")["status"] == "running", "it runs on")
         try:

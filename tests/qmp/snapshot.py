@@ -179,6 +179,18 @@ def existing_and_refused():
     session.replay(base, made, other)
 
 
+def internal():
+    """Who reads an internal snapshot has no file with that content to put a new one over."""
+    name = path("inside.qcow2")
+    image("create", "-q", "-f", "qcow2", name, "8M")
+    image("snapshot", "-c", "one", name)
+    session = Guest("internal", "-drive", f"file={name},format=qcow2,id=disk,internal-snapshot=one,readonly=on", command="run")
+    session.begin()
+    session.qmp.refused("blockdev-snapshot-sync", "reads an internal snapshot", device="disk", snapshot_file=path("new.qcow2"))
+    check(not os.path.exists(path("new.qcow2")), "a refused snapshot left a file")
+    session.finish()
+
+
 def main():
     if not shutil.which("qemu-img"):
         print("SKIP: qemu-img (package qemu-utils) is not there to judge")
@@ -190,6 +202,7 @@ def main():
         under_load(timing)
     under_load("host", "cache=none", "aio=io_uring")
     existing_and_refused()
+    internal()
     print("snapshots taken; the guest, and the replay, noticed nothing")
 
 
