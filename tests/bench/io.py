@@ -141,7 +141,8 @@ def command_of(program, arguments, options, work):
 def lines_of(command, cwd):
     """(seconds, line) as they come from the program's standard output, which is a terminal."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.PIPE, cwd=cwd)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.DEVNULL, cwd=cwd,
+                               preexec_fn=lambda: os.nice(5))  # so that the reader runs as soon as a line is there
     os.close(slave)
     start, pending = time.monotonic(), b""
     try:
@@ -181,7 +182,7 @@ def timed_phases(command, disks, cwd):
             begun[key] = (now, int(match.group(4)), int(match.group(5)))
         elif key in begun:
             then, requests, size = begun[key]
-            times[key] = (now - then, requests, size)
+            times[key] = (max(now - then, 1e-4), requests, size)  # both at once: this program was kept waiting
     print(f"io.py: the guest did not come to its end ({last}): {' '.join(command)}", file=sys.stderr)
     return None
 
@@ -288,7 +289,7 @@ def speed(arguments, work):
         print_ratios("controller", MODULES, 0, results, others, base)
         print_ratios("cache", CACHES, 2, results, others, base)
         print_ratios("format", ["raw", "qcow2"], 1, results, others, base)
-        print(f"| all | " + " | ".join(f"{ratio(results, p, base, lambda key: True):.2f}" for p in others) + " |")
+        print("| all | " + " | ".join(f"{ratio(results, p, base, lambda key: True):.2f}" for p in others) + " |")
     return results
 
 
