@@ -5,8 +5,8 @@
  * requests; io.settle=MS waits so long after each line, for who wants to tell phases apart by them.
  *
  * Every phase is direct I/O by a number of requests that is the same under every emulator. Lines go to COM1 by OUT, not
- * through the kernel's driver, so that they are there when the phase begins: "B n phase requests bytes", "E n phase". The host
- * that reads them takes the time. */
+ * through the kernel's driver, so that they are there when the phase begins: "B n phase requests bytes", "E n phase", and "R n phase
+ * requests": of reads and writes, those that the kernel made of them. The host that reads the lines takes the time. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -103,8 +103,24 @@ static void load_modules(void)
     }
 }
 
+static char stat_path[DISKS_MAX][64]; /* of each disk in sysfs */
+
+/* Requests that the kernel has sent to the disk and that have ended: it cuts and joins what a program asks for. */
+static unsigned long long requests_of(int n)
+{
+    unsigned long long value[17] = {0};
+    FILE *file = fopen(stat_path[n], "r");
+    if (!file)
+        die(stat_path[n]);
+    int found = 0;
+    while (found < 17 && fscanf(file, "%llu", &value[found]) == 1)
+        found++;
+    fclose(file);
+    return value[0] + value[4];
+}
+
 /* The block device of so many bytes, opened; the kernel's list of them is /proc/partitions, in KiB. */
-static int open_disk(uint64_t bytes)
+static int open_disk(int n, uint64_t bytes)
 {
     for (int try = 0; try < 100; try++, usleep(50000)) {
         char line[256];
@@ -117,6 +133,7 @@ static int open_disk(uint64_t bytes)
             if (sscanf(line, "%u %u %llu", &major, &minor, &blocks) != 3 || blocks * KIB != bytes)
                 continue;
             fclose(list);
+            snprintf(stat_path[n], sizeof stat_path[n], "/sys/dev/block/%u:%u/stat", major, minor);
             mknod("/disk", S_IFBLK | 0600, makedev(major, minor));
             int disk = open("/disk", O_RDWR | O_DIRECT);
             unlink("/disk");
@@ -200,6 +217,7 @@ static void many_at_once(int disk, const struct phase *phase, unsigned count, ch
 static void run_phase(int n, int disk, const struct phase *phase, unsigned divide, char *buffer)
 {
     unsigned count = phase->requests / divide ? phase->requests / divide : 1;
+    unsigned long long before = requests_of(n);
     say("B %d %s %u %u\n", n, phase->name, count, phase->size);
     if (settle_us)
         usleep(settle_us);
@@ -212,11 +230,13 @@ static void run_phase(int n, int disk, const struct phase *phase, unsigned divid
     if (settle_us)
         usleep(settle_us);
     say("E %d %s\n", n, phase->name);
+    say("R %d %s %llu\n", n, phase->name, requests_of(n) - before);
 }
 
 int main(void)
 {
     mount("proc", "/proc", "proc", 0, NULL);
+    mount("sysfs", "/sys", "sysfs", 0, NULL);
     iopl(3);
     int file = open("/proc/cmdline", O_RDONLY);
     if (file < 0 || read(file, command_line, sizeof command_line - 1) < 0)
@@ -235,7 +255,7 @@ int main(void)
     for (unsigned i = 0; i < MIB; i++) /* neither zeros nor all pages alike */
         buffer[i] = (char)(i * 7 + i / 4096 + 1);
     for (int n = 0; n < count; n++) {
-        disks[n] = open_disk((first + (unsigned)n) * MIB);
+        disks[n] = open_disk(n, (first + (unsigned)n) * MIB);
         if (disks[n] < 0)
             die("open");
     }
