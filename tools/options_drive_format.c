@@ -5,11 +5,16 @@
 #include "tools/options_internal.h"
 #include "tools/tools.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static int set_bytes(struct parser *parser, const char *value, uint64_t *bytes)
+static int set_bytes(struct parser *parser, const char *item, const char *value, uint64_t *bytes)
 {
-    return parse_size(value, 1, bytes) || !*bytes ? options_bad(parser, value, "a cache size in bytes, or as 8M") : -1;
+    char expected[64];
+    if (!parse_size(value, 1, bytes) && *bytes)
+        return -1;
+    snprintf(expected, sizeof expected, "%s=SIZE in bytes, or as 8M", item);
+    return options_bad(parser, value, expected);
 }
 
 /* A template leaves what was said of single structures as it is, before it or after it. */
@@ -53,11 +58,11 @@ int options_set_format_item(struct parser *parser, struct drive_option *drive, c
 {
     *known = true;
     if (!strcmp(item, "l2-cache-size"))
-        return set_bytes(parser, value, &drive->l2_cache_bytes);
+        return set_bytes(parser, item, value, &drive->l2_cache_bytes);
     if (!strcmp(item, "refcount-cache-size"))
-        return set_bytes(parser, value, &drive->refcount_cache_bytes);
+        return set_bytes(parser, item, value, &drive->refcount_cache_bytes);
     if (!strcmp(item, "cache-size"))
-        return set_bytes(parser, value, &drive->cache_bytes);
+        return set_bytes(parser, item, value, &drive->cache_bytes);
     if (!strcmp(item, "overlap-check") || !strcmp(item, "overlap-check.template"))
         return set_template(parser, drive, value);
     if (!strncmp(item, "overlap-check.", 14))

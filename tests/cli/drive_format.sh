@@ -35,7 +35,7 @@ refused "snapshot snapshot.id=1,snapshot.name=x: not found" "readonly=on,interna
 refused "may not be set at the same time" "cache-size=1M,l2-cache-size=512k,refcount-cache-size=512k"
 refused "l2-cache-size may not exceed cache-size" "cache-size=1M,l2-cache-size=1.5M"
 refused "refcount-cache-size may not exceed cache-size" "cache-size=1M,refcount-cache-size=2M"
-refused "expected a cache size" "l2-cache-size=many"
+refused "expected l2-cache-size=SIZE" "l2-cache-size=many"
 refused "overlap-check=all, cached, constant or none" "overlap-check=some"
 refused "overlap-check.template, main-header" "overlap-check.l3=on"
 refused "a raw image has none" "format=raw,l2-cache-size=1M"
