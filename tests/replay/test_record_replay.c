@@ -110,6 +110,41 @@ static void assert_blob(const struct journal_blob *a, const struct journal_blob 
     ck_assert(!a->bytes || memcmp(a->bytes, b->bytes, a->size_bytes) == 0);
 }
 
+/* With all that can be said of a drive. */
+static void full_drive(struct journal_drive *drive)
+{
+    *drive = (struct journal_drive){.size_sectors = 1u << 31, .present = true};
+    drive->make = (struct journal_image_make){3, 21, 64, JOURNAL_IMAGE_EXTENDED_L2 | JOURNAL_IMAGE_BACKING};
+    drive->at = (struct block_attachment){BLOCK_ATTACH_NVME, 0, 31, BLOCK_ATTACH_NO_DISCARD, "serial of 20 letters"};
+    drive->policy = (struct block_policy){.rerror = BLOCK_ON_ERROR_IGNORE,
+                                          .werror = BLOCK_ON_ERROR_STOP,
+                                          .write_through = true,
+                                          .keep_discarded = true,
+                                          .asks_faults = true,
+                                          .throttle = {.limit = {{1000, 2000, 3}}, .iops_size_bytes = 4096}};
+    drive->path = strdup("a/b.qcow2");
+    drive->format = strdup("qcow2");
+    drive->id = strdup("disk0");
+    drive->qdev = strdup("/machine/peripheral/nvme0");
+}
+
+static void assert_full_drive(const struct journal_drive *read, const struct journal_drive *drive)
+{
+    ck_assert(read->present && !read->read_only);
+    ck_assert_uint_eq(read->size_sectors, drive->size_sectors);
+    ck_assert_mem_eq(&read->make, &drive->make, sizeof read->make);
+    ck_assert(read->at.kind == drive->at.kind && read->at.unit == drive->at.unit && read->at.slot == drive->at.slot);
+    ck_assert_uint_eq(read->at.flags, drive->at.flags);
+    ck_assert_str_eq(read->at.serial, drive->at.serial);
+    ck_assert(read->policy.rerror == drive->policy.rerror && read->policy.werror == drive->policy.werror);
+    ck_assert(read->policy.write_through && read->policy.keep_discarded && read->policy.asks_faults);
+    ck_assert_mem_eq(&read->policy.throttle, &drive->policy.throttle, sizeof read->policy.throttle);
+    ck_assert_str_eq(read->path, drive->path);
+    ck_assert_str_eq(read->format, drive->format);
+    ck_assert_str_eq(read->id, drive->id);
+    ck_assert_str_eq(read->qdev, drive->qdev);
+}
+
 START_TEST(test_config)
 {
     struct toy_recording recording = {.config = {.ram_bytes = 123u << 20}};
@@ -136,6 +171,7 @@ START_TEST(test_config)
     config->module_count = 2;
     config->drive[2] =
         (struct journal_drive){.size_sectors = 77, .present = true, .read_only = true, .path = strdup("p")};
+    full_drive(&config->drive[15]);
     toy_world_init(&recording.world, 1);
     struct replay_recorder_options options = {.path = path, .config = config, .live = &recording.world.input};
     recording.recorder = replay_recorder_create(&options, &error);
@@ -168,6 +204,7 @@ START_TEST(test_config)
     ck_assert_str_eq(read->module_args[1], "one two");
     ck_assert(read->drive[2].present && read->drive[2].read_only && !read->drive[2].format && !read->drive[0].present);
     ck_assert_str_eq(read->drive[2].path, "p");
+    assert_full_drive(&read->drive[15], &config->drive[15]);
     replay_player_destroy(player);
     journal_config_free(config);
 }
