@@ -39,7 +39,8 @@ static enum status status_of_errno(int error_number)
     return error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG ? STATUS_NO_SPACE : STATUS_IO;
 }
 
-/* Where the reserve can't be had at the start the file system has no fallocate: then the first failing write tells. */
+/* Where the reserve can't be had but for lack of space (no fallocate; a limit for the file's size, which tmpfs holds against
+ * it), the first failing write tells. */
 static void writer_reserve(struct journal_writer *writer, uint64_t more)
 {
     if (!writer->reserve_works || writer->size + more + WRITER_RESERVE_BYTES / 2 <= writer->reserved_to)
@@ -47,7 +48,7 @@ static void writer_reserve(struct journal_writer *writer, uint64_t more)
     uint64_t to = writer->size + more + WRITER_RESERVE_BYTES;
     if (fallocate(writer->file, FALLOC_FL_KEEP_SIZE, (off_t)writer->size, (off_t)(to - writer->size)) == 0)
         writer->reserved_to = to;
-    else if (status_of_errno(errno) == STATUS_NO_SPACE)
+    else if (errno == ENOSPC || errno == EDQUOT)
         writer->warned = STATUS_NO_SPACE;
     else
         writer->reserve_works = false;

@@ -660,8 +660,7 @@ static void count_call(void *opaque)
     ++*(unsigned *)opaque;
 }
 
-/* A file that may not grow beyond a limit, which the reserve does not notice (on tmpfs it would: it is made before): the harder
- * of the two kinds of full disk. */
+/* A file that may not grow beyond a limit, which the reserve does not notice: the harder of the two kinds of full disk. */
 START_TEST(test_disk_full)
 {
     pid_t child = fork();
@@ -671,6 +670,7 @@ START_TEST(test_disk_full)
         unsigned calls = 0;
         struct rlimit limit = {200000, 200000};
         signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
         toy_world_init(&recording.world, 71);
         toy_config(&recording.config);
         struct replay_recorder_options options = {.path = path,
@@ -679,7 +679,7 @@ START_TEST(test_disk_full)
                                                   .out_of_space = count_call,
                                                   .opaque = &calls};
         recording.recorder = replay_recorder_create(&options, &error);
-        if (!recording.recorder || setrlimit(RLIMIT_FSIZE, &limit))
+        if (!recording.recorder)
             _exit(10);
         recording.toy.input = replay_recorder_input(recording.recorder);
         recording.toy.sink = replay_recorder_trace(recording.recorder);
