@@ -299,20 +299,21 @@ static bool perform(struct block_job *job, enum status *status)
     return flush && !*status;
 }
 
+/* True: an engine has it, and is to commit; else the job has its next phase. */
+typedef bool hand_out_fn(struct executor_threads *threads, struct block_job *job);
+
 /* A chain. What is left of it, each with its next phase; the rest an engine has. */
-static struct block_job *locate_all(struct executor_threads *threads, struct block_job *job)
+static struct block_job *hand_out(struct executor_threads *threads, struct block_job *job, hand_out_fn *try)
 {
     struct block_job *going_on = NULL, **last = &going_on;
     unsigned prepared = 0;
     while (job) {
         struct block_job *next = job->next;
         enum block_aio aio = job->aio;
-        enum block_job_phase phase = BLOCK_JOB_PERFORM;
         job->next = NULL;
-        if (locate_watched(job) && hand_over(threads, job, &phase)) {
+        if (try(threads, job)) {
             prepared |= 1u << aio;
         } else {
-            job->phase = (uint8_t)phase;
             *last = job;
             last = &job->next;
         }
@@ -322,12 +323,21 @@ static struct block_job *locate_all(struct executor_threads *threads, struct blo
     return going_on;
 }
 
+static bool locate_and_hand_over(struct executor_threads *threads, struct block_job *job)
+{
+    enum block_job_phase phase = BLOCK_JOB_PERFORM;
+    if (locate_watched(job) && hand_over(threads, job, &phase))
+        return true;
+    job->phase = (uint8_t)phase;
+    return false;
+}
+
 /* The part of the work that has the image for itself. Who goes on, each by its phase; *ended with *status does not. */
 static struct block_job *work_inside(struct executor_threads *threads, struct block_job *job, struct block_job **ended,
                                      enum status *status)
 {
     if (job->phase == BLOCK_JOB_LOCATE) {
-        job = locate_all(threads, job);
+        job = hand_out(threads, job, locate_and_hand_over);
         if (!job || job->next || job->phase == BLOCK_JOB_TRANSFER)
             return job;
     }
@@ -385,7 +395,7 @@ static void *worker_main(void *argument)
 
 /* ---- the outside ---- */
 
-/* True: an engine has it, and is to commit. */
+/* A flat image's transfer is found here, another's on a worker. */
 static bool begin(struct executor_threads *threads, struct block_job *job)
 {
     enum block_job_phase phase = block_job_may_transfer(job) ? BLOCK_JOB_LOCATE : BLOCK_JOB_PERFORM;
@@ -401,23 +411,9 @@ static bool begin(struct executor_threads *threads, struct block_job *job)
 /* A chain. */
 static void send(struct executor_threads *threads, struct block_job *job)
 {
-    struct block_job *going_on = NULL, **last = &going_on;
-    unsigned prepared = 0;
-    while (job) {
-        struct block_job *next = job->next;
-        enum block_aio aio = job->aio;
-        job->next = NULL;
-        if (begin(threads, job)) {
-            prepared |= 1u << aio;
-        } else {
-            *last = job;
-            last = &job->next;
-        }
-        job = next;
-    }
-    commit(threads, prepared);
-    if (going_on)
-        go_on(threads, going_on);
+    job = hand_out(threads, job, begin);
+    if (job)
+        go_on(threads, job);
 }
 
 static void threads_start(struct block_executor *executor, struct block_job *job)
