@@ -331,6 +331,9 @@ void qcow2_entry_unpack_range(const struct qcow2_image *image, uint64_t raw, uin
 /* table: null when there is none. */
 enum status qcow2_map_table(struct qcow2_image *image, uint64_t guest_cluster, uint8_t **table) MUST_CHECK;
 enum status qcow2_map_table_for_write(struct qcow2_image *image, uint64_t guest_cluster, uint8_t **table) MUST_CHECK;
+/* And what it says of the cluster. */
+enum status qcow2_map_entry_for_write(struct qcow2_image *image, uint64_t guest_cluster, uint8_t **table,
+                                      struct qcow2_entry *entry) MUST_CHECK;
 /* The first run of guest bytes that have a kind in common (at most bytes). */
 enum status qcow2_map_run(struct qcow2_image *image, uint64_t guest, uint64_t bytes, struct qcow2_run *run) MUST_CHECK;
 uint64_t qcow2_guest_clusters_in_table(const struct qcow2_image *image, uint64_t guest_cluster); /* to its end */

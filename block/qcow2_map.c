@@ -188,6 +188,13 @@ enum status qcow2_map_table_for_write(struct qcow2_image *image, uint64_t guest_
                   : qcow2_cache_get(image, &image->l2_cache, image->l1.entry[index] & QCOW2_OFFSET_MASK, table);
 }
 
+enum status qcow2_map_entry_for_write(struct qcow2_image *image, uint64_t guest_cluster, uint8_t **table,
+                                      struct qcow2_entry *entry)
+{
+    enum status status = qcow2_map_table_for_write(image, guest_cluster, table);
+    return status ? status : qcow2_entry_decode(image, guest_cluster, *table, entry);
+}
+
 /* ---- runs ---- */
 
 static void subcluster_run(const struct qcow2_image *image, const struct qcow2_entry *entry, uint64_t in_cluster,

@@ -203,9 +203,7 @@ static enum status link_cluster(struct qcow2_image *image, const struct piece *p
     struct qcow2_entry old, entry;
     uint8_t *table;
     uint32_t mask = qcow2_subclusters(image, from, to);
-    enum status status = qcow2_map_table_for_write(image, cluster, &table);
-    if (!status)
-        status = qcow2_entry_decode(image, cluster, table, &old);
+    enum status status = qcow2_map_entry_for_write(image, cluster, &table, &old);
     if (status)
         return status;
     entry = (struct qcow2_entry){.host = host,
@@ -291,9 +289,7 @@ static enum status link_packed(struct qcow2_image *image, uint64_t cluster, uint
 {
     struct qcow2_entry old, entry = {.host = offset, .has_host = true};
     uint8_t *table;
-    enum status status = qcow2_map_table_for_write(image, cluster, &table);
-    if (!status)
-        status = qcow2_entry_decode(image, cluster, table, &old);
+    enum status status = qcow2_map_entry_for_write(image, cluster, &table, &old);
     if (status)
         return status;
     entry.packed_bytes = (uint32_t)(((offset & 511) + bytes + 511) / 512 * 512 - (offset & 511));

@@ -24,14 +24,11 @@ static enum status write_zeros(struct qcow2_image *image, uint64_t guest, uint64
 /* All of [from, to) in the cluster, whole subclusters. plain: a flag can't say it, the data must. */
 static enum status zero_cluster(struct qcow2_image *image, uint64_t cluster, uint64_t from, uint64_t to, bool unmap)
 {
-    uint64_t first = from / image->subcluster_bytes, last = (to - 1) / image->subcluster_bytes;
-    uint32_t mask = (uint32_t)(((2ull << last) - 1) & ~((1ull << first) - 1));
+    uint32_t mask = qcow2_subclusters(image, from, to);
     bool whole = mask == qcow2_all_subclusters(image);
     struct qcow2_entry old, entry;
     uint8_t *table;
-    enum status status = qcow2_map_table_for_write(image, cluster, &table);
-    if (!status)
-        status = qcow2_entry_decode(image, cluster, table, &old);
+    enum status status = qcow2_map_entry_for_write(image, cluster, &table, &old);
     if (status)
         return status;
     if (old.packed_bytes && !whole)
@@ -79,9 +76,7 @@ static enum status zero_raw_data(struct qcow2_image *image, uint64_t guest, uint
                                     .copied = true,
                                     .allocated = qcow2_all_subclusters(image)},
                            old;
-        status = qcow2_map_table_for_write(image, cluster, &table);
-        if (!status)
-            status = qcow2_entry_decode(image, cluster, table, &old);
+        status = qcow2_map_entry_for_write(image, cluster, &table, &old);
         if (!status && (old.allocated != entry.allocated || !old.copied))
             qcow2_entry_encode(image, cluster, table, &entry);
     }
@@ -142,8 +137,7 @@ enum status qcow2_unmap_clusters(struct qcow2_image *image, uint64_t guest_clust
             cluster += qcow2_guest_clusters_in_table(image, cluster) - 1;
             continue;
         }
-        if (!(status = qcow2_map_table_for_write(image, cluster, &table)))
-            status = qcow2_entry_decode(image, cluster, table, &old);
+        status = qcow2_map_entry_for_write(image, cluster, &table, &old);
         if (status || (!old.has_host && !old.zero))
             continue;
         qcow2_entry_encode(image, cluster, table, &(struct qcow2_entry){0});
@@ -201,9 +195,7 @@ static enum status link_place(struct qcow2_image *image, uint64_t cluster, uint6
     struct qcow2_entry old,
         entry = {.host = host, .has_host = true, .copied = true, .allocated = image->subclusters == 1};
     uint8_t *table;
-    enum status status = qcow2_map_table_for_write(image, cluster, &table);
-    if (!status)
-        status = qcow2_entry_decode(image, cluster, table, &old);
+    enum status status = qcow2_map_entry_for_write(image, cluster, &table, &old);
     if (status)
         return status;
     if (image->subclusters > 1) /* the rest is a hole: from behind, where something is */
