@@ -278,16 +278,11 @@ static bool stress_open(struct stress *stress, const struct mode *mode)
 
 static void close_machine(struct stress *stress)
 {
-    struct input_mailbox *mailbox = stress->fake->mailbox;
-    struct input *input = stress->fake->input;
-    machine_destroy(stress->fake->machine);
+    fake_machine_end(stress->fake);
     block_executor_destroy(stress->executor);
-    input_destroy(input);
-    input_mailbox_destroy(mailbox);
+    fake_machine_destroy(stress->fake);
     for (unsigned n = 0; n < DEPTH; n++)
         free(stress->request[n].data);
-    free(stress->fake->events);
-    free(stress->fake);
 }
 
 static void stress_close(struct stress *stress)

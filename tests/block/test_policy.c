@@ -97,14 +97,9 @@ static struct bench *bench_open(int kind, struct block_policy policy)
 
 static void bench_close(struct bench *bench)
 {
-    struct input_mailbox *mailbox = bench->fake->mailbox;
-    struct input *input = bench->fake->input;
-    machine_destroy(bench->fake->machine);
+    fake_machine_end(bench->fake);
     block_executor_destroy(bench->executor);
-    input_destroy(input);
-    input_mailbox_destroy(mailbox);
-    free(bench->fake->events);
-    free(bench->fake);
+    fake_machine_destroy(bench->fake);
     free(bench);
 }
 

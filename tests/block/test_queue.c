@@ -66,16 +66,11 @@ static void bench_close(struct bench *bench)
     bool breached = bench->probe->breached;
     pthread_mutex_unlock(&bench->probe->lock);
     ck_assert(!breached);
-    struct input_mailbox *mailbox = bench->fake->mailbox;
-    struct input *input = bench->fake->input;
-    machine_destroy(bench->fake->machine);
+    fake_machine_end(bench->fake);
     block_executor_destroy(bench->executor);
-    input_destroy(input);
-    input_mailbox_destroy(mailbox);
+    fake_machine_destroy(bench->fake);
     for (unsigned n = 0; n < bench->job_count; n++)
         free(bench->job[n].data);
-    free(bench->fake->events);
-    free(bench->fake);
     free(bench);
 }
 

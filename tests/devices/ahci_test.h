@@ -90,16 +90,11 @@ static inline struct bench *bench_open(enum block_timing timing)
 
 static inline void bench_close(struct bench *bench)
 {
-    struct input_mailbox *mailbox = bench->fake->mailbox;
-    struct input *input = bench->fake->input;
     for (unsigned n = 0; n < 4; n++)
         CHECK(!bench->probe[n] || !bench->probe[n]->breached);
-    machine_destroy(bench->fake->machine);
+    fake_machine_end(bench->fake);
     block_executor_destroy(bench->executor);
-    input_destroy(input);
-    input_mailbox_destroy(mailbox);
-    free(bench->fake->events);
-    free(bench->fake);
+    fake_machine_destroy(bench->fake);
     free(bench);
 }
 

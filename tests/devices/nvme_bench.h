@@ -118,15 +118,10 @@ static inline struct nvme_bench *nvme_bench_plain(enum block_timing timing, uint
 
 static inline void nvme_bench_close(struct nvme_bench *bench)
 {
-    struct input_mailbox *mailbox = bench->fake->mailbox;
-    struct input *input = bench->fake->input;
     ck_assert(!bench->probe->breached);
-    machine_destroy(bench->fake->machine);
+    fake_machine_end(bench->fake);
     block_executor_destroy(bench->executor);
-    input_destroy(input);
-    input_mailbox_destroy(mailbox);
-    free(bench->fake->events);
-    free(bench->fake);
+    fake_machine_destroy(bench->fake);
     free(bench);
 }
 

@@ -2,32 +2,17 @@
 """A Linux guest and its buttons: system_powerdown raises the SCI, Linux's ACPI button driver takes it, the guest powers off
 by itself; with a disk, whose statistics are Linux's own. The recording replays bit-exactly.
 Usage: linux.py VMRR GUESTS ASSETS TESTS_LINUX"""
-import pathlib
 import re
-import subprocess
-import sys
 
-from vmrr import Qmp, check, connect, end, events, finish, path, read_until, replay, start
-
-
-def kernel_options():
-    assets, here = pathlib.Path(sys.argv[3]), sys.argv[4]
-    lookup = f'export ASSETS="{assets}"; . "{here}/lib.sh"; kernel_of kernel-cloud; initrd_of kernel-cloud'
-    lib = subprocess.run(["bash", "-c", lookup, f"{here}/qmp"], capture_output=True, text=True, check=False)
-    if lib.returncode == 77:
-        print(lib.stderr.strip())
-        raise SystemExit(77)
-    check(lib.returncode == 0, lib.stdout, lib.stderr)
-    kernel, initrd = lib.stdout.split()
-    return ["-m", "256M", "-kernel", kernel, "-initrd", initrd, "-no-reboot", "-rtc", "base=2026-01-01"]
+from vmrr import Qmp, check, connect, end, events, finish, kernel_options, path, read_until, replay, start
 
 
 def main():
     with open(path("disk.img"), "wb") as disk:
         disk.truncate(64 << 20)
     process = start("record", "-o", path("run.vmrr"), "-S", "-qmp", f"unix:{path('qmp')},server=on,wait=off", "-serial",
-                    f"unix:{path('serial')},server=on,wait=off", "-hda", path("disk.img"), *kernel_options(), "-append",
-                    "console=ttyS0 vmrr.task=button")
+                    f"unix:{path('serial')},server=on,wait=off", "-hda", path("disk.img"),
+                    *kernel_options("kernel-cloud"), "-append", "console=ttyS0 vmrr.task=button")
     qmp, console = Qmp(path("qmp")), connect(path("serial"))
     console.settimeout(400)
     qmp.execute("cont")

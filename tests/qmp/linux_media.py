@@ -4,27 +4,12 @@ virtio_blk hears of a new size by its configuration interrupt, nvme by an asynch
 images. Usage: linux_media.py VMRR GUESTS ASSETS TESTS_LINUX"""
 import hashlib
 import os
-import pathlib
 import re
-import subprocess
-import sys
 
 from media_guest import BLOCK, connected, make_disc
-from vmrr import Qmp, check, connect, end, ending, finish, path, read_until, start
+from vmrr import Qmp, check, connect, end, ending, finish, kernel_options, path, read_until, start
 
 MIB = 1 << 20
-
-
-def kernel_options():
-    assets, here = pathlib.Path(sys.argv[3]), sys.argv[4]
-    lookup = f'export ASSETS="{assets}"; . "{here}/lib.sh"; kernel_of kernel; initrd_of kernel'
-    lib = subprocess.run(["bash", "-c", lookup, f"{here}/qmp"], capture_output=True, text=True, check=False)
-    if lib.returncode == 77:
-        print(lib.stderr.strip())
-        raise SystemExit(77)
-    check(lib.returncode == 0, lib.stdout, lib.stderr)
-    kernel, initrd = lib.stdout.split()
-    return ["-m", "256M", "-kernel", kernel, "-initrd", initrd, "-no-reboot", "-rtc", "base=2026-01-01"]
 
 
 class Shell:
@@ -97,7 +82,7 @@ def sizes(qmp, shell):
 
 
 def main():
-    kernel = kernel_options()
+    kernel = kernel_options("kernel")
     images = [make_disc("a.iso", 0xA, 200), make_disc("b.iso", 0xB, 200)]
     for name in ("virtio.img", "nvme.img"):
         with open(path(name), "wb") as out:

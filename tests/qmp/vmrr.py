@@ -63,6 +63,19 @@ def guest(name):
     return options
 
 
+def kernel_options(name):
+    """A kernel of tests/linux, with its initrd; ends as skipped where there is none. Arguments 3 and 4: ASSETS, tests/linux."""
+    assets, here = pathlib.Path(sys.argv[3]), sys.argv[4]
+    lookup = f'export ASSETS="{assets}"; . "{here}/lib.sh"; kernel_of {name}; initrd_of {name}'
+    lib = subprocess.run(["bash", "-c", lookup, f"{here}/qmp"], capture_output=True, text=True, check=False)
+    if lib.returncode == 77:
+        print(lib.stderr.strip())
+        raise SystemExit(77)
+    check(lib.returncode == 0, lib.stdout, lib.stderr)
+    kernel, initrd = lib.stdout.split()
+    return ["-m", "256M", "-kernel", kernel, "-initrd", initrd, "-no-reboot", "-rtc", "base=2026-01-01"]
+
+
 def start(*arguments, **keywords):
     keywords.setdefault("stdin", subprocess.DEVNULL)
     process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)

@@ -126,11 +126,17 @@ struct fake_machine *fake_machine_create_cpu(uint64_t ram_bytes, const char *cpu
     return fake;
 }
 
+void fake_machine_end(struct fake_machine *fake)
+{
+    machine_destroy(fake->machine);
+    fake->machine = NULL;
+}
+
 void fake_machine_destroy(struct fake_machine *fake)
 {
     if (!fake)
         return;
-    machine_destroy(fake->machine);
+    fake_machine_end(fake);
     input_destroy(fake->input);
     input_mailbox_destroy(fake->mailbox);
     free(fake->events);

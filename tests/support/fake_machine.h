@@ -22,6 +22,8 @@ struct fake_machine *fake_machine_create(uint64_t ram_bytes);
 /* With another CPU than "max": a name for cpu_model_init. */
 struct fake_machine *fake_machine_create_cpu(uint64_t ram_bytes, const char *cpu);
 void fake_machine_destroy(struct fake_machine *fake);
+/* Only the machine, before an executor, which lives longer than it and not so long as the mailbox. */
+void fake_machine_end(struct fake_machine *fake);
 
 /* The idle accelerator: run lets icount reach the stop; nothing executes, interrupts stay pending. */
 void fake_machine_use_idle_accel(struct fake_machine *fake);
