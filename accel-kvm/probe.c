@@ -1,0 +1,94 @@
+/* The probe's way in: the device file, its API, its capabilities. Documentation/virt/kvm/api.rst. */
+#include "accel-kvm/probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static const char *default_path(const struct kvm_probe_options *options)
+{
+    return options && options->path ? options->path : "/dev/kvm";
+}
+
+static int open_device(const char *path, enum status *status, struct error *error)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    switch (errno) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+        *status = error_status(error, STATUS_NOT_FOUND,
+                               "%s: %s: load kvm_intel or kvm_amd (modprobe), or switch virtualization on in the "
+                               "firmware or in the hypervisor above",
+                               path, strerror(errno));
+        break;
+    case EACCES:
+    case EPERM:
+        *status =
+            error_status(error, STATUS_IO, "%s: %s: join the group that owns it (usually kvm)", path, strerror(errno));
+        break;
+    case EISDIR: *status = error_status(error, STATUS_UNSUPPORTED, "%s: not a KVM device: a directory", path); break;
+    default: *status = error_status(error, STATUS_IO, "%s: %s", path, strerror(errno));
+    }
+    return -1;
+}
+
+static enum status check_api(int fd, const char *path, struct kvm_probe *probe, struct error *error)
+{
+    int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+    if (version < 0)
+        return error_status(error, STATUS_UNSUPPORTED, "%s: not a KVM device: KVM_GET_API_VERSION: %s", path,
+                            strerror(errno));
+    probe->api_version = version;
+    if (version != KVM_API_VERSION)
+        return error_status(error, STATUS_UNSUPPORTED, "%s: KVM API version %d, not %d", path, version,
+                            KVM_API_VERSION);
+    return STATUS_OK;
+}
+
+static enum kvm_answer has(int fd, long capability)
+{
+    return ioctl(fd, KVM_CHECK_EXTENSION, capability) > 0 ? KVM_YES : KVM_NO;
+}
+
+static void learn_capabilities(int fd, struct kvm_probe *probe)
+{
+    probe->cap_sync_regs = has(fd, KVM_CAP_SYNC_REGS);
+    probe->cap_immediate_exit = has(fd, KVM_CAP_IMMEDIATE_EXIT);
+    probe->cap_msr_filter = has(fd, KVM_CAP_X86_MSR_FILTER);
+    probe->cap_msr_exits = has(fd, KVM_CAP_X86_USER_SPACE_MSR);
+    probe->cap_vcpu_events = has(fd, KVM_CAP_VCPU_EVENTS);
+    probe->cap_debug_registers = has(fd, KVM_CAP_DEBUGREGS);
+    probe->cap_xsave = has(fd, KVM_CAP_XSAVE);
+    probe->cap_xcrs = has(fd, KVM_CAP_XCRS);
+    probe->cap_read_only_memory = has(fd, KVM_CAP_READONLY_MEM);
+    probe->cap_manual_dirty_log = has(fd, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
+    probe->cap_dirty_ring = has(fd, KVM_CAP_DIRTY_LOG_RING);
+    probe->cap_guest_debug = has(fd, KVM_CAP_SET_GUEST_DEBUG);
+    probe->cap_tsc_control = has(fd, KVM_CAP_TSC_CONTROL);
+    probe->cap_tsc_offset = has(fd, KVM_CAP_VCPU_ATTRIBUTES);
+    probe->cap_disable_exits = has(fd, KVM_CAP_X86_DISABLE_EXITS);
+    probe->cap_stats = has(fd, KVM_CAP_BINARY_STATS_FD);
+}
+
+enum status kvm_probe(const struct kvm_probe_options *options, struct kvm_probe *result, struct error *error)
+{
+    const char *path = default_path(options);
+    enum status status = STATUS_OK;
+    memset(result, 0, sizeof *result);
+    int fd = open_device(path, &status, error);
+    if (fd < 0)
+        return status;
+    status = check_api(fd, path, result, error);
+    if (!status) {
+        learn_capabilities(fd, result);
+        result->present = true;
+    }
+    close(fd);
+    return status;
+}
