@@ -817,3 +817,14 @@ struct block *block_single(struct interp *cpu, const struct insn *i)
         append_fall(copy, fall_out);
     return copy;
 }
+
+struct block *block_lone(struct interp *cpu)
+{
+    struct block *block = cpu->cache->scratch[SCRATCH_SINGLE];
+
+    memset(&block->insn[0], 0, sizeof block->insn[0]);
+    block->flags = BLOCK_SCRATCH;
+    block->steps = 1;
+    block->bytes = 0;
+    return block;
+}

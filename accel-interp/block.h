@@ -197,6 +197,8 @@ struct block *block_lookup(struct interp *cpu);
 struct block *block_truncate(struct interp *cpu, const struct block *block, unsigned steps);
 /* A block of instruction i alone (i may lie in what block_truncate returned). */
 struct block *block_single(struct interp *cpu, const struct insn *i);
+/* A block of one instruction that is none, for what is done in an instruction's name. */
+struct block *block_lone(struct interp *cpu);
 /* Forgets which link the last chain wanted filled in. */
 void block_forget_pending(struct interp *cpu);
 /* Recomputes jump_key and rip_limit from mode and CS. */

@@ -185,7 +185,8 @@ static const struct insn *io_string(struct interp *cpu, const struct insn *i,
         one(cpu, i, size_bytes);
         io_string_move(cpu, i, pointer, delta);
         io_string_move(cpu, i, CPU_RCX, UINT64_MAX);
-    } while ((--count & (REP_SLICE_ITERATIONS - 1)) && !(cpu->sysflags & FLAG_TF) && !cpu->s.pending_debug);
+    } while ((--count & (REP_SLICE_ITERATIONS - 1)) && !(cpu->sysflags & FLAG_TF) && !cpu->s.pending_debug &&
+             !cpu->each_iteration && !interp_exit_asked(cpu));
     cpu->sysflags = count ? cpu->sysflags | FLAG_RF : cpu->sysflags & ~FLAG_RF; /* as string_end */
     if (count == 0)
         return END_FALL();

@@ -88,7 +88,7 @@ static inline bool string_while_equal(const struct insn *i)
 /* Iterations of this slice, count not 0. Single-stepping traps after each. */
 static inline uint64_t string_slice(const struct interp *cpu, uint64_t count)
 {
-    return UNLIKELY(cpu->sysflags & FLAG_TF) ? 1 : ((count - 1) & (REP_SLICE_ITERATIONS - 1)) + 1;
+    return UNLIKELY((cpu->sysflags & FLAG_TF) || cpu->each_iteration) ? 1 : ((count - 1) & (REP_SLICE_ITERATIONS - 1)) + 1;
 }
 _Static_assert((REP_SLICE_ITERATIONS & (REP_SLICE_ITERATIONS - 1)) == 0, "a power of two");
 
@@ -125,7 +125,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
             }                                                                                                          \
             string_move(cpu, i, CPU_RCX, 0 - done);                                                                    \
             left -= done;                                                                                              \
-            if (UNLIKELY(cpu->s.pending_debug) && left) { /* a data breakpoint traps after its iteration */            \
+            if (UNLIKELY(cpu->s.pending_debug || interp_exit_asked(cpu)) && left) { /* traps after its iteration */    \
                 again = true;                                                                                          \
                 break;                                                                                                 \
             }                                                                                                          \
@@ -152,7 +152,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
             }                                                                                                          \
             string_move(cpu, i, CPU_RCX, 0 - done);                                                                    \
             left -= done;                                                                                              \
-            if (UNLIKELY(cpu->s.pending_debug) && left) { /* a data breakpoint traps after its iteration */            \
+            if (UNLIKELY(cpu->s.pending_debug || interp_exit_asked(cpu)) && left) { /* traps after its iteration */    \
                 again = true;                                                                                          \
                 break;                                                                                                 \
             }                                                                                                          \

@@ -18,6 +18,7 @@
 #include "accel-interp/msr.h"
 #include "accel-interp/segment.h"
 #include "accel-interp/unimplemented.h"
+#include "core/landmark.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -230,24 +231,32 @@ static bool accept_interrupt(struct interp *cpu)
     return true;
 }
 
+static bool accept_nmi(struct interp *cpu)
+{
+    struct machine *machine = cpu->accel.machine;
+
+    cpu->s.nmi_pending = false;
+    machine_trace_irq(machine, EXC_NMI);
+    cpu->statistics.interrupts++;
+    deliver(cpu, EXC_NMI, EXCEPTION_EXTERNAL, false, 0);
+    return true;
+}
+
 /* True: one was delivered. */
 static bool accept_events(struct interp *cpu)
 {
     struct machine *machine = cpu->accel.machine;
+    bool asked = cpu->counts_exits;
 
     if (machine_nmi_take(machine))
         cpu->s.nmi_pending = true;
     if (cpu->s.mov_ss_shadow)
         return false;
-    if (cpu->s.nmi_pending && !cpu->s.nmi_blocked) {
-        cpu->s.nmi_pending = false;
-        machine_trace_irq(machine, EXC_NMI);
-        cpu->statistics.interrupts++;
-        deliver(cpu, EXC_NMI, EXCEPTION_EXTERNAL, false, 0);
-        return true;
-    }
-    return (cpu->sysflags & FLAG_IF) && !cpu->s.interrupt_shadow && machine_intr_pending(machine) &&
-           accept_interrupt(cpu);
+    if (cpu->s.nmi_pending && !cpu->s.nmi_blocked && (!asked || machine_offer_interrupt(machine, true)))
+        return accept_nmi(cpu);
+    if (!(cpu->sysflags & FLAG_IF) || cpu->s.interrupt_shadow || !machine_intr_pending(machine))
+        return false;
+    return (!asked || machine_offer_interrupt(machine, false)) && accept_interrupt(cpu);
 }
 
 /* What stands between the last step and the next. False: leave run for the reason in *exit. */
@@ -297,6 +306,35 @@ static void recover(struct interp *cpu, int why)
     deliver(cpu, cpu->raise_vector, EXCEPTION_FAULT, cpu->raise_has_error, cpu->raise_error);
 }
 
+static void interp_state(const struct interp *cpu, struct cpu_state *state);
+
+/* ---- landmarks ------------------------------------------------------------------------------------------------ */
+
+/* Is this instant the landmark? A look at RIP, then at the registers, then at memory. */
+static bool at_landmark(struct interp *cpu, struct machine_landmark *landmark)
+{
+    struct cpu_state state;
+    uint64_t linear =
+        (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? cpu->rip : (uint32_t)block_linear(cpu, cpu->rip);
+
+    if (linear != landmark->rip)
+        return false;
+    landmark->hits++;
+    interp_state(cpu, &state);
+    if ((uint32_t)cpu_state_canonical_hash(&state) != landmark->registers)
+        return false;
+    landmark->matches++;
+    return landmark_take(cpu->accel.machine, &state).all == landmark->all;
+}
+
+/* ---- the run loop --------------------------------------------------------------------------------------------- */
+
+/* Interrupts are taken before each step, or, where exits are counted, only where the run loop has just been. */
+static bool events_ahead(struct interp *cpu)
+{
+    return (cpu->s.nmi_pending || *cpu->attention) && (cpu->at_stop || !cpu->counts_exits);
+}
+
 static enum accel_exit run_guest(struct interp *cpu)
 {
     enum accel_exit exit;
@@ -305,11 +343,20 @@ static enum accel_exit run_guest(struct interp *cpu)
     if (why)
         recover(cpu, why);
     while (may_go_on(cpu, &exit)) {
-        if ((cpu->s.nmi_pending || *cpu->attention) && accept_events(cpu))
+        bool take = events_ahead(cpu);
+        struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
+
+        cpu->at_stop = false;
+        cpu->each_iteration = landmark != NULL;
+        if (take && accept_events(cpu))
             continue;
+        if (landmark && at_landmark(cpu, landmark)) {
+            machine_landmark_met(cpu->accel.machine);
+            return ACCEL_EXIT_STEPS;
+        }
         if (cpu->s.halted && !(cpu->s.mwaiting && monitor_wait_ended(cpu)))
             return ACCEL_EXIT_HALT;
-        if (debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention))
+        if (landmark || debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention))
             step(cpu);
         else
             run_blocks(cpu);
@@ -324,6 +371,7 @@ static enum accel_exit interp_run(struct accel *accel)
     enum accel_exit exit;
 
     fp_enter(cpu);
+    cpu->at_stop = true;
     exit = run_guest(cpu);
     fp_leave(cpu);
     return exit;
@@ -331,10 +379,8 @@ static enum accel_exit interp_run(struct accel *accel)
 
 /* ---- state ---------------------------------------------------------------------------------------------------- */
 
-static void interp_get_state(struct accel *accel, struct cpu_state *state)
+static void interp_state(const struct interp *cpu, struct cpu_state *state)
 {
-    const struct interp *cpu = interp_of(accel);
-
     *state = cpu->s;
     fp_get_state(cpu, state);
     for (unsigned n = 0; n < 16; n++)
@@ -358,6 +404,11 @@ static void interp_get_state(struct accel *accel, struct cpu_state *state)
     state->efer = cpu->efer;
     memcpy(state->dr, cpu->dr, sizeof state->dr);
     memcpy(state->pdpte, cpu->pdpte, sizeof state->pdpte);
+}
+
+static void interp_get_state(struct accel *accel, struct cpu_state *state)
+{
+    interp_state(interp_of(accel), state);
 }
 
 static void set_registers(struct interp *cpu, const struct cpu_state *state)
@@ -459,6 +510,68 @@ static bool interp_translate(struct accel *accel, uint64_t linear, uint64_t *gpa
     return mmu_translate_debug(interp_of(accel), linear, gpa);
 }
 
+/* ---- for another accelerator ------------------------------------------------------------------------------------ */
+
+static void start_alone(struct interp *cpu)
+{
+    uint64_t icount = cpu->icount_end - (uint64_t)cpu->budget;
+
+    cpu->current = NULL;
+    forget_touch(cpu);
+    cpu->single = cpu->stop_chain = false;
+    cpu->stop_icount = POSITION_NEVER;
+    cpu->planned_timer_ns = *cpu->next_timer_ns;
+    set_budget(cpu, icount, POSITION_NEVER);
+    block_update_mode(cpu);
+}
+
+static void step_alone(struct interp *cpu)
+{
+    int why = setjmp(cpu->unwind);
+
+    if (why)
+        recover(cpu, why);
+    else
+        step(cpu);
+}
+
+static void interp_step(struct accel *accel)
+{
+    struct interp *cpu = interp_of(accel);
+
+    block_drop_all(cpu);
+    start_alone(cpu);
+    fp_enter(cpu);
+    step_alone(cpu);
+    fp_leave(cpu);
+    cpu->current = NULL;
+    forget_touch(cpu);
+}
+
+static bool access_msr(struct interp *cpu, const struct insn *i, bool write, uint32_t index, uint64_t *value)
+{
+    if (setjmp(cpu->unwind))
+        return false;
+    if (write)
+        msr_write(cpu, i, index, *value);
+    else
+        *value = msr_read(cpu, i, index);
+    return true;
+}
+
+static bool interp_msr(struct accel *accel, bool write, uint32_t index, uint64_t *value)
+{
+    struct interp *cpu = interp_of(accel);
+    struct block *block = block_lone(cpu); /* something that an instruction may be in */
+
+    start_alone(cpu);
+    cpu->single = true;
+    bool done = access_msr(cpu, block->insn, write, index, value);
+    cpu->current = NULL;
+    cpu->single = false;
+    return done;
+}
+
 static size_t interp_list_unimplemented(struct accel *accel, struct accel_unimplemented *list, size_t max)
 {
     return unimplemented_log_list(interp_of(accel)->unimplemented_log, list, max);
@@ -498,6 +611,8 @@ static const struct accel_ops interp_ops = {
     .translate = interp_translate,
     .unimplemented = interp_list_unimplemented,
     .statistics = interp_statistics,
+    .step = interp_step,
+    .msr = interp_msr,
     .destroy = interp_destroy,
 };
 
@@ -522,6 +637,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->next_timer_ns = machine_next_timer_ns(machine);
     cpu->tables = decode_tables_create(machine_cpu_model(machine));
     cpu->r[REG_FAR].q = REG_FAR_VALUE;
+    cpu->counts_exits = machine_counts_exits(machine);
     cpu->features = interp_features_of(machine_cpu_model(machine));
     cpu->unimplemented_log = unimplemented_log_create();
     block_cache_create(cpu, options->cache_bytes, options->block_steps);

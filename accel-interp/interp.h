@@ -234,6 +234,9 @@ struct interp {
     const volatile uint32_t *attention; /* machine_attention */
     const uint64_t *next_timer_ns;      /* machine_next_timer_ns */
     uint64_t planned_timer_ns;          /* what stood there when stop_icount was asked for */
+    bool counts_exits;                  /* machine_counts_exits */
+    bool each_iteration;                /* repeated string instructions stop after each */
+    bool at_stop;                       /* nothing was executed since run was called */
     bool in_delivery;                   /* the run loop called exception_deliver: a raise from there is no step */
 
     /* exception being raised (exceptions.c) */
@@ -265,6 +268,12 @@ enum { UNWIND_RAISE = 1, UNWIND_REDO = 2 };
 static inline struct interp *interp_of(struct accel *accel)
 {
     return (struct interp *)accel;
+}
+
+/* Where exits are counted, a repeated instruction stops after the iteration at which the run loop wants to look. */
+static inline bool interp_exit_asked(const struct interp *cpu)
+{
+    return cpu->counts_exits && (*cpu->attention & ATTENTION_REQUEST);
 }
 
 /* ---- inside an instruction function -------------------------------------------------------------------------- */

@@ -69,6 +69,12 @@ struct accel_ops {
     bool (*translate)(struct accel *accel, uint64_t linear, uint64_t *gpa);
     size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);
     void (*statistics)(struct accel *accel, struct accel_statistics *statistics);
+    /* What another accelerator of the same machine has done for it. May be null. */
+    /* Executes one instruction (of a repeated one, a slice) or delivers its fault, from the state given by set_state, whatever
+     * interrupts, deadlines and requests there are. Memory may have changed since without a word. */
+    void (*step)(struct accel *accel);
+    /* RDMSR or WRMSR of an MSR, by what that state holds; false: #GP. */
+    bool (*msr)(struct accel *accel, bool write, uint32_t index, uint64_t *value);
     void (*destroy)(struct accel *accel);
 };
 

@@ -185,6 +185,7 @@ static struct bus_mapping *io_at(const struct bus *bus, uint32_t port)
 uint64_t bus_io_read(struct bus *bus, uint16_t port, unsigned size_bytes)
 {
     uint64_t value = 0;
+    machine_exit_begin(bus->machine);
     if (io_whole(bus, port, size_bytes)) {
         value = read_from(bus->io[port], port, size_bytes);
     } else {
@@ -192,19 +193,27 @@ uint64_t bus_io_read(struct bus *bus, uint16_t port, unsigned size_bytes)
             value |= read_from(io_at(bus, (uint32_t)port + n), (uint32_t)port + n, 1) << (8 * n);
     }
     machine_trace_access(bus->machine, TRACE_PIO_READ, port, value, size_bytes);
+    machine_exit_end(bus->machine);
     return value;
 }
 
-void bus_io_write(struct bus *bus, uint16_t port, uint64_t value, unsigned size_bytes)
+static void io_write(struct bus *bus, uint16_t port, uint64_t value, unsigned size_bytes)
 {
-    value &= ones(size_bytes);
-    machine_trace_access(bus->machine, TRACE_PIO_WRITE, port, value, size_bytes);
     if (io_whole(bus, port, size_bytes)) {
         write_to(bus->io[port], port, value, size_bytes);
         return;
     }
     for (unsigned n = 0; n < size_bytes; n++)
         write_to(io_at(bus, (uint32_t)port + n), (uint32_t)port + n, (value >> (8 * n)) & 0xFF, 1);
+}
+
+void bus_io_write(struct bus *bus, uint16_t port, uint64_t value, unsigned size_bytes)
+{
+    value &= ones(size_bytes);
+    machine_exit_begin(bus->machine);
+    machine_trace_access(bus->machine, TRACE_PIO_WRITE, port, value, size_bytes);
+    io_write(bus, port, value, size_bytes);
+    machine_exit_end(bus->machine);
 }
 
 static struct bus_mapping *mmio_at(struct bus *bus, uint64_t gpa, unsigned size_bytes)
@@ -226,16 +235,20 @@ static struct bus_mapping *mmio_at(struct bus *bus, uint64_t gpa, unsigned size_
 
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, unsigned size_bytes)
 {
+    machine_exit_begin(bus->machine);
     uint64_t value = read_from(mmio_at(bus, gpa, size_bytes), gpa, size_bytes);
     machine_trace_access(bus->machine, TRACE_MMIO_READ, gpa, value, size_bytes);
+    machine_exit_end(bus->machine);
     return value;
 }
 
 void bus_mmio_write(struct bus *bus, uint64_t gpa, uint64_t value, unsigned size_bytes)
 {
     value &= ones(size_bytes);
+    machine_exit_begin(bus->machine);
     machine_trace_access(bus->machine, TRACE_MMIO_WRITE, gpa, value, size_bytes);
     write_to(mmio_at(bus, gpa, size_bytes), gpa, value, size_bytes);
+    machine_exit_end(bus->machine);
 }
 
 void bus_each_mapping(struct bus *bus, void (*look)(void *opaque, const struct bus_view *view), void *opaque)

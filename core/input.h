@@ -55,6 +55,11 @@ struct input_ops {
      * deadline was reached. Journal-driven: the vtime of the next message if that is before deadline_ns, else deadline_ns.
      * position.vtime_ns: interrupted, look around and ask again. VTIME_NEVER: nothing will ever come. */
     uint64_t (*wait)(struct input *input, struct position position, uint64_t deadline_ns);
+    /* Of machines that count exits; null: neither. due: is there something to act upon at the next exit, or before: a message,
+     * or a timer with the deadline next_timer_ns? Cheap; asked at every exit. */
+    bool (*due)(struct input *input, struct position position, uint64_t next_timer_ns);
+    /* The accelerator could have this message, of its own, delivered here: INTERRUPT, LANDMARK. Is it? */
+    bool (*offer)(struct input *input, struct position position, const struct input_message *message);
     void (*destroy)(struct input *input);
 };
 
@@ -83,6 +88,9 @@ struct input_live_options {
     void *opaque;
     bool entropy_seeded; /* ENTROPY from a generator started with entropy_seed, so that the same start gives the same */
     uint64_t entropy_seed; /* run; else from the host */
+    /* Of a machine that counts exits: virtual time is the host's, by samples. */
+    bool clocked;
+    uint64_t checkpoint_exits; /* a CHECKPOINT every so many exits; 0: none */
 };
 struct input *input_live_create(const struct input_live_options *options);
 void input_destroy(struct input *input);

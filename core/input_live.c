@@ -123,6 +123,10 @@ struct input_live {
     struct input input;
     struct input_live_options options;
     uint64_t entropy_state;
+    /* clocked */
+    uint64_t clock_start_ns; /* host time at which virtual time was 0 */
+    uint64_t next_checkpoint;
+    bool told_time; /* in this round of next */
 };
 
 static uint64_t host_now_ns(void)
@@ -165,15 +169,56 @@ static uint64_t live_pull(struct input *input, enum input_id id, struct position
         return fetch(opaque);
     if (id == INPUT_WALL_CLOCK)
         return live_wall_clock((struct input_live *)input);
+    if (id == INPUT_CLOCK)
+        return host_now_ns() - ((struct input_live *)input)->clock_start_ns;
     CHECK(id == INPUT_ENTROPY);
     return live_entropy((struct input_live *)input);
 }
 
+/* Of a machine that counts exits: first of all the time, then whether a checkpoint is due. */
+static bool clocked_next(struct input_live *live, struct position position, struct input_message *message)
+{
+    if (!live->told_time) {
+        live->told_time = true;
+        *message = (struct input_message){.id = INPUT_CLOCK_TICK, .a = host_now_ns() - live->clock_start_ns};
+        if (message->a > position.vtime_ns)
+            return true;
+    }
+    if (live->options.checkpoint_exits && position.icount >= live->next_checkpoint) {
+        live->next_checkpoint = position.icount + live->options.checkpoint_exits;
+        *message = (struct input_message){.id = INPUT_CHECKPOINT};
+        return true;
+    }
+    return false;
+}
+
 static bool live_next(struct input *input, struct position position, struct input_message *message)
 {
+    struct input_live *live = (struct input_live *)input;
+    struct input_mailbox *mailbox = live->options.mailbox;
+    if (live->options.clocked && clocked_next(live, position, message))
+        return true;
+    if (mailbox && input_mailbox_take(mailbox, message))
+        return true;
+    live->told_time = false;
+    return false;
+}
+
+static bool live_due(struct input *input, struct position position, uint64_t next_timer_ns)
+{
+    const struct input_live *live = (struct input_live *)input;
+    const struct input_live_options *options = &live->options;
+    return (options->mailbox && !input_mailbox_empty(options->mailbox)) ||
+           (options->checkpoint_exits && position.icount >= live->next_checkpoint) ||
+           (next_timer_ns != VTIME_NEVER && host_now_ns() - live->clock_start_ns >= next_timer_ns);
+}
+
+static bool live_offer(struct input *input, struct position position, const struct input_message *message)
+{
+    (void)input;
     (void)position;
-    struct input_mailbox *mailbox = ((struct input_live *)input)->options.mailbox;
-    return mailbox && input_mailbox_take(mailbox, message);
+    (void)message;
+    return true;
 }
 
 static struct position live_horizon(struct input *input, struct position position)
@@ -206,11 +251,19 @@ static void live_destroy(struct input *input)
 struct input *input_live_create(const struct input_live_options *options)
 {
     static const struct input_ops ops = {
-        .pull = live_pull, .next = live_next, .horizon = live_horizon, .wait = live_wait, .destroy = live_destroy};
+        .pull = live_pull,
+        .next = live_next,
+        .horizon = live_horizon,
+        .wait = live_wait,
+        .due = live_due,
+        .offer = live_offer,
+        .destroy = live_destroy,
+    };
     struct input_live *live = calloc(1, sizeof *live);
     CHECK(live);
     live->input.ops = &ops;
     live->options = *options;
     live->entropy_state = options->entropy_seed;
+    live->clock_start_ns = host_now_ns();
     return &live->input;
 }

@@ -1,4 +1,5 @@
 /* Making a machine, its parts, its wires and its digests. The run loop is machine_run.c. */
+#include "core/landmark.h"
 #include "core/machine_internal.h"
 
 #include <inttypes.h>
@@ -159,17 +160,23 @@ void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, 
 
 struct position machine_position(const struct machine *machine)
 {
+    if (machine->options.counts_exits)
+        return (struct position){machine->exits, machine->skipped_ns};
     uint64_t icount = machine->accel ? machine->accel->ops->icount(machine->accel) : 0;
     return (struct position){icount, icount * VTIME_NS_PER_STEP + machine->skipped_ns};
 }
 
-uint64_t vtime_now_ns(const struct machine *machine)
+uint64_t vtime_now_ns(struct machine *machine)
 {
+    if (machine->in_exit && !machine->sampled)
+        machine_sample_clock(machine);
     return machine_position(machine).vtime_ns;
 }
 
-uint64_t machine_tsc(const struct machine *machine)
+uint64_t machine_tsc(struct machine *machine)
 {
+    if (machine->options.counts_exits)
+        machine_sample_clock(machine);
     return machine_position(machine).vtime_ns; /* VTIME_TSC_HZ is 1 GHz */
 }
 
@@ -302,6 +309,7 @@ void machine_trace_origin(struct machine *machine, struct trace_event event)
 
 void machine_trace_irq(struct machine *machine, uint32_t vector)
 {
+    machine->halt_counted = false;
     machine_trace(machine, &(struct trace_event){.kind = TRACE_IRQ, .value = vector});
 }
 
@@ -356,6 +364,8 @@ uint64_t machine_digest_state(struct machine *machine)
     if (!machine->gather)
         gather_parts(machine);
     machine->accel->ops->get_state(machine->accel, &machine->gathered_cpu);
+    if (machine->options.counts_exits)
+        cpu_state_canonical(&machine->gathered_cpu);
     return state_gather_digest(machine->gather, machine_position(machine).icount);
 }
 

@@ -47,6 +47,7 @@ struct machine_options {
     struct input *input;       /* borrowed */
     struct trace_sink trace;   /* borrowed */
     uint64_t checkpoint_steps; /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
+    bool counts_exits;         /* position.h; digests are made where a CHECKPOINT message says */
     bool no_reboot;
     uint32_t trace_kinds; /* bit TRACE_*: emit these only; 0: all. Digests, checkpoints: if digests too */
     bool digests;         /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
@@ -71,8 +72,10 @@ struct device *machine_device_find(struct machine *machine, const char *id); /* 
 
 /* Exact at any call. */
 struct position machine_position(const struct machine *machine);
-uint64_t machine_tsc(const struct machine *machine); /* virtual time in TSC ticks, before the CPU's offset */
-/* For accel run: where to stop (may shrink during a device call), the INTR pin, and requests. */
+/* Virtual time in TSC ticks, before the CPU's offset. Counting exits: asks for a clock sample. */
+uint64_t machine_tsc(struct machine *machine);
+/* For accel run: where to stop (may shrink during a device call; POSITION_NEVER where exits are counted), the INTR pin, and
+ * requests. */
 uint64_t machine_stop_icount(const struct machine *machine);
 bool machine_intr_pending(const struct machine *machine);
 bool machine_nmi_take(struct machine *machine);              /* an NMI has arrived: takes it */
@@ -84,6 +87,40 @@ const volatile uint32_t *machine_attention(const struct machine *machine);
 const uint64_t *machine_next_timer_ns(const struct machine *machine);
 /* For the accelerator: an interrupt was accepted (traces TRACE_IRQ). */
 void machine_trace_irq(struct machine *machine, uint32_t vector);
+
+/* ---- machines that count exits (position.h); core/machine_exits.c ---- */
+
+bool machine_counts_exits(const struct machine *machine);
+/* Around each access that is an exit: by the bus. */
+void machine_exit_begin(struct machine *machine);
+void machine_exit_end(struct machine *machine);
+/* For an accelerator that runs the guest faster than it can be looked at: should it come to its next exit, or stop between
+ * two, for the run loop? Cheap. */
+bool machine_wanted(struct machine *machine);
+/* The CPU could take INTR (or NMI) now: right after an exit's instruction, or at a landmark, and before anything else is
+ * executed. True: it must. */
+bool machine_offer_interrupt(struct machine *machine, bool nmi);
+/* The accelerator has stopped between two exits and would have the run loop act here: an exit from now on. */
+void machine_stop_between(struct machine *machine, const struct cpu_state *state);
+/* The next stop is a landmark, to be met before the next exit: null: it is not. registers: 32 bits of the hash. When the
+ * accelerator stands there, it calls machine_landmark_met and returns ACCEL_EXIT_STEPS. */
+struct machine_landmark {
+    uint64_t rip, all;
+    uint32_t registers;
+    uint64_t hits, matches; /* stops at rip; those with these registers */
+};
+struct machine_landmark *machine_landmark(struct machine *machine);
+void machine_landmark_met(struct machine *machine);
+/* The guest asks for a value that this kind of run does not control (RDTSC, ...): noted, for who wonders later why it went
+ * another way. Returns what to give it. */
+uint64_t machine_uncontrolled(struct machine *machine, const char *what);
+struct machine_uncontrolled {
+    const char *what; /* null: none yet */
+    struct accel_where where;
+    struct position position;
+    uint64_t count; /* of all */
+};
+const struct machine_uncontrolled *machine_uncontrolled_first(const struct machine *machine);
 
 void machine_trace(struct machine *machine, const struct trace_event *event); /* fills the position */
 /* The same for an access of the guest, by kind, address, value and size alone. */

@@ -37,8 +37,18 @@ struct machine {
     struct machine_receiver receivers[MACHINE_RECEIVERS_MAX];
     unsigned receiver_count;
 
+    /* exits (machine_exits.c) */
+    uint64_t exits;      /* of all, when they are counted */
+    bool in_exit;        /* an access is under way */
+    bool sampled;        /* in it the clock has been asked for */
+    bool halt_counted;   /* the CPU is halted by an exit that has been counted */
+    bool landmark_ahead; /* landmark is to be met */
+    struct machine_landmark landmark;
+    struct machine_uncontrolled uncontrolled;
+
     /* run loop (machine_run.c) */
     uint64_t stop_icount; /* of the present accelerator run, timers aside */
+    struct position limit; /* of the present machine_run */
     struct position polled;
     bool polled_valid;
     uint64_t next_digest, next_checkpoint; /* icount */
@@ -63,6 +73,15 @@ struct machine {
 };
 
 void machine_request_attention(struct machine *machine);
+
+/* machine_exits.c: a message of a machine that counts exits. False: it is another one. */
+bool machine_exit_message(struct machine *machine, const struct input_message *message);
+void machine_sample_clock(struct machine *machine);
+/* The CPU has halted, or is still so. */
+void machine_exit_halt(struct machine *machine);
+void machine_trace_checkpoint(struct machine *machine);
+/* machine_run.c: stop_icount anew, for this position and the limit of the present run. */
+void machine_compute_stop(struct machine *machine);
 
 /* What a digest is made of, in its order: CPU, machine, devices. */
 void machine_each_part(struct machine *machine,

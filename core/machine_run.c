@@ -21,6 +21,8 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 
 uint64_t machine_stop_icount(const struct machine *machine)
 {
+    if (machine->options.counts_exits)
+        return POSITION_NEVER;
     uint64_t next_ns = vtime_queue_next_ns(machine->vtime);
     uint64_t timer = next_ns <= machine->skipped_ns ? 0 : (next_ns - machine->skipped_ns) / VTIME_NS_PER_STEP;
     return smaller(machine->stop_icount, next_ns == VTIME_NEVER ? POSITION_NEVER : timer);
@@ -104,7 +106,7 @@ static enum machine_stop take_requests(struct machine *machine)
 
 /* ---- one boundary ---- */
 
-static void trace_checkpoint(struct machine *machine)
+void machine_trace_checkpoint(struct machine *machine)
 {
     struct trace_event event = {.kind = TRACE_CHECKPOINT, .value = memory_digest(machine->memory)};
     event.address = machine_digest_state(machine);
@@ -113,6 +115,8 @@ static void trace_checkpoint(struct machine *machine)
 
 static void slice_work(struct machine *machine, struct position now)
 {
+    if (machine->options.counts_exits)
+        return;
     if (now.icount >= machine->next_digest) {
         CHECK(now.icount == machine->next_digest);
         machine->next_digest += MACHINE_SLICE_STEPS;
@@ -127,12 +131,14 @@ static void slice_work(struct machine *machine, struct position now)
     if (now.icount >= machine->next_checkpoint) {
         machine->next_checkpoint += machine->options.checkpoint_steps;
         if (machine->options.digests)
-            trace_checkpoint(machine);
+            machine_trace_checkpoint(machine);
     }
 }
 
 static void deliver(struct machine *machine, const struct input_message *message)
 {
+    if (machine->options.counts_exits && machine_exit_message(machine, message))
+        return;
     for (unsigned n = 0; n < machine->receiver_count; n++) {
         const struct machine_receiver *receiver = &machine->receivers[n];
         if (receiver->id == message->id && (receiver->target == message->target || receiver->target == UINT32_MAX))
@@ -152,7 +158,9 @@ static void poll_input(struct machine *machine, struct position now)
     machine->polled_valid = true;
     while (input->ops->next(input, now, &message)) {
         deliver(machine, &message);
-        vtime_queue_run(machine->vtime, now.vtime_ns); /* whether the next one came with it or later does not show */
+        now = machine->polled = machine_position(machine);
+        if (message.id != INPUT_LANDMARK) /* it is ahead: this is no place where the run loop acts */
+            vtime_queue_run(machine->vtime, now.vtime_ns); /* whether the next one came with it or later does not show */
     }
 }
 
@@ -165,7 +173,8 @@ static enum machine_stop settle(struct machine *machine)
         return stop;
     struct position now = machine_position(machine);
     slice_work(machine, now);
-    vtime_queue_run(machine->vtime, now.vtime_ns);
+    if (!machine->options.counts_exits) /* else where a message says: CLOCK_TICK */
+        vtime_queue_run(machine->vtime, now.vtime_ns);
     poll_input(machine, now);
     return machine->attention & ATTENTION_REQUEST ? take_requests(machine) : MACHINE_STOP_NONE;
 }
@@ -205,12 +214,14 @@ static enum machine_stop boundary(struct machine *machine, struct position limit
 
 /* ---- running and halting ---- */
 
-static void compute_stop(struct machine *machine, struct position limit)
+void machine_compute_stop(struct machine *machine)
 {
+    struct position limit = machine->limit;
     struct input *input = machine->options.input;
     struct position now = machine_position(machine);
     struct position horizon = input->ops->horizon(input, now);
-    uint64_t stop = smaller(machine->next_digest, machine->next_checkpoint);
+    uint64_t stop =
+        machine->options.counts_exits ? POSITION_NEVER : smaller(machine->next_digest, machine->next_checkpoint);
     if (limit.icount > now.icount)
         stop = smaller(stop, limit.icount);
     if (horizon.icount > now.icount)
@@ -235,6 +246,8 @@ static enum machine_stop halted(struct machine *machine, struct position limit)
         return MACHINE_STOP_NONE;
     if (interrupts_off(machine))
         return MACHINE_STOP_IDLE;
+    if (machine->attention & ATTENTION_INTR) /* it is offered first (machine_offer_interrupt) */
+        return MACHINE_STOP_NONE;
     uint64_t until = input->ops->wait(input, now, deadline);
     if (until == VTIME_NEVER && limit.icount != now.icount)
         return MACHINE_STOP_IDLE;
@@ -252,11 +265,15 @@ static enum machine_stop halted(struct machine *machine, struct position limit)
 
 static enum machine_stop run_accel(struct machine *machine, struct position limit)
 {
-    compute_stop(machine, limit);
-    switch (machine->accel->ops->run(machine->accel)) {
+    machine_compute_stop(machine);
+    enum accel_exit exit = machine->accel->ops->run(machine->accel);
+    switch (exit) {
     case ACCEL_EXIT_STEPS:
     case ACCEL_EXIT_REQUEST: return MACHINE_STOP_NONE;
-    case ACCEL_EXIT_HALT: return halted(machine, limit);
+    case ACCEL_EXIT_HALT:
+        if (machine->options.counts_exits)
+            machine_exit_halt(machine);
+        return halted(machine, limit);
     case ACCEL_EXIT_SHUTDOWN: return reset_requested(machine, MACHINE_STOP_SHUTDOWN);
     case ACCEL_EXIT_DEBUG: return MACHINE_STOP_DEBUG;
     case ACCEL_EXIT_ERROR: return MACHINE_STOP_ERROR;
@@ -281,6 +298,7 @@ enum machine_stop machine_run(struct machine *machine, struct position limit)
 {
     struct check_context before = check_context_install((struct check_context){print_context, machine});
     enum machine_stop stop = MACHINE_STOP_NONE;
+    machine->limit = limit;
     while (!stop) {
         stop = boundary(machine, limit);
         if (!stop && !(machine->attention & ATTENTION_REQUEST))
@@ -295,7 +313,7 @@ void machine_finish(struct machine *machine, enum machine_stop stop)
     CHECK(!machine->finished);
     machine->finished = true;
     if (machine->options.digests)
-        trace_checkpoint(machine);
+        machine_trace_checkpoint(machine);
     machine_trace(machine,
                   &(struct trace_event){.kind = TRACE_END, .address = stop, .value = machine_digest_all(machine)});
 }

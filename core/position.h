@@ -9,6 +9,14 @@
  *     RFLAGS.TF set a slice is one iteration, and one that hits a data breakpoint ends there.
  * Delivery of an external interrupt is not a step.
  *
+ * A machine may count exits instead (struct machine_options): icount then is the number of exits since the machine was made.
+ * An exit is
+ *   - one port or MMIO access of the CPU, complete or not (an instruction may make several),
+ *   - HLT (or MWAIT), when the CPU halts, or
+ *   - a landmark: a stop between two of the others, named by what the CPU and memory hold there (core/landmark.h).
+ * The run loop acts only right after the instruction that made an exit, and virtual time is the clock sample taken last.
+ * So runs of accelerators that can't count instructions have positions too, and those of all accelerators are the same.
+ *
  * A position is the instant *before* the step with that number: at position 0 nothing has run. What a step does at the
  * machine's edge carries the position of the step. The virtual time orders what happens while the CPU is halted, when
  * icount stands still: virtual time = icount * 1 ns + all time skipped in HLT (core/vtime.h). */

@@ -28,7 +28,8 @@ struct vtimer {
     int heap_index;       /* -1 when not armed */
 };
 
-uint64_t vtime_now_ns(const struct machine *machine);
+/* Where exits are counted, the first call in an access asks for a clock sample. */
+uint64_t vtime_now_ns(struct machine *machine);
 
 void vtimer_init(struct vtimer *timer, struct machine *machine, void (*fire)(void *opaque), void *opaque);
 /* Arms or re-arms; a deadline in the past fires at the next boundary. VTIME_NEVER disarms. */

@@ -29,6 +29,8 @@ static const char *origin_difference(const struct trace_event *a, const struct t
         return "drive or tag differs";
     if (a->op != b->op)
         return "command differs";
+    if (!a->address && !a->value) /* an accelerator that does not know in the middle of an exit */
+        return (a->flags ^ b->flags) & TRACE_ORIGIN_FUA ? "FUA differs" : NULL;
     if (a->address != b->address || a->value != b->value)
         return "RIP or CR3 differs";
     return a->flags != b->flags ? "mode differs" : NULL;

@@ -39,6 +39,21 @@ static uint64_t record_wait(struct input *input, struct position position, uint6
     return until;
 }
 
+static bool record_due(struct input *input, struct position position, uint64_t next_timer_ns)
+{
+    struct input *live = recorder_of(input)->live;
+    return live->ops->due && live->ops->due(live, position, next_timer_ns);
+}
+
+static bool record_offer(struct input *input, struct position position, const struct input_message *message)
+{
+    struct replay_recorder *recorder = recorder_of(input);
+    if (!recorder->live->ops->offer || !recorder->live->ops->offer(recorder->live, position, message))
+        return false;
+    journal_encoder_deliver(recorder->encoder, position, message);
+    return true;
+}
+
 static void record_destroy(struct input *input)
 {
     (void)input; /* part of the recorder, which its maker destroys */
@@ -49,5 +64,7 @@ const struct input_ops recorder_input_ops = {
     .next = record_next,
     .horizon = record_horizon,
     .wait = record_wait,
+    .due = record_due,
+    .offer = record_offer,
     .destroy = record_destroy,
 };

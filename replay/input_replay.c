@@ -40,6 +40,24 @@ static uint64_t replay_pull(struct input *input, enum input_id id, struct positi
     return value;
 }
 
+/* One that next hands out here: an interrupt waits to be asked for (replay_offer). */
+static bool is_message(const struct journal_event *head, struct position position)
+{
+    return head->type == JOURNAL_EVENT_DELIVER && head->input.id != INPUT_INTERRUPT &&
+           position_equal(head->trace.position, position);
+}
+
+static bool replay_offer(struct input *input, struct position position, const struct input_message *message)
+{
+    struct replay_player *player = player_of(input);
+    const struct journal_event *head = player->status ? NULL : player_head(player);
+    if (!head || head->type != JOURNAL_EVENT_DELIVER || head->input.id != message->id ||
+        head->input.a != message->a || !position_equal(head->trace.position, position))
+        return false;
+    player_accept_head(player);
+    return true;
+}
+
 static bool replay_next(struct input *input, struct position position, struct input_message *message)
 {
     struct replay_player *player = player_of(input);
@@ -54,7 +72,7 @@ static bool replay_next(struct input *input, struct position position, struct in
         player_diverge(player, position, NULL, "an event of the journal did not come");
         return false;
     }
-    if (head->type != JOURNAL_EVENT_DELIVER || !position_equal(head->trace.position, position))
+    if (!is_message(head, position))
         return false;
     *message = head->input;
     player_accept_head(player);
@@ -65,7 +83,7 @@ static bool replay_more(struct input *input, struct position position)
 {
     struct replay_player *player = player_of(input);
     const struct journal_event *head = player->status ? NULL : player_head(player);
-    return head && head->type == JOURNAL_EVENT_DELIVER && position_equal(head->trace.position, position);
+    return head && is_message(head, position);
 }
 
 static struct position smaller(struct position a, struct position b)
@@ -108,6 +126,7 @@ const struct input_ops player_input_ops = {
     .more = replay_more,
     .horizon = replay_horizon,
     .wait = replay_wait,
+    .offer = replay_offer,
     .destroy = replay_destroy,
 };
 

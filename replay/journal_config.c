@@ -24,6 +24,7 @@ enum config_tag {
     TAG_VGABIOS,
     TAG_DIGEST_VERSION,
     TAG_DRIVE_POLICY,
+    TAG_COUNTS_EXITS, /* 1; left out: steps are counted */
     TAG_TRACE_KINDS = 0x80,
     TAG_DRIVE_NAMES,
     TAG_DRIVE_IMAGE,
@@ -241,6 +242,8 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
     put_number(sink, TAG_SEED, config->seed);
     if (config->trace_kinds != TRACE_KINDS_FIRST)
         put_number(sink, TAG_TRACE_KINDS, config->trace_kinds ? config->trace_kinds : TRACE_KINDS_ALL);
+    if (config->counts_exits)
+        put_number(sink, TAG_COUNTS_EXITS, 1);
     put_number(sink, TAG_DIGEST_VERSION, MACHINE_DIGEST_VERSION);
     put_blob(sink, TAG_BIOS, &config->bios);
     put_blob(sink, TAG_VGABIOS, &config->vgabios);
@@ -585,6 +588,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_DIGEST_VERSION:
         config->digest_version = (uint32_t)get_number(field, UINT32_MAX, "expected below 2^32");
         break;
+    case TAG_COUNTS_EXITS: config->counts_exits = get_number(field, 1, "expected 0 or 1"); break;
     case TAG_TRACE_KINDS: get_trace_kinds(field, config); break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;
     case TAG_VGABIOS: get_blob(field, reader, &config->vgabios); break;

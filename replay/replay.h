@@ -50,12 +50,13 @@ struct journal_drive {
 #define JOURNAL_MODULES 16
 struct journal_config {
     char *creator; /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */
-    char *accel;   /* "interp" */
+    char *accel;   /* "interp" or "kvm": who made it */
     uint64_t ram_bytes;
     struct cpu_model cpu;
     uint64_t checkpoint_steps;
     uint32_t digest_version; /* when read: MACHINE_DIGEST_VERSION of who made it; written is this program's */
     uint32_t trace_kinds;    /* bit TRACE_*: what the run emits (machine_options); written: 0 is all */
+    bool counts_exits;       /* positions are exits (core/position.h); checkpoint_steps then is exits too */
     bool no_reboot;
     bool no_vga;
     bool boot_menu;

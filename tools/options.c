@@ -7,11 +7,13 @@
 #include "tools/options_internal.h"
 #include "tools/tools.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define RAM_DEFAULT_BYTES (128ull << 20)
+#define CHECKPOINT_STEPS_MIN 1000000
 
 enum { FOR_RUN = 1, FOR_RECORD = 2, FOR_REPLAY = 4, FOR_MACHINE = FOR_RUN | FOR_RECORD, FOR_ALL = 7 };
 
@@ -127,12 +129,16 @@ static int parse_block(struct parser *parser, const char *value)
 
 static int parse_accel(struct parser *parser, const char *value)
 {
-    if (!strcmp(value, "kvm"))
-        return options_bad(parser, value, "interp (the KVM accelerator is not in this version)");
-    if (strcmp(value, "interp") && strcmp(value, "tcg"))
-        return options_bad(parser, value, "interp");
-    parser->options->accel = "interp";
+    if (strcmp(value, "interp") && strcmp(value, "tcg") && strcmp(value, "kvm"))
+        return options_bad(parser, value, "interp or kvm");
+    parser->options->accel = strcmp(value, "kvm") ? "interp" : "kvm";
     return -1;
+}
+
+static int parse_enable_kvm(struct parser *parser, const char *value)
+{
+    (void)value;
+    return parse_accel(parser, "kvm");
 }
 
 static int parse_smp(struct parser *parser, const char *value)
@@ -240,8 +246,8 @@ static int parse_until(struct parser *parser, const char *value)
 
 static int parse_checkpoint(struct parser *parser, const char *value)
 {
-    if (parse_u64(value, &parser->options->checkpoint_steps) || parser->options->checkpoint_steps < 1000000)
-        return options_bad(parser, value, "instructions between checkpoints, at least 1000000");
+    if (parse_u64(value, &parser->options->checkpoint_steps) || !parser->options->checkpoint_steps)
+        return options_bad(parser, value, "instructions between checkpoints (-accel kvm: exits)");
     return -1;
 }
 
@@ -262,7 +268,8 @@ static const struct option_row rows[] = {
     {"bios", true, FOR_MACHINE, parse_bios},
     {"vgabios", true, FOR_MACHINE, parse_vgabios},
     {"cpu", true, FOR_MACHINE, parse_cpu},
-    {"accel", true, FOR_MACHINE, parse_accel},
+    {"accel", true, FOR_ALL, parse_accel},
+    {"enable-kvm", false, FOR_MACHINE, parse_enable_kvm},
     {"smp", true, FOR_MACHINE, parse_smp},
     {"machine", true, FOR_MACHINE, parse_machine},
     {"M", true, FOR_MACHINE, parse_machine},
@@ -377,6 +384,11 @@ static int check_complete(const struct run_options *options, enum options_use us
     }
     if (use == OPTIONS_RECORD && !options->output) {
         tool_error("record where to? Give -o FILE.vmrr");
+        return EXIT_CODE_USAGE;
+    }
+    if (strcmp(options->accel, "kvm") && options->checkpoint_steps && options->checkpoint_steps < CHECKPOINT_STEPS_MIN) {
+        tool_error("--checkpoint-every: %" PRIu64 ": expected instructions between checkpoints, at least %d",
+                   options->checkpoint_steps, CHECKPOINT_STEPS_MIN);
         return EXIT_CODE_USAGE;
     }
     if (options->initrd && !options->kernel) {

@@ -1,11 +1,11 @@
 /* Making a machine out of options or a journal, and running it. See session.h. */
 #include "tools/session.h"
 
-#include "accel-interp/accel_interp.h"
 #include "block/qcow2.h"
 #include "tools/chardev/terminal.h"
 #include "tools/files.h"
 #include "tools/screendump.h"
+#include "tools/session_accel.h"
 #include "tools/tools.h"
 
 #include <inttypes.h>
@@ -59,13 +59,16 @@ static bool has_company(const struct session *session)
 static void open_live(struct session *session)
 {
     struct run_options *options = &session->options;
+    bool clocked = accel_is_kvm(options->accel);
     session->live = input_live_create(&(struct input_live_options){
         .mailbox = session->mailbox,
-        .pace = has_company(session) || options->timing == BLOCK_TIMING_HOST,
+        .pace = clocked || has_company(session) || options->timing == BLOCK_TIMING_HOST,
+        .clocked = clocked,
+        .checkpoint_exits = clocked ? session->config.checkpoint_steps : 0,
         .wall_clock_seconds = options->has_rtc_base ? option_clock : NULL,
         .idle = on_idle,
         .opaque = session,
-        .entropy_seeded = options->timing == BLOCK_TIMING_MODEL,
+        .entropy_seeded = options->timing == BLOCK_TIMING_MODEL && !clocked,
         .entropy_seed = options->seed,
     });
 }
@@ -129,6 +132,7 @@ static enum status create_machine(struct session *session, struct error *error)
                                       .cpu = config->cpu,
                                       .input = session->live,
                                       .checkpoint_steps = config->checkpoint_steps,
+                                      .counts_exits = config->counts_exits,
                                       .no_reboot = config->no_reboot,
                                       .trace_kinds = config->trace_kinds};
     if (session->recorder) {
@@ -146,10 +150,9 @@ static enum status create_machine(struct session *session, struct error *error)
     session->machine = machine_create(&options, error);
     if (!session->machine)
         return STATUS_INVALID;
-    struct interp_options interp = {0};
-    struct accel *accel = interp_create(session->machine, &interp, error);
+    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), error);
     if (!accel)
-        return STATUS_NO_MEMORY;
+        return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);
     if (session->recorder)
         replay_recorder_attach(session->recorder, session->machine);
@@ -365,15 +368,17 @@ static enum status build(struct session *session, enum options_use use, struct b
     enum status status = open_chardevs(session, use, error);
     if (status)
         return status;
-    open_live(session);
     if (use == OPTIONS_REPLAY) {
         status = open_player(session, error);
     } else {
         session->machine_config = &session->config;
         status = config_from_options(&session->config, &session->options, error);
         if (!status)
+            status = accel_complete_config(&session->config, error);
+        if (!status)
             status = open_images(session, images, error);
     }
+    open_live(session);
     if (!status && session->options.host_stacks && !(session->stacks = host_stacks_create(error)))
         status = STATUS_UNSUPPORTED;
     if (!status && use == OPTIONS_RECORD)
@@ -555,10 +560,17 @@ void session_report(struct session *session, enum machine_stop stop)
     struct position now = machine_position(session->machine);
     double seconds = (double)session->progress_ns / 1e9;
     if (!session->options.quiet) {
-        fprintf(stderr,
-                "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
-                machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
-                seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0, session->digest);
+        if (machine_counts_exits(session->machine))
+            fprintf(stderr, "guest: %s after %s exits, %.3f s virtual, %.3f s host, digest %016" PRIx64 "\n",
+                    machine_stop_name(stop), format_count(now.icount, count, sizeof count),
+                    (double)now.vtime_ns / 1e9, seconds, session->digest);
+        else
+            fprintf(stderr,
+                    "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
+                    machine_stop_name(stop), format_count(now.icount, count, sizeof count),
+                    (double)now.vtime_ns / 1e9, seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0,
+                    session->digest);
+        accel_report(machine_accel(session->machine), stderr);
         report_unimplemented(session);
     }
     if (session->options.dump_state)

@@ -1,0 +1,111 @@
+/* What KVM does not do: one instruction executed by the helper, and MSRs (Documentation/virt/kvm/api.rst,
+ * KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_X86_RDMSR).
+ *
+ * Both work on the whole state, which goes to the helper and comes back; accesses of such an instruction go to the same bus. */
+#include "accel-kvm/kvm.h"
+
+#include <string.h>
+
+static bool is_prefix(uint8_t byte, bool code64)
+{
+    switch (byte) {
+    case 0x26:
+    case 0x2E:
+    case 0x36:
+    case 0x3E:
+    case 0x64:
+    case 0x65:
+    case 0x66:
+    case 0x67:
+    case 0xF0:
+    case 0xF2:
+    case 0xF3: return true;
+    default: return code64 && (byte & 0xF0) == 0x40;
+    }
+}
+
+static void fetch_code(struct kvm_accel *cpu, uint8_t *bytes, unsigned count)
+{
+    const struct cpu_state *state = &cpu->state;
+    bool code64 = (state->efer & 0x400) && (state->segment[CPU_CS].attributes & 0x2000);
+    uint64_t linear = code64 ? state->rip : (uint32_t)(state->segment[CPU_CS].base + (uint32_t)state->rip), gpa;
+    memset(bytes, 0, count);
+    for (unsigned n = 0; n < count && cpu->helper->ops->translate(cpu->helper, linear + n, &gpa); n++)
+        memory_read(machine_memory(cpu->accel.machine), gpa, &bytes[n], 1);
+}
+
+/* Up to three bytes of opcode: 0F maps have two or three. */
+static uint32_t opcode_at(struct kvm_accel *cpu)
+{
+    uint8_t bytes[16];
+    bool code64 = (cpu->state.efer & 0x400) && (cpu->state.segment[CPU_CS].attributes & 0x2000);
+    unsigned at = 0;
+    fetch_code(cpu, bytes, sizeof bytes);
+    while (at < 12 && is_prefix(bytes[at], code64))
+        at++;
+    if (bytes[at] != 0x0F)
+        return (uint32_t)bytes[at] << 16;
+    if (bytes[at + 1] == 0x38 || bytes[at + 1] == 0x3A)
+        return (uint32_t)bytes[at] << 16 | (uint32_t)bytes[at + 1] << 8 | bytes[at + 2];
+    return (uint32_t)bytes[at] << 16 | (uint32_t)bytes[at + 1] << 8;
+}
+
+static void count_opcode(struct kvm_accel *cpu, uint32_t opcode)
+{
+    struct kvm_accel_statistics *statistics = &cpu->statistics;
+    statistics->helped++;
+    for (unsigned n = 0; n < statistics->opcodes; n++) {
+        if (statistics->by_opcode[n].opcode == opcode) {
+            statistics->by_opcode[n].count++;
+            return;
+        }
+    }
+    if (statistics->opcodes < KVM_HELPED_MAX) {
+        statistics->by_opcode[statistics->opcodes].opcode = opcode;
+        statistics->by_opcode[statistics->opcodes++].count = 1;
+    }
+}
+
+void kvm_help(struct kvm_accel *cpu)
+{
+    struct accel *helper = cpu->helper;
+    kvm_state_fetch(cpu);
+    helper->ops->set_state(helper, &cpu->state);
+    count_opcode(cpu, opcode_at(cpu));
+    helper->ops->step(helper);
+    helper->ops->get_state(helper, &cpu->state);
+    cpu->halted = cpu->state.halted;
+    cpu->state_changed = cpu->state_valid = true;
+}
+
+/* Of the helper's state what no structure of KVM's holds. */
+static void keep_own(struct cpu_state *state, const struct cpu_state *from)
+{
+    state->pat = from->pat;
+    state->misc_enable = from->misc_enable;
+    state->spec_ctrl = from->spec_ctrl;
+    state->mtrr_def_type = from->mtrr_def_type;
+    memcpy(state->mtrr_fixed, from->mtrr_fixed, sizeof state->mtrr_fixed);
+    memcpy(state->mtrr_variable, from->mtrr_variable, sizeof state->mtrr_variable);
+    state->mcg_status = from->mcg_status;
+    state->bios_sign_id = from->bios_sign_id;
+    state->tsc_offset = from->tsc_offset;
+    state->tsc_adjust = from->tsc_adjust;
+    state->tsc_aux = from->tsc_aux;
+    state->debug_control = from->debug_control;
+    state->xss = from->xss;
+}
+
+/* The access is completed by the next KVM_RUN; but for what no structure holds cpu->state may be an old one. */
+void kvm_msr_exit(struct kvm_accel *cpu, bool write)
+{
+    struct accel *helper = cpu->helper;
+    struct cpu_state after;
+    uint64_t value = cpu->run->msr.data;
+    helper->ops->set_state(helper, &cpu->state);
+    bool done = helper->ops->msr(helper, write, cpu->run->msr.index, &value);
+    helper->ops->get_state(helper, &after);
+    keep_own(&cpu->state, &after);
+    cpu->run->msr.error = !done;
+    cpu->run->msr.data = value;
+}

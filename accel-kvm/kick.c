@@ -1,0 +1,82 @@
+/* Stopping a guest that makes no exits: a timer of the host whose signal ends KVM_RUN (immediate_exit is set by its handler, so
+ * that one that comes just before KVM_RUN is not lost).
+ *
+ * The timer is set for the machine's next deadline, and a little later, so that a guest that makes exits anyway is not
+ * stopped for it: an interrupt at an exit costs nothing, one between two costs a landmark. */
+#include "accel-kvm/kvm.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SLACK_NS 300000ull   /* after a deadline */
+#define PERIOD_NS 20000000ull /* at most: requests that come from other threads (a full disk, Ctrl-C) */
+#define KICK_SIGNAL (SIGRTMAX - 1)
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+static void on_kick(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)context;
+    struct kvm_accel *cpu = info->si_value.sival_ptr;
+    if (!cpu)
+        return;
+    atomic_store_explicit(&cpu->kicked, true, memory_order_relaxed);
+    cpu->run->immediate_exit = 1;
+}
+
+bool kvm_kick_setup(struct kvm_accel *cpu, struct error *error)
+{
+    struct sigaction action = {.sa_sigaction = on_kick, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL};
+    event.sigev_value.sival_ptr = cpu;
+    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+    cpu->armed_ns = VTIME_NEVER;
+    if (sigaction(KICK_SIGNAL, &action, NULL) != 0 || timer_create(CLOCK_MONOTONIC, &event, &cpu->timer) != 0) {
+        error_set(error, "accel kvm: timer: %s", strerror(errno));
+        return false;
+    }
+    cpu->has_timer = true;
+    return true;
+}
+
+void kvm_kick_free(struct kvm_accel *cpu)
+{
+    if (cpu->has_timer)
+        timer_delete(cpu->timer);
+    cpu->has_timer = false;
+}
+
+static void arm_in(struct kvm_accel *cpu, uint64_t in_ns)
+{
+    struct itimerspec at = {.it_value = {(time_t)(in_ns / 1000000000u), (long)(in_ns % 1000000000u)}};
+    timer_settime(cpu->timer, 0, &at, NULL);
+}
+
+/* Virtual time runs with the host's: a deadline is as far away for both, give or take the age of the last sample, by which the
+ * kick comes late at most. */
+void kvm_kick_arm(struct kvm_accel *cpu)
+{
+    struct machine *machine = cpu->accel.machine;
+    uint64_t deadline = *machine_next_timer_ns(machine), now = machine_position(machine).vtime_ns;
+    if (atomic_load_explicit(&cpu->kicked, memory_order_relaxed))
+        cpu->armed_ns = VTIME_NEVER; /* it has fired */
+    if (cpu->armed_ns == deadline && deadline != VTIME_NEVER)
+        return;
+    uint64_t in_ns = deadline == VTIME_NEVER || deadline <= now ? (deadline == VTIME_NEVER ? PERIOD_NS : 0) : deadline - now;
+    if (deadline == VTIME_NEVER && cpu->armed_ns == VTIME_NEVER - 1)
+        return;
+    cpu->armed_ns = deadline == VTIME_NEVER ? VTIME_NEVER - 1 : deadline;
+    arm_in(cpu, (in_ns < PERIOD_NS ? in_ns : PERIOD_NS) + SLACK_NS);
+}
+
+void kvm_accel_kick(struct accel *accel)
+{
+    struct kvm_accel *cpu = kvm_of(accel);
+    arm_in(cpu, SLACK_NS);
+}

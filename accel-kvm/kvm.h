@@ -1,0 +1,83 @@
+/* Inside of accel-kvm. Thread: machine thread, but for what is said. */
+#ifndef VMRR_ACCEL_KVM_KVM_H
+#define VMRR_ACCEL_KVM_KVM_H
+
+#include "accel-kvm/accel_kvm.h"
+#include "core/machine.h"
+
+#include <linux/kvm.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#define KVM_SLOTS_MAX 64
+
+struct kvm_slot {
+    uint64_t start, size_bytes; /* size 0: unused */
+    uint8_t *host, *flags;
+    bool writable;
+};
+
+struct kvm_accel {
+    struct accel accel; /* first */
+    struct accel *helper;
+    int kvm, vm, vcpu;
+    struct kvm_run *run;
+    size_t run_bytes;
+    struct kvm_slot slot[KVM_SLOTS_MAX];
+    uint64_t *dirty; /* a bitmap as large as the largest slot needs */
+    size_t dirty_bytes;
+
+    /* The CPU: what KVM has no place for is always here; the rest when valid. dirty: to be given to KVM before it runs. */
+    struct cpu_state state;
+    bool state_valid, state_changed;
+    bool must_complete; /* an access of the last KVM_RUN waits for the next */
+    bool halted;
+    uint8_t cr8;
+
+    /* kick.c */
+    timer_t timer;
+    bool has_timer;
+    uint64_t armed_ns; /* deadline that the timer is set for; VTIME_NEVER: none */
+    _Atomic bool kicked;
+    bool debugging;
+
+    struct error error;
+    struct kvm_accel_statistics statistics;
+};
+
+static inline struct kvm_accel *kvm_of(struct accel *accel)
+{
+    return (struct kvm_accel *)(void *)accel;
+}
+
+/* The host failed: notes the text, and is what run returns. */
+enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what);
+
+/* slots.c */
+void kvm_slots_rebuild(struct kvm_accel *cpu);
+void kvm_slots_fetch_dirty(struct kvm_accel *cpu);
+void kvm_slots_free(struct kvm_accel *cpu);
+
+/* state.c: the vCPU's state into cpu->state and back. No access may wait to be completed. */
+void kvm_state_fetch(struct kvm_accel *cpu);
+void kvm_state_flush(struct kvm_accel *cpu);
+
+/* cpuid.c */
+bool kvm_cpuid_set(int kvm, int vcpu, const struct cpu_model *model, struct cpu_model *effective, struct error *error);
+
+/* kick.c */
+bool kvm_kick_setup(struct kvm_accel *cpu, struct error *error);
+void kvm_kick_free(struct kvm_accel *cpu);
+void kvm_kick_arm(struct kvm_accel *cpu); /* before the guest runs */
+
+/* help.c: one instruction by the helper, or an access to an MSR. */
+void kvm_help(struct kvm_accel *cpu);
+void kvm_msr_exit(struct kvm_accel *cpu, bool write);
+
+/* run.c */
+enum accel_exit kvm_accel_run(struct accel *accel);
+/* Completes the access under way, so that the state can be looked at: at the end of its instruction, or of one iteration. */
+void kvm_complete(struct kvm_accel *cpu);
+
+#endif

@@ -1,0 +1,363 @@
+/* The run loop: KVM_RUN, and the one switch over its exits (Documentation/virt/kvm/api.rst, 5).
+ *
+ * Invariants
+ *  1. At the top of the loop the last instruction's exits are done, but perhaps one that waits for KVM to complete it
+ *     (must_complete): RIP and registers are good only after that.
+ *  2. The run loop of the machine acts right after an exit's instruction, or at a landmark: run returns nowhere else.
+ *  3. An interrupt is queued in KVM only right before the guest goes on. While one is queued and not yet taken
+ *     (a kick came first) the state is not the guest's, and nothing stops there. */
+#include "accel-kvm/kvm.h"
+
+#include "core/bus.h"
+#include "core/landmark.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define RFLAGS_IF 0x200u
+#define VECTOR_NMI 2
+
+enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what)
+{
+    if (!cpu->error.text[0])
+        error_set(&cpu->error, "accel kvm: %s: %s", what, strerror(errno));
+    return ACCEL_EXIT_ERROR;
+}
+
+static enum accel_exit broken(struct kvm_accel *cpu, const char *what, uint64_t detail)
+{
+    if (!cpu->error.text[0])
+        error_set(&cpu->error, "accel kvm: %s %#llx at RIP %#llx", what, (unsigned long long)detail,
+                  (unsigned long long)cpu->state.rip);
+    return ACCEL_EXIT_ERROR;
+}
+
+/* ---- accesses ---- */
+
+static void port_access(struct kvm_accel *cpu)
+{
+    struct kvm_run *run = cpu->run;
+    struct bus *bus = machine_bus(cpu->accel.machine);
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+    for (uint32_t n = 0; n < run->io.count; n++, data += run->io.size) {
+        uint32_t value = 0;
+        if (run->io.direction == KVM_EXIT_IO_IN) {
+            value = (uint32_t)bus_io_read(bus, run->io.port, run->io.size);
+            memcpy(data, &value, run->io.size);
+        } else {
+            memcpy(&value, data, run->io.size);
+            bus_io_write(bus, run->io.port, value, run->io.size);
+        }
+    }
+    cpu->statistics.exits += run->io.count;
+}
+
+/* Whatever part of an access crosses into a page of MMIO comes here, of any size: in powers of two, the largest first, as
+ * bus.h wants it. */
+static unsigned chunk_of(unsigned left)
+{
+    return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+static void mmio_access(struct kvm_accel *cpu)
+{
+    struct kvm_run *run = cpu->run;
+    struct bus *bus = machine_bus(cpu->accel.machine);
+    unsigned chunk;
+    for (unsigned at = 0; at < run->mmio.len; at += chunk) {
+        uint64_t value = 0;
+        chunk = chunk_of(run->mmio.len - at);
+        if (run->mmio.is_write) {
+            memcpy(&value, run->mmio.data + at, chunk);
+            bus_mmio_write(bus, run->mmio.phys_addr + at, value, chunk);
+        } else {
+            value = bus_mmio_read(bus, run->mmio.phys_addr + at, chunk);
+            memcpy(run->mmio.data + at, &value, chunk);
+        }
+        cpu->statistics.exits++;
+    }
+}
+
+/* ---- KVM_RUN ---- */
+
+static int enter(struct kvm_accel *cpu)
+{
+    cpu->state_valid = false;
+    cpu->must_complete = false;
+    cpu->statistics.entries++;
+    return ioctl(cpu->vcpu, KVM_RUN, 0) == 0 ? 0 : errno;
+}
+
+/* True: the exit was an access, and has been done. */
+static bool access_exit(struct kvm_accel *cpu)
+{
+    switch (cpu->run->exit_reason) {
+    case KVM_EXIT_IO: port_access(cpu); break;
+    case KVM_EXIT_MMIO: mmio_access(cpu); break;
+    case KVM_EXIT_X86_RDMSR: kvm_msr_exit(cpu, false); break;
+    case KVM_EXIT_X86_WRMSR: kvm_msr_exit(cpu, true); break;
+    default: return false;
+    }
+    cpu->must_complete = true;
+    return true;
+}
+
+void kvm_complete(struct kvm_accel *cpu)
+{
+    while (cpu->must_complete && !cpu->error.text[0]) {
+        cpu->run->immediate_exit = 1;
+        int trouble = enter(cpu);
+        cpu->run->immediate_exit = 0;
+        cpu->statistics.completions++;
+        if (trouble && trouble != EINTR) {
+            errno = trouble;
+            (void)kvm_trouble(cpu, "KVM_RUN");
+        } else if (!trouble && !access_exit(cpu)) {
+            (void)broken(cpu, "an access ended in exit", cpu->run->exit_reason);
+        }
+    }
+}
+
+/* KVM's view of what could be injected is of its last exit: after a change of state it is asked anew. */
+static void refresh(struct kvm_accel *cpu)
+{
+    if (cpu->state_changed) {
+        kvm_state_flush(cpu);
+        cpu->must_complete = true;
+    }
+    kvm_complete(cpu);
+}
+
+/* ---- interrupts ---- */
+
+static void take(struct kvm_accel *cpu, uint32_t vector)
+{
+    machine_trace_irq(cpu->accel.machine, vector);
+    cpu->statistics.interrupts++;
+    cpu->halted = cpu->state.halted = false;
+    cpu->state_valid = false;
+}
+
+static void take_nmi(struct kvm_accel *cpu)
+{
+    (void)machine_nmi_take(cpu->accel.machine);
+    take(cpu, VECTOR_NMI);
+    if (ioctl(cpu->vcpu, KVM_NMI) < 0)
+        (void)kvm_trouble(cpu, "KVM_NMI");
+}
+
+static void take_interrupt(struct kvm_accel *cpu)
+{
+    struct cpu_link link = machine_cpu_link(cpu->accel.machine);
+    int vector = link.ops ? link.ops->acknowledge(link.opaque) : -1;
+    if (vector < 0)
+        return;
+    take(cpu, (uint32_t)vector);
+    struct kvm_interrupt interrupt = {.irq = (uint32_t)vector};
+    if (ioctl(cpu->vcpu, KVM_INTERRUPT, &interrupt) < 0)
+        (void)kvm_trouble(cpu, "KVM_INTERRUPT");
+}
+
+static bool may_take(const struct kvm_accel *cpu)
+{
+    return cpu->run->ready_for_interrupt_injection && cpu->run->if_flag;
+}
+
+/* Right after an exit, or at a landmark. */
+static void offer_interrupts(struct kvm_accel *cpu)
+{
+    struct machine *machine = cpu->accel.machine;
+    uint32_t attention = *machine_attention(machine);
+    if (!(attention & (ATTENTION_INTR | ATTENTION_NMI)))
+        return;
+    if (!(attention & ATTENTION_NMI) && !cpu->state_changed && !cpu->run->if_flag) {
+        cpu->run->request_interrupt_window = 1;
+        return; /* no access changes IF */
+    }
+    refresh(cpu);
+    if ((attention & ATTENTION_NMI) && machine_offer_interrupt(machine, true)) {
+        take_nmi(cpu);
+        return;
+    }
+    cpu->run->request_interrupt_window = 0;
+    if (!machine_intr_pending(machine))
+        return;
+    if (may_take(cpu) && machine_offer_interrupt(machine, false))
+        take_interrupt(cpu);
+    else
+        cpu->run->request_interrupt_window = 1;
+}
+
+/* ---- stops between exits ---- */
+
+/* Nothing of the kind that KVM has begun and the guest not seen. */
+static bool clean(struct kvm_accel *cpu)
+{
+    struct kvm_vcpu_events events;
+    if (ioctl(cpu->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0) {
+        (void)kvm_trouble(cpu, "KVM_GET_VCPU_EVENTS");
+        return false;
+    }
+    return !events.exception.injected && !events.exception.pending && !events.interrupt.injected &&
+           !events.nmi.injected && !events.nmi.pending;
+}
+
+/* True: run returns. */
+static bool stop_between(struct kvm_accel *cpu)
+{
+    if (!clean(cpu))
+        return false;
+    kvm_state_fetch(cpu);
+    cpu->statistics.landmarks++;
+    machine_stop_between(cpu->accel.machine, &cpu->state);
+    return true;
+}
+
+/* ---- meeting a landmark ---- */
+
+static void debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address)
+{
+    struct kvm_guest_debug debug = {.control = control};
+    if (control & KVM_GUESTDBG_USE_HW_BP) {
+        debug.arch.debugreg[0] = address;
+        debug.arch.debugreg[7] = 0x401; /* execution, by DR0 */
+    }
+    if (!control && !cpu->debugging)
+        return;
+    cpu->debugging = control != 0;
+    if (ioctl(cpu->vcpu, KVM_SET_GUEST_DEBUG, &debug) < 0)
+        (void)kvm_trouble(cpu, "KVM_SET_GUEST_DEBUG");
+}
+
+static bool at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
+{
+    refresh(cpu);
+    kvm_state_fetch(cpu);
+    if (landmark_rip(&cpu->state) != landmark->rip)
+        return false;
+    landmark->hits++;
+    if ((uint32_t)cpu_state_canonical_hash(&cpu->state) != landmark->registers)
+        return false;
+    landmark->matches++;
+    return landmark_take(cpu->accel.machine, &cpu->state).all == landmark->all;
+}
+
+/* Before the guest goes on. True: it stands at the landmark. Else it is made to stop at the landmark's RIP, or, where it
+ * is there already, after one step. */
+static bool seek_landmark(struct kvm_accel *cpu)
+{
+    struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
+    if (!landmark) {
+        debug_guest(cpu, 0, 0);
+        return false;
+    }
+    if (at_landmark(cpu, landmark)) {
+        debug_guest(cpu, 0, 0);
+        machine_landmark_met(cpu->accel.machine);
+        return true;
+    }
+    if (landmark_rip(&cpu->state) == landmark->rip)
+        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
+    else
+        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, landmark->rip);
+    return false;
+}
+
+/* ---- exits ---- */
+
+static void update_cr8(struct kvm_accel *cpu)
+{
+    struct cpu_link link = machine_cpu_link(cpu->accel.machine);
+    uint8_t cr8 = (uint8_t)cpu->run->cr8;
+    if (cr8 == cpu->cr8 || !link.ops)
+        return;
+    cpu->cr8 = cr8;
+    link.ops->write_cr8(link.opaque, cr8);
+}
+
+static bool interrupted(struct kvm_accel *cpu, enum accel_exit *exit)
+{
+    cpu->statistics.kicks++;
+    atomic_store_explicit(&cpu->kicked, true, memory_order_relaxed); /* the timer is set again */
+    *exit = ACCEL_EXIT_STEPS;
+    return machine_wanted(cpu->accel.machine) && stop_between(cpu);
+}
+
+/* True: run returns *exit. */
+static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
+{
+    struct kvm_run *run = cpu->run;
+    if (access_exit(cpu))
+        return false;
+    *exit = ACCEL_EXIT_STEPS;
+    switch (run->exit_reason) {
+    case KVM_EXIT_HLT:
+        cpu->halted = true;
+        cpu->statistics.exits++;
+        return false;
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+        cpu->statistics.windows++;
+        return !machine_landmark(cpu->accel.machine) && stop_between(cpu);
+    case KVM_EXIT_SHUTDOWN: *exit = ACCEL_EXIT_SHUTDOWN; return true;
+    case KVM_EXIT_INTR: return interrupted(cpu, exit);
+    case KVM_EXIT_DEBUG:
+    case KVM_EXIT_SET_TPR: return false;
+    case KVM_EXIT_INTERNAL_ERROR:
+        if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
+            kvm_help(cpu);
+            return false;
+        }
+        *exit = broken(cpu, "KVM_EXIT_INTERNAL_ERROR", run->internal.suberror);
+        return true;
+    case KVM_EXIT_FAIL_ENTRY:
+        *exit = broken(cpu, "KVM_EXIT_FAIL_ENTRY", run->fail_entry.hardware_entry_failure_reason);
+        return true;
+    default: *exit = broken(cpu, "unknown exit", run->exit_reason); return true;
+    }
+}
+
+static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
+{
+    kvm_state_flush(cpu);
+    kvm_kick_arm(cpu);
+    if (!atomic_exchange_explicit(&cpu->kicked, false, memory_order_relaxed))
+        cpu->run->immediate_exit = 0;
+    int trouble = enter(cpu);
+    cpu->run->immediate_exit = 0;
+    if (trouble == EINTR || trouble == EAGAIN)
+        return interrupted(cpu, exit);
+    if (trouble) {
+        errno = trouble;
+        *exit = kvm_trouble(cpu, "KVM_RUN");
+        return true;
+    }
+    update_cr8(cpu);
+    return handle_exit(cpu, exit);
+}
+
+enum accel_exit kvm_accel_run(struct accel *accel)
+{
+    struct kvm_accel *cpu = kvm_of(accel);
+    enum accel_exit exit = ACCEL_EXIT_STEPS;
+    while (!cpu->error.text[0]) {
+        bool wanted = machine_wanted(accel->machine);
+        if (wanted) {
+            kvm_complete(cpu);
+            return machine_request_pending(accel->machine) ? ACCEL_EXIT_REQUEST : ACCEL_EXIT_STEPS;
+        }
+        offer_interrupts(cpu);
+        if (machine_request_pending(accel->machine))
+            return ACCEL_EXIT_REQUEST;
+        if (cpu->halted) {
+            kvm_complete(cpu);
+            return ACCEL_EXIT_HALT;
+        }
+        if (seek_landmark(cpu))
+            return ACCEL_EXIT_STEPS;
+        if (run_once(cpu, &exit))
+            return exit;
+    }
+    return ACCEL_EXIT_ERROR;
+}

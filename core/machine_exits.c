@@ -1,0 +1,154 @@
+/* A machine that counts exits (position.h): what accelerators that can't count instructions run by, and what others replace
+ * them by. See machine.h.
+ *
+ * Invariants
+ *  1. An exit is counted when its access is done, so all that an access does carries its number, from 0.
+ *  2. The run loop stops right after the instruction in which the count reached the stop, or at a landmark. Nothing that the
+ *     guest can see happens anywhere else; so timers run after messages only.
+ *  3. Virtual time changes by messages, by samples that devices ask for in an access (one an access), and by HLT. */
+#include "core/landmark.h"
+#include "core/machine_internal.h"
+
+bool machine_counts_exits(const struct machine *machine)
+{
+    return machine->options.counts_exits;
+}
+
+/* ---- accesses ---- */
+
+void machine_exit_begin(struct machine *machine)
+{
+    machine->in_exit = machine->options.counts_exits;
+    machine->sampled = false;
+}
+
+static void count_exit(struct machine *machine)
+{
+    machine->exits++;
+    if (machine->exits >= machine->stop_icount)
+        machine_request_attention(machine);
+}
+
+void machine_exit_end(struct machine *machine)
+{
+    if (!machine->in_exit)
+        return;
+    machine->in_exit = false;
+    count_exit(machine);
+}
+
+void machine_exit_halt(struct machine *machine)
+{
+    if (machine->halt_counted)
+        return;
+    machine->halt_counted = true;
+    machine->exits++;
+    machine->polled_valid = false;
+}
+
+/* ---- time ---- */
+
+static void set_clock(struct machine *machine, uint64_t now_ns)
+{
+    if (now_ns > machine->skipped_ns)
+        machine->skipped_ns = now_ns;
+}
+
+void machine_sample_clock(struct machine *machine)
+{
+    machine->sampled = true;
+    set_clock(machine, machine_pull(machine, INPUT_CLOCK, NULL, NULL));
+}
+
+uint64_t machine_uncontrolled(struct machine *machine, const char *what)
+{
+    struct machine_uncontrolled *first = &machine->uncontrolled;
+    if (!first->count++) {
+        first->what = what;
+        first->position = machine_position(machine);
+        if (machine->accel->ops->where)
+            machine->accel->ops->where(machine->accel, &first->where);
+    }
+    return machine->skipped_ns;
+}
+
+const struct machine_uncontrolled *machine_uncontrolled_first(const struct machine *machine)
+{
+    return &machine->uncontrolled;
+}
+
+/* ---- stops ---- */
+
+bool machine_wanted(struct machine *machine)
+{
+    struct input *input = machine->options.input;
+    return (machine->attention & ATTENTION_REQUEST) || atomic_load_explicit(&machine->interrupted, memory_order_relaxed) ||
+           (input->ops->due && input->ops->due(input, machine_position(machine), vtime_queue_next_ns(machine->vtime)));
+}
+
+static bool offer(struct machine *machine, struct input_message message)
+{
+    struct input *input = machine->options.input;
+    return input->ops->offer && input->ops->offer(input, machine_position(machine), &message);
+}
+
+/* What comes next was not to be seen while this one waited: more for this very place, or the stop after it. */
+static void look_ahead(struct machine *machine)
+{
+    struct input *input = machine->options.input;
+    if (input->ops->more && input->ops->more(input, machine_position(machine))) {
+        machine->polled_valid = false;
+        machine_request_attention(machine);
+    }
+    machine_compute_stop(machine);
+}
+
+bool machine_offer_interrupt(struct machine *machine, bool nmi)
+{
+    if (!offer(machine, (struct input_message){.id = INPUT_INTERRUPT, .a = nmi}))
+        return false;
+    look_ahead(machine);
+    return true;
+}
+
+void machine_stop_between(struct machine *machine, const struct cpu_state *state)
+{
+    struct landmark landmark = landmark_take(machine, state);
+    (void)offer(machine, (struct input_message){.id = INPUT_LANDMARK,
+                                                .target = (uint32_t)landmark.registers,
+                                                .a = landmark.rip,
+                                                .b = landmark.all});
+    count_exit(machine);
+}
+
+struct machine_landmark *machine_landmark(struct machine *machine)
+{
+    return machine->landmark_ahead ? &machine->landmark : NULL;
+}
+
+void machine_landmark_met(struct machine *machine)
+{
+    machine->landmark_ahead = false;
+    count_exit(machine);
+}
+
+bool machine_exit_message(struct machine *machine, const struct input_message *message)
+{
+    switch (message->id) {
+    case INPUT_CLOCK_TICK:
+        set_clock(machine, message->a);
+        if (machine->slice)
+            machine->slice(machine->slice_opaque, machine_position(machine));
+        return true;
+    case INPUT_CHECKPOINT:
+        if (machine->options.digests)
+            machine_trace_checkpoint(machine);
+        return true;
+    case INPUT_LANDMARK:
+        machine->landmark =
+            (struct machine_landmark){.rip = message->a, .all = message->b, .registers = message->target};
+        machine->landmark_ahead = true;
+        return true;
+    default: return false;
+    }
+}

@@ -1,0 +1,87 @@
+/* The accelerator of a session's machine: the interpreter, or KVM with an interpreter for what KVM leaves. */
+#include "tools/session_accel.h"
+
+#include "accel-interp/accel_interp.h"
+#include "tools/tools.h"
+
+#ifdef VMRR_KVM
+#include "accel-kvm/accel_kvm.h"
+#endif
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Of a run whose positions are exits, exits; some hundred a second at the rate at which a host does them. */
+#define CHECKPOINT_EXITS_DEFAULT 16384u
+
+bool accel_is_kvm(const char *name)
+{
+    return !strcmp(name, "kvm");
+}
+
+enum status accel_complete_config(struct journal_config *config, struct error *error)
+{
+    if (!accel_is_kvm(config->accel))
+        return STATUS_OK;
+    config->counts_exits = true;
+    config->timing = BLOCK_TIMING_HOST;
+    if (!config->checkpoint_steps)
+        config->checkpoint_steps = CHECKPOINT_EXITS_DEFAULT;
+#ifdef VMRR_KVM
+    return kvm_cpu_model(NULL, &config->cpu, error);
+#else
+    return error_status(error, STATUS_UNSUPPORTED, "-accel kvm: not on this kind of host (Linux on x86-64 has it)");
+#endif
+}
+
+struct accel *accel_make(struct machine *machine, bool kvm, struct error *error)
+{
+    struct interp_options options = {0};
+    struct accel *interp = interp_create(machine, &options, error);
+    if (!interp || !kvm)
+        return interp;
+    if (!machine_counts_exits(machine)) {
+        error_set(error, "-accel kvm: the journal's positions are instructions, which this accelerator can't count");
+        interp->ops->destroy(interp);
+        return NULL;
+    }
+#ifdef VMRR_KVM
+    return kvm_accel_create(machine, &(struct kvm_accel_options){.helper = interp}, error);
+#else
+    error_set(error, "-accel kvm: not on this kind of host (Linux on x86-64 has it)");
+    interp->ops->destroy(interp);
+    return NULL;
+#endif
+}
+
+void accel_message_posted(struct accel *accel)
+{
+#ifdef VMRR_KVM
+    if (accel && kvm_accel_statistics(accel))
+        kvm_accel_kick(accel);
+#else
+    (void)accel;
+#endif
+}
+
+void accel_report(const struct accel *accel, FILE *out)
+{
+#ifdef VMRR_KVM
+    const struct kvm_accel_statistics *kvm = kvm_accel_statistics(accel);
+    if (!kvm)
+        return;
+    fprintf(out,
+            "kvm: %" PRIu64 " exits, %" PRIu64 " interrupts, %" PRIu64 " landmarks, %" PRIu64 " kicks, %" PRIu64
+            " entries (%" PRIu64 " to complete an access)\n",
+            kvm->exits, kvm->interrupts, kvm->landmarks, kvm->kicks, kvm->entries, kvm->completions);
+    if (kvm->helped)
+        fprintf(out, "kvm: %" PRIu64 " instructions executed by the interpreter:", kvm->helped);
+    for (unsigned n = 0; n < kvm->opcodes; n++)
+        fprintf(out, " %06x %" PRIu64, kvm->by_opcode[n].opcode, kvm->by_opcode[n].count);
+    if (kvm->helped)
+        fprintf(out, "\n");
+#else
+    (void)accel;
+    (void)out;
+#endif
+}
