@@ -157,7 +157,7 @@ static bool enable(struct kvm_accel *cpu, uint32_t capability, uint64_t argument
 /* MSRs that KVM holds for the guest; all others come out (help.c). */
 static bool filter_msrs(struct kvm_accel *cpu, struct error *error)
 {
-    static uint8_t all[1] = {0xFF};
+    uint8_t all[1] = {0xFF};
     struct kvm_msr_filter filter = {
         .flags = KVM_MSR_FILTER_DEFAULT_DENY,
         .ranges = {{KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 3, 0x174, all},
