@@ -98,8 +98,9 @@ static void learn_statistic(struct probe_rig *rig)
     if (find_statistic(counter.fd, "insn_emulation", &counter.offset)) {
         result->insn_emulation_cpl0 = counts(vm, PROBE_CPL0, &counter, LOOP_INSTRUCTIONS);
         result->insn_emulation_cpl3 = counts(vm, PROBE_CPL3, &counter, LOOP_INSTRUCTIONS);
+        result->insn_emulation_compat = counts(vm, PROBE_COMPAT_CPL3, &counter, LOOP_INSTRUCTIONS);
     } else {
-        result->insn_emulation_cpl0 = result->insn_emulation_cpl3 = KVM_NO;
+        result->insn_emulation_cpl0 = result->insn_emulation_cpl3 = result->insn_emulation_compat = KVM_NO;
     }
     close(counter.fd);
 }
@@ -117,28 +118,30 @@ static int open_event(uint64_t event)
     return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-/* Where the host lets nobody count (perf_event_paranoid), that is no answer. */
-static enum kvm_answer learn_event(struct probe_rig *rig, uint64_t event, uint64_t each, enum kvm_answer *cpl0,
-                                   enum kvm_answer *cpl3)
+/* Where the host lets nobody count (perf_event_paranoid), that is no answer. facts: CPL0, CPL3, compatibility code. */
+static enum kvm_answer learn_event(struct probe_rig *rig, uint64_t event, uint64_t each,
+                                   enum kvm_answer *const facts[3])
 {
+    static const enum probe_mode modes[3] = {PROBE_CPL0, PROBE_CPL3, PROBE_COMPAT_CPL3};
     struct counter counter = {.fd = open_event(event), .perf = true};
-    if (counter.fd < 0) {
-        enum kvm_answer answer = errno == EACCES || errno == EPERM ? KVM_UNKNOWN : KVM_NO;
-        *cpl0 = *cpl3 = answer;
-        return answer;
-    }
-    *cpl0 = counts(&rig->all, PROBE_CPL0, &counter, each);
-    *cpl3 = counts(&rig->all, PROBE_CPL3, &counter, each);
-    close(counter.fd);
-    return KVM_YES;
+    enum kvm_answer answer = KVM_YES;
+    if (counter.fd < 0)
+        answer = errno == EACCES || errno == EPERM ? KVM_UNKNOWN : KVM_NO;
+    for (unsigned n = 0; n < 3; n++)
+        *facts[n] = answer == KVM_YES ? counts(&rig->all, modes[n], &counter, each) : answer;
+    if (counter.fd >= 0)
+        close(counter.fd);
+    return answer;
 }
 
 void probe_learn_counters(struct probe_rig *rig)
 {
     struct kvm_probe *result = rig->result;
+    enum kvm_answer *const branches[3] = {&result->pmu_branches_cpl0, &result->pmu_branches_cpl3,
+                                          &result->pmu_branches_compat};
+    enum kvm_answer *const instructions[3] = {&result->pmu_instructions_cpl0, &result->pmu_instructions_cpl3,
+                                              &result->pmu_instructions_compat};
     learn_statistic(rig);
-    result->pmu = learn_event(rig, PERF_COUNT_HW_BRANCH_INSTRUCTIONS, LOOP_BRANCHES, &result->pmu_branches_cpl0,
-                              &result->pmu_branches_cpl3);
-    learn_event(rig, PERF_COUNT_HW_INSTRUCTIONS, LOOP_INSTRUCTIONS, &result->pmu_instructions_cpl0,
-                &result->pmu_instructions_cpl3);
+    result->pmu = learn_event(rig, PERF_COUNT_HW_BRANCH_INSTRUCTIONS, LOOP_BRANCHES, branches);
+    learn_event(rig, PERF_COUNT_HW_INSTRUCTIONS, LOOP_INSTRUCTIONS, instructions);
 }

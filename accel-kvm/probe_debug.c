@@ -67,6 +67,8 @@ void probe_learn_stops(struct probe_rig *rig)
         return;
     result->step_cpl0 = steps(&rig->all, PROBE_CPL0);
     result->step_cpl3 = steps(&rig->all, PROBE_CPL3);
+    result->step_compat = steps(&rig->all, PROBE_COMPAT_CPL3);
     result->breakpoint_cpl0 = breaks(&rig->all, PROBE_CPL0);
     result->breakpoint_cpl3 = breaks(&rig->all, PROBE_CPL3);
+    result->breakpoint_compat = breaks(&rig->all, PROBE_COMPAT_CPL3);
 }

@@ -111,6 +111,7 @@ void probe_learn_exits(struct probe_rig *rig)
     result->int3_cpl3 = reaches(vm, PROBE_GUEST_int3, PROBE_CPL3, 3);
     result->int_n_cpl0 = reaches(vm, PROBE_GUEST_int_n, PROBE_CPL0, 0x40);
     result->int_n_cpl3 = reaches(vm, PROBE_GUEST_int_n, PROBE_CPL3, 0x40);
+    result->int_n_compat = reaches(vm, PROBE_GUEST_int_n, PROBE_COMPAT_CPL3, 0x40);
     result->syscall = syscall_enters(vm);
     result->kick = can_kick(vm, PROBE_CPL0);
     result->kick_cpl3 = can_kick(vm, PROBE_CPL3);

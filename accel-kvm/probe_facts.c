@@ -1,4 +1,4 @@
-/* The list of facts as a table: names, meanings, where each lies. */
+/* The lists of facts and costs as tables: names, meanings, where each lies. */
 #include "accel-kvm/probe.h"
 
 static const struct kvm_fact facts[] = {
@@ -20,6 +20,27 @@ const struct kvm_fact *kvm_fact_row(size_t index)
 enum kvm_answer kvm_fact_get(const struct kvm_probe *probe, const struct kvm_fact *fact)
 {
     return *(const enum kvm_answer *)((const char *)probe + fact->offset);
+}
+
+static const struct kvm_cost costs[] = {
+#define COST(name, means) {#name, means, offsetof(struct kvm_probe_costs, name##_ns)},
+#include "accel-kvm/probe_costs.def"
+#undef COST
+};
+
+size_t kvm_cost_count(void)
+{
+    return sizeof costs / sizeof costs[0];
+}
+
+const struct kvm_cost *kvm_cost_row(size_t index)
+{
+    return &costs[index];
+}
+
+uint32_t kvm_cost_get_ns(const struct kvm_probe *probe, const struct kvm_cost *cost)
+{
+    return *(const uint32_t *)((const char *)&probe->costs + cost->offset);
 }
 
 const char *kvm_answer_name(enum kvm_answer answer)

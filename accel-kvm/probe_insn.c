@@ -38,6 +38,8 @@ static const struct promised promised[] = {
     ROW(sse_cpl3, CPL3, sse, 10, 0, NO_FEATURE, 0, 0),
     ROW(xsave_cpl3, CPL3, xsave, 0xcafe0001, 1, ECX, 26, CR4_OSXSAVE),
     ROW(popcnt_compat, COMPAT_CPL3, popcnt, 8, 1, ECX, 23, 0),
+    ROW(x87_compat, COMPAT_CPL3, x87, 2, 0, NO_FEATURE, 0, 0),
+    ROW(sse_compat, COMPAT_CPL3, sse, 10, 0, NO_FEATURE, 0, 0),
 };
 
 static enum kvm_answer *fact_at(struct kvm_probe *probe, size_t offset)
@@ -90,8 +92,11 @@ void probe_learn_hiding(struct probe_rig *rig)
     struct kvm_probe *result = rig->result;
     result->rdrand_cpl0 = hidden(vm, PROBE_GUEST_rdrand, PROBE_CPL0);
     result->rdrand_cpl3 = hidden(vm, PROBE_GUEST_rdrand, PROBE_CPL3);
+    result->rdrand_compat = hidden(vm, PROBE_GUEST_rdrand, PROBE_COMPAT_CPL3);
     result->rdseed_cpl0 = hidden(vm, PROBE_GUEST_rdseed, PROBE_CPL0);
     result->rdseed_cpl3 = hidden(vm, PROBE_GUEST_rdseed, PROBE_CPL3);
+    result->rdseed_compat = hidden(vm, PROBE_GUEST_rdseed, PROBE_COMPAT_CPL3);
     result->rdtscp_cpl0 = hidden(vm, PROBE_GUEST_rdtscp, PROBE_CPL0);
     result->rdtscp_cpl3 = hidden(vm, PROBE_GUEST_rdtscp, PROBE_CPL3);
+    result->rdtscp_compat = hidden(vm, PROBE_GUEST_rdtscp, PROBE_COMPAT_CPL3);
 }

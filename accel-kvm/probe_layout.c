@@ -80,14 +80,24 @@ uint64_t probe_layout_star(void)
     return (uint64_t)CODE64_SELECTOR << 32;
 }
 
-uint16_t probe_layout_user_cs(void)
+uint16_t probe_layout_user_cs(enum probe_mode mode)
 {
-    return USER_CODE64_SELECTOR;
+    return mode == PROBE_COMPAT_CPL3 ? USER_CODE32_SELECTOR : USER_CODE64_SELECTOR;
 }
 
 uint16_t probe_layout_user_ss(void)
 {
     return USER_DATA_SELECTOR;
+}
+
+uint32_t probe_layout_user_rights(void)
+{
+    return 0x00affb00;
+}
+
+uint32_t probe_layout_gdt(void)
+{
+    return GDT;
 }
 
 /* ---- memory ---- */

@@ -72,27 +72,46 @@ static enum kvm_answer cpuid_as_table(struct probe_vm *vm, enum probe_mode mode)
 
 /* ---- what user code reads ---- */
 
-static enum kvm_answer selectors(struct probe_vm *vm)
+static enum kvm_answer selectors(struct probe_vm *vm, enum probe_mode mode)
 {
-    struct probe_start start = {.mode = PROBE_CPL3};
+    struct probe_start start = {.mode = mode};
     struct probe_outcome outcome;
     probe_vm_run(vm, PROBE_GUEST_selectors, &start, &outcome);
-    enum kvm_answer answer = probe_judge(&outcome, probe_layout_user_cs());
+    enum kvm_answer answer = probe_judge(&outcome, probe_layout_user_cs(mode));
     return answer == KVM_YES && (uint16_t)outcome.regs.rbx != probe_layout_user_ss() ? KVM_WRONG : answer;
 }
 
-static enum kvm_answer flags(struct probe_vm *vm)
+static enum kvm_answer flags(struct probe_vm *vm, enum probe_mode mode)
 {
-    struct probe_start start = {.mode = PROBE_CPL3, .rflags = FLAGS_IOPL};
+    struct probe_start start = {.mode = mode, .rflags = FLAGS_IOPL};
     struct probe_outcome outcome;
     probe_vm_run(vm, PROBE_GUEST_pushf, &start, &outcome);
     outcome.regs.rax &= FLAGS_IOPL | FLAGS_IF;
     return probe_judge(&outcome, FLAGS_IOPL);
 }
 
-static enum kvm_answer faults(struct probe_vm *vm, enum probe_guest_id guest, uint64_t cr0, uint8_t vector)
+/* LAR leaves 0 where it finds no such descriptor. Bits 16-19 are undefined. */
+static enum kvm_answer rights(struct probe_vm *vm)
 {
-    struct probe_start start = {.mode = PROBE_CPL3, .cr0 = cr0};
+    struct probe_start start = {.mode = PROBE_CPL3, .rcx = probe_layout_user_cs(PROBE_CPL3)};
+    struct probe_outcome outcome;
+    probe_vm_run(vm, PROBE_GUEST_lar, &start, &outcome);
+    outcome.regs.rax &= 0xf0ff00;
+    return probe_judge(&outcome, probe_layout_user_rights() & 0xf0ff00);
+}
+
+static enum kvm_answer descriptor_table(struct probe_vm *vm)
+{
+    struct probe_start start = {.mode = PROBE_CPL3};
+    struct probe_outcome outcome;
+    probe_vm_run(vm, PROBE_GUEST_sgdt, &start, &outcome);
+    return probe_judge(&outcome, probe_layout_gdt());
+}
+
+static enum kvm_answer faults(struct probe_vm *vm, enum probe_mode mode, enum probe_guest_id guest, uint64_t cr0,
+                              uint8_t vector)
+{
+    struct probe_start start = {.mode = mode, .cr0 = cr0};
     struct probe_outcome outcome;
     probe_vm_run(vm, guest, &start, &outcome);
     return probe_judge_fault(&outcome, vector);
@@ -104,8 +123,15 @@ void probe_learn_told(struct probe_rig *rig)
     learn_table(rig);
     result->cpuid_cpl0 = cpuid_as_table(&rig->hiding, PROBE_CPL0);
     result->cpuid_cpl3 = cpuid_as_table(&rig->hiding, PROBE_CPL3);
-    result->selectors_cpl3 = selectors(&rig->all);
-    result->flags_cpl3 = flags(&rig->all);
-    result->ts_cpl3 = faults(&rig->all, PROBE_GUEST_fld1, CR0_TS, PROBE_NM);
-    result->xgetbv_cpl3 = faults(&rig->hiding, PROBE_GUEST_xgetbv, 0, PROBE_UD);
+    result->cpuid_compat = cpuid_as_table(&rig->hiding, PROBE_COMPAT_CPL3);
+    result->selectors_cpl3 = selectors(&rig->all, PROBE_CPL3);
+    result->selectors_compat = selectors(&rig->all, PROBE_COMPAT_CPL3);
+    result->flags_cpl3 = flags(&rig->all, PROBE_CPL3);
+    result->flags_compat = flags(&rig->all, PROBE_COMPAT_CPL3);
+    result->lar_cpl3 = rights(&rig->all);
+    result->sgdt_cpl3 = descriptor_table(&rig->all);
+    result->ts_cpl3 = faults(&rig->all, PROBE_CPL3, PROBE_GUEST_fld1, CR0_TS, PROBE_NM);
+    result->ts_compat = faults(&rig->all, PROBE_COMPAT_CPL3, PROBE_GUEST_fld1, CR0_TS, PROBE_NM);
+    result->xgetbv_cpl3 = faults(&rig->hiding, PROBE_CPL3, PROBE_GUEST_xgetbv, 0, PROBE_UD);
+    result->xgetbv_compat = faults(&rig->hiding, PROBE_COMPAT_CPL3, PROBE_GUEST_xgetbv, 0, PROBE_UD);
 }

@@ -11,6 +11,7 @@
 #define FAR_AWAY (1ull << 50) /* cycles: no host has run as long */
 #define NEAR (1ull << 40)
 #define RATE_INTERVAL_NS 3000000u
+#define RATE_ATTEMPTS 4
 
 static bool guest_tsc(struct probe_vm *vm, uint64_t *value)
 {
@@ -61,39 +62,54 @@ static void wait_ns(uint64_t ns)
         continue;
 }
 
-/* Guest cycles for 1000 of the host's, over a few ms; 0: not learned. */
-static uint64_t rate_per_mille(struct probe_vm *vm)
+/* A guest's RDTSC, and the host's before and after it. */
+struct sample {
+    uint64_t before, guest, after;
+};
+
+static bool take_sample(struct probe_vm *vm, struct sample *sample)
 {
-    uint64_t first, last;
-    if (!guest_tsc(vm, &first))
-        return 0;
-    uint64_t host_first = __rdtsc();
-    wait_ns(RATE_INTERVAL_NS);
-    if (!guest_tsc(vm, &last))
-        return 0;
-    uint64_t host = __rdtsc() - host_first;
-    return host ? (last - first) * 1000 / host : 0;
+    sample->before = __rdtsc();
+    bool taken = guest_tsc(vm, &sample->guest);
+    sample->after = __rdtsc();
+    return taken;
+}
+
+/* Guest cycles for 1000 of the host's: the least and the most that two samples allow. False: not learned. A host under load makes
+ * them part, and then it is tried again. */
+static bool measure_rate(struct probe_vm *vm, uint64_t *least, uint64_t *most)
+{
+    struct sample first, last;
+    for (unsigned attempt = 0; attempt < RATE_ATTEMPTS; attempt++) {
+        if (!take_sample(vm, &first))
+            return false;
+        wait_ns(RATE_INTERVAL_NS);
+        if (!take_sample(vm, &last) || last.before <= first.after)
+            return false;
+        *least = (last.guest - first.guest) * 1000 / (last.after - first.before);
+        *most = (last.guest - first.guest) * 1000 / (last.before - first.after);
+        if (*most - *least < *most / 4)
+            return true;
+    }
+    return false;
 }
 
 static enum kvm_answer try_rate(struct probe_vm *vm)
 {
     int khz = ioctl(vm->vcpu, KVM_GET_TSC_KHZ, 0);
-    if (khz <= 0)
-        return KVM_UNKNOWN;
-    uint64_t before = rate_per_mille(vm);
-    if (!before)
+    uint64_t least, most, least_half, most_half;
+    if (khz <= 0 || !measure_rate(vm, &least, &most))
         return KVM_UNKNOWN;
     if (ioctl(vm->vcpu, KVM_SET_TSC_KHZ, (unsigned long)khz / 2))
         return KVM_NO;
-    uint64_t after = rate_per_mille(vm);
-    if (after > before * 3 / 8 && after < before * 5 / 8)
-        return KVM_YES;
-    return after > before * 3 / 4 && after < before * 5 / 4 ? KVM_NO : KVM_UNKNOWN;
+    if (!measure_rate(vm, &least_half, &most_half))
+        return KVM_UNKNOWN;
+    return most_half < least * 3 / 4 ? KVM_YES : KVM_NO;
 }
 
-static enum kvm_answer try_tsd(struct probe_vm *vm)
+static enum kvm_answer try_tsd(struct probe_vm *vm, enum probe_mode mode)
 {
-    struct probe_start start = {.mode = PROBE_CPL3, .cr4 = CR4_TSD};
+    struct probe_start start = {.mode = mode, .cr4 = CR4_TSD};
     struct probe_outcome outcome;
     probe_vm_run(vm, PROBE_GUEST_rdtsc, &start, &outcome);
     return probe_judge_fault(&outcome, PROBE_GP);
@@ -112,7 +128,8 @@ static enum kvm_answer in_own_vm(struct probe_rig *rig, enum kvm_answer (*attemp
 void probe_learn_tsc(struct probe_rig *rig)
 {
     struct kvm_probe *result = rig->result;
-    result->tsd_cpl3 = try_tsd(&rig->all);
+    result->tsd_cpl3 = try_tsd(&rig->all, PROBE_CPL3);
+    result->tsd_compat = try_tsd(&rig->all, PROBE_COMPAT_CPL3);
     result->tsc_write = in_own_vm(rig, try_write);
     result->tsc_offset = in_own_vm(rig, try_offset);
     result->tsc_scaling = in_own_vm(rig, try_rate);

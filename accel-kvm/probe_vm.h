@@ -18,7 +18,7 @@
 #define PROBE_DEVICE 0x400000u /* mapped, and in no memory slot */
 #define PROBE_PORT_END 0xedu
 #define PROBE_PORT_EXCEPTION 0xeeu /* AL: the vector */
-#define PROBE_GUEST_LIMIT_NS 100000000u
+#define PROBE_GUEST_LIMIT_NS 200000000u
 #define PROBE_TOTAL_LIMIT_NS 1500000000u
 
 /* The signal that ends KVM_RUN. It is blocked in the thread and let through only inside KVM_RUN, so it is never
@@ -113,7 +113,9 @@ bool probe_layout_registers(const struct probe_vm *vm, const struct probe_start 
                             struct kvm_sregs *sregs);
 uint64_t probe_layout_lstar(void);
 uint64_t probe_layout_star(void);
-uint16_t probe_layout_user_cs(void);
+uint16_t probe_layout_user_cs(enum probe_mode mode);
 uint16_t probe_layout_user_ss(void);
+uint32_t probe_layout_user_rights(void); /* what LAR gives for the 64-bit CS of CPL3 */
+uint32_t probe_layout_gdt(void);
 
 #endif
