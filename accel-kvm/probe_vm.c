@@ -113,12 +113,12 @@ static enum status make_vcpu(struct probe_vm *vm, struct error *error)
 /* Inside KVM_RUN every signal waits but the timer's. The kernel's mask is 64 bits. */
 static enum status set_signal_mask(struct probe_vm *vm, struct error *error)
 {
-    struct {
+    union {
         struct kvm_signal_mask head;
-        uint8_t set[8];
+        uint8_t room[sizeof(struct kvm_signal_mask) + 8];
     } mask = {.head = {.len = 8}};
     uint64_t blocked = ~(1ull << (vm->timer->signal - 1));
-    memcpy(mask.head.sigset, &blocked, sizeof blocked);
+    memcpy(mask.room + sizeof mask.head, &blocked, sizeof blocked);
     if (ioctl(vm->vcpu, KVM_SET_SIGNAL_MASK, &mask))
         return error_status(error, STATUS_IO, "KVM_SET_SIGNAL_MASK: %s", strerror(errno));
     return STATUS_OK;
@@ -188,11 +188,12 @@ void probe_vm_fini(struct probe_vm *vm)
 
 bool probe_vm_set_msr(struct probe_vm *vm, uint32_t index, uint64_t value)
 {
-    struct {
+    const struct kvm_msr_entry entry = {.index = index, .data = value};
+    union {
         struct kvm_msrs head;
-        struct kvm_msr_entry entry;
+        uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
     } msrs = {.head = {.nmsrs = 1}};
-    memcpy(msrs.head.entries, &(struct kvm_msr_entry){.index = index, .data = value}, sizeof msrs.entry);
+    memcpy(msrs.room + sizeof msrs.head, &entry, sizeof entry);
     return ioctl(vm->vcpu, KVM_SET_MSRS, &msrs) == 1;
 }
 
