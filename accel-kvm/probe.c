@@ -93,6 +93,16 @@ static void learn_module(struct kvm_probe *probe)
     }
 }
 
+enum kvm_answer probe_in_own_vm(struct probe_rig *rig, enum kvm_answer (*attempt)(struct probe_vm *vm))
+{
+    struct probe_vm *vm = &rig->own;
+    enum kvm_answer answer = KVM_UNKNOWN;
+    if (!probe_vm_init(vm, rig->all.kvm, &rig->timer, PROBE_TABLE_ALL, NULL))
+        answer = attempt(vm);
+    probe_vm_fini(vm);
+    return answer;
+}
+
 static enum status learn_with_guests(int fd, struct probe_rig *rig, const char *path, struct error *error)
 {
     struct error cause = {{0}};
@@ -102,6 +112,9 @@ static enum status learn_with_guests(int fd, struct probe_rig *rig, const char *
     if (!status) {
         probe_learn_modes(rig);
         probe_learn_exits(rig);
+        probe_learn_arrivals(rig);
+        probe_learn_msrs(rig);
+        probe_learn_memory(rig);
         probe_learn_told(rig);
         probe_learn_instructions(rig);
         probe_learn_hiding(rig);

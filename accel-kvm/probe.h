@@ -26,6 +26,7 @@ enum kvm_fact_group {
     KVM_GROUP_CAP,
     KVM_GROUP_MODE,
     KVM_GROUP_EXIT,
+    KVM_GROUP_MEMORY,
     KVM_GROUP_CPUID,
     KVM_GROUP_INSN,
     KVM_GROUP_CONTROL,

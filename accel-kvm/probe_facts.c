@@ -51,8 +51,8 @@ const char *kvm_answer_name(enum kvm_answer answer)
 
 const char *kvm_fact_group_name(enum kvm_fact_group group)
 {
-    static const char *const names[KVM_GROUP_COUNT] = {"capabilities",           "what runs",    "exits and entries",
-                                                       "what the guest is told", "instructions", "uncontrolled values",
-                                                       "stopping and counting"};
+    static const char *const names[KVM_GROUP_COUNT] = {
+        "capabilities",           "what runs",    "exits and entries",   "dirty pages",
+        "what the guest is told", "instructions", "uncontrolled values", "stopping and counting"};
     return group < KVM_GROUP_COUNT ? names[group] : "unknown";
 }

@@ -14,6 +14,9 @@ struct probe_rig {
 
 void probe_learn_modes(struct probe_rig *rig);        /* probe_exits.c */
 void probe_learn_exits(struct probe_rig *rig);        /* probe_exits.c */
+void probe_learn_arrivals(struct probe_rig *rig);     /* probe_arrivals.c */
+void probe_learn_msrs(struct probe_rig *rig);         /* probe_msrs.c */
+void probe_learn_memory(struct probe_rig *rig);       /* probe_memory.c */
 void probe_learn_told(struct probe_rig *rig);         /* probe_told.c */
 void probe_learn_instructions(struct probe_rig *rig); /* probe_insn.c */
 void probe_learn_hiding(struct probe_rig *rig);       /* probe_insn.c */
@@ -28,6 +31,9 @@ void probe_learn_costs(struct probe_rig *rig);        /* probe_costs.c */
 enum kvm_answer probe_judge(const struct probe_outcome *outcome, uint64_t value);
 /* YES where the guest got this exception, NO where the instruction went through. */
 enum kvm_answer probe_judge_fault(const struct probe_outcome *outcome, uint8_t vector);
+
+/* For what can't be undone: a VM of its own, all features promised. */
+enum kvm_answer probe_in_own_vm(struct probe_rig *rig, enum kvm_answer (*attempt)(struct probe_vm *vm));
 
 #define PROBE_UD 6
 #define PROBE_NM 7

@@ -18,8 +18,21 @@
 
 static bool is_needed(const struct kvm_fact *fact)
 {
-    static const char *const needed[] = {"cap_sync_regs",   "cap_immediate_exit",  "cap_msr_filter", "cap_msr_exits",
-                                         "cap_vcpu_events", "cap_debug_registers", "cap_xsave",      "kick"};
+    static const char *const needed[] = {
+        "cap_sync_regs",
+        "cap_immediate_exit",
+        "cap_msr_filter",
+        "cap_msr_exits",
+        "cap_vcpu_events",
+        "cap_debug_registers",
+        "cap_xsave",
+        "access_completes",
+        "msr_read_exits",
+        "msr_write_exits",
+        "interrupt_cpl0",
+        "interrupt_window",
+        "kick",
+    };
     for (size_t n = 0; n < sizeof needed / sizeof needed[0]; n++)
         if (!strcmp(needed[n], fact->name))
             return true;

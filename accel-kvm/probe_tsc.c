@@ -115,22 +115,12 @@ static enum kvm_answer try_tsd(struct probe_vm *vm, enum probe_mode mode)
     return probe_judge_fault(&outcome, PROBE_GP);
 }
 
-static enum kvm_answer in_own_vm(struct probe_rig *rig, enum kvm_answer (*attempt)(struct probe_vm *vm))
-{
-    struct probe_vm *vm = &rig->own;
-    enum kvm_answer answer = KVM_UNKNOWN;
-    if (!probe_vm_init(vm, rig->all.kvm, &rig->timer, PROBE_TABLE_ALL, NULL))
-        answer = attempt(vm);
-    probe_vm_fini(vm);
-    return answer;
-}
-
 void probe_learn_tsc(struct probe_rig *rig)
 {
     struct kvm_probe *result = rig->result;
     result->tsd_cpl3 = try_tsd(&rig->all, PROBE_CPL3);
     result->tsd_compat = try_tsd(&rig->all, PROBE_COMPAT_CPL3);
-    result->tsc_write = in_own_vm(rig, try_write);
-    result->tsc_offset = in_own_vm(rig, try_offset);
-    result->tsc_scaling = in_own_vm(rig, try_rate);
+    result->tsc_write = probe_in_own_vm(rig, try_write);
+    result->tsc_offset = probe_in_own_vm(rig, try_offset);
+    result->tsc_scaling = probe_in_own_vm(rig, try_rate);
 }

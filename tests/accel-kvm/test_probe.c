@@ -61,6 +61,13 @@ START_TEST(every_host)
     ck_assert_int_eq(probe.in_rip_past, KVM_NO);
     ck_assert_int_eq(probe.mmio_read_rip_past, KVM_NO);
     ck_assert_int_eq(probe.hlt_exit, KVM_YES);
+    ck_assert_int_eq(probe.access_completes, KVM_YES);
+    ck_assert_int_eq(probe.interrupt_cpl0, KVM_YES);
+    ck_assert_int_eq(probe.interrupt_cpl3, KVM_YES);
+    ck_assert_int_eq(probe.interrupt_window, KVM_YES);
+    ck_assert_int_eq(probe.nmi, KVM_YES);
+    ck_assert_int_eq(probe.dirty_log_cpl0, KVM_YES);
+    ck_assert(probe.dirty_log_cpl3 == KVM_YES || probe.dirty_log_cpl3 == KVM_WRONG); /* never without the page */
     ck_assert_int_eq(probe.sse_cpl3, KVM_YES);
     ck_assert_int_eq(probe.cpuid_hides == KVM_YES, probe.forced_count == 0);
     for (size_t n = 0; n < kvm_cost_count(); n++)
