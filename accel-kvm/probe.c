@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static const char *default_path(const struct kvm_probe_options *options)
+static const char *device_path(const struct kvm_probe_options *options)
 {
     return options && options->path ? options->path : "/dev/kvm";
 }
@@ -103,12 +103,11 @@ enum kvm_answer probe_in_own_vm(struct probe_rig *rig, enum kvm_answer (*attempt
     return answer;
 }
 
-static enum status learn_with_guests(int fd, struct probe_rig *rig, const char *path, struct error *error)
+static enum status learn_with_guests(int fd, struct probe_rig *rig, bool costs, struct error *error)
 {
-    struct error cause = {{0}};
-    enum status status = probe_vm_init(&rig->all, fd, &rig->timer, PROBE_TABLE_ALL, &cause);
+    enum status status = probe_vm_init(&rig->all, fd, &rig->timer, PROBE_TABLE_ALL, error);
     if (!status)
-        status = probe_vm_init(&rig->hiding, fd, &rig->timer, PROBE_TABLE_HIDING, &cause);
+        status = probe_vm_init(&rig->hiding, fd, &rig->timer, PROBE_TABLE_HIDING, error);
     if (!status) {
         probe_learn_modes(rig);
         probe_learn_exits(rig);
@@ -121,33 +120,36 @@ static enum status learn_with_guests(int fd, struct probe_rig *rig, const char *
         probe_learn_tsc(rig);
         probe_learn_stops(rig);
         probe_learn_counters(rig);
-        probe_learn_costs(rig);
+        if (costs)
+            probe_learn_costs(rig);
     }
     probe_vm_fini(&rig->hiding);
     probe_vm_fini(&rig->all);
-    return status ? error_status(error, status, "%s: %s", path, cause.text[0] ? cause.text : status_name(status))
-                  : STATUS_OK;
+    return status;
 }
 
-static enum status learn(int fd, const char *path, struct kvm_probe *result, struct error *error)
+static enum status learn(int fd, const struct kvm_probe_options *options, struct kvm_probe *result, struct error *error)
 {
+    struct error cause = {{0}};
     struct probe_rig *rig = calloc(1, sizeof *rig);
     if (!rig)
         return STATUS_NO_MEMORY;
     rig->result = result;
     rig->hiding.vm = rig->hiding.vcpu = -1; /* probe_vm_fini may meet it unmade */
-    enum status status = probe_timer_init(&rig->timer, error);
+    enum status status = probe_timer_init(&rig->timer, &cause);
     if (!status) {
-        status = learn_with_guests(fd, rig, path, error);
+        status = learn_with_guests(fd, rig, !options || !options->without_costs, &cause);
         probe_timer_fini(&rig->timer);
     }
     free(rig);
-    return status;
+    return status ? error_status(error, status, "%s: %s", device_path(options),
+                                 cause.text[0] ? cause.text : status_name(status))
+                  : STATUS_OK;
 }
 
 enum status kvm_probe(const struct kvm_probe_options *options, struct kvm_probe *result, struct error *error)
 {
-    const char *path = default_path(options);
+    const char *path = device_path(options);
     enum status status = STATUS_OK;
     uint64_t since_ns = probe_now_ns();
     memset(result, 0, sizeof *result);
@@ -158,7 +160,7 @@ enum status kvm_probe(const struct kvm_probe_options *options, struct kvm_probe 
     if (!status) {
         learn_capabilities(fd, result);
         learn_module(result);
-        status = learn(fd, path, result, error);
+        status = learn(fd, options, result, error);
     }
     close(fd);
     if (status)

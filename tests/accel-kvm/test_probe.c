@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct kvm_probe probe_once(void)
@@ -46,6 +47,19 @@ START_TEST(twice_the_same)
     }
     ck_assert_uint_eq(first.forced_count, second.forced_count);
     ck_assert_mem_eq(first.forced, second.forced, sizeof first.forced);
+}
+END_TEST
+
+/* Without costs, all facts the same. */
+START_TEST(without_costs)
+{
+    struct kvm_probe_options options = {.without_costs = true};
+    struct kvm_probe with = probe_once(), without;
+    ck_assert_int_eq(kvm_probe(&options, &without, NULL), STATUS_OK);
+    for (size_t n = 0; n < kvm_fact_count(); n++)
+        ck_assert_int_eq(kvm_fact_get(&with, kvm_fact_row(n)), kvm_fact_get(&without, kvm_fact_row(n)));
+    ck_assert_uint_eq(without.costs.kick_ns, 0);
+    ck_assert_uint_gt(without.costs.total_ns, 0);
 }
 END_TEST
 
@@ -166,6 +180,39 @@ START_TEST(nothing_left)
 }
 END_TEST
 
+static void limit_files(unsigned count)
+{
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = count;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* The host runs out of files at each place in turn: a message with the path, or facts that were not learned, and nothing left. */
+START_TEST(no_files)
+{
+    const unsigned files = open_files(), room = 12;
+    int highest = dup(0);
+    unsigned failures = 0;
+    ck_assert_int_ge(highest, 0);
+    close(highest);
+    for (unsigned more = 0; more < room; more++) {
+        struct kvm_probe probe;
+        struct error error = {{0}};
+        limit_files((unsigned)highest + more);
+        enum status status = kvm_probe(NULL, &probe, &error);
+        limit_files((unsigned)highest + 64);
+        ck_assert_int_eq(probe.present, !status);
+        ck_assert(!status || strstr(error.text, "/dev/kvm: "));
+        ck_assert_uint_eq(open_files(), files);
+        failures += status != STATUS_OK;
+        ck_assert(status || probe.long_cpl0 == KVM_YES);
+    }
+    ck_assert_uint_ge(failures, 3); /* the device, a VM, a vCPU */
+    ck_assert_uint_lt(failures, room);
+}
+END_TEST
+
 static void *probe_in_thread(void *opaque)
 {
     *(struct kvm_probe *)opaque = probe_once();
@@ -259,9 +306,11 @@ int main(void)
     Suite *suite = suite_create("probe");
     TCase *tests = tcase_create("probe"), *guests = tcase_create("guests");
     tcase_add_test(tests, twice_the_same);
+    tcase_add_test(tests, without_costs);
     tcase_add_test(tests, every_host);
     tcase_add_test(tests, as_measured_on_pvm);
     tcase_add_test(tests, nothing_left);
+    tcase_add_test(tests, no_files);
     tcase_add_test(tests, other_thread);
     suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(guests, make_vm, end_vm);
