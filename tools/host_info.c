@@ -251,6 +251,14 @@ static void print_json(const char *path, const struct kvm_probe *probe, const st
     json_decref(object);
 }
 
+void host_info_show(const char *path, const struct kvm_probe *probe, const struct kvm_promises *promises, bool json)
+{
+    if (json)
+        print_json(path, probe, promises);
+    else
+        print_text(path, probe, promises);
+}
+
 int host_info_print(const char *path, bool json)
 {
     struct kvm_probe_options options = {.path = path};
@@ -263,10 +271,7 @@ int host_info_print(const char *path, bool json)
         return EXIT_CODE_FAILED;
     }
     kvm_promises_derive(&probe, &promises);
-    if (json)
-        print_json(path ? path : "/dev/kvm", &probe, &promises);
-    else
-        print_text(path ? path : "/dev/kvm", &probe, &promises);
+    host_info_show(path ? path : "/dev/kvm", &probe, &promises, json);
     return EXIT_CODE_OK;
 }
 

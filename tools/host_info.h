@@ -8,4 +8,11 @@
  * line to standard error, and EXIT_CODE_FAILED. */
 int host_info_print(const char *path, bool json);
 
+#ifdef VMRR_KVM
+struct kvm_probe;
+struct kvm_promises;
+/* The printing alone. */
+void host_info_show(const char *path, const struct kvm_probe *probe, const struct kvm_promises *promises, bool json);
+#endif
+
 #endif
