@@ -1,7 +1,7 @@
 /* From facts to promises. What the rules rest on:
  *
- * 1. An arrival is put at its instruction again by a count since the last exit, made exact by single steps: a counter without
- *    them, or they without a counter, are worth a landmark.
+ * 1. A count since the last exit names an instant: instructions by themselves, branches together with RIP and RCX. To get KVM there
+ *    again takes single steps besides; the interpreter counts by itself.
  * 2. The interpreter can look for a landmark at every instruction; KVM only where it can step or break.
  * 3. A run of the interpreter has arrivals anywhere, one of KVM only where its guest made no exits in time.
  * 4. The interpreter tells its guest the CPUID table that KVM told; KVM can't take back what it adds.
@@ -73,29 +73,36 @@ static enum kvm_reason refusal(const struct kvm_probe *probe, enum kvm_code code
 
 /* ---- where arrivals go ---- */
 
-static enum kvm_position place_at(enum kvm_answer step, enum kvm_answer breakpoint, enum kvm_answer statistic,
-                                  enum kvm_answer branches)
+struct means {
+    enum kvm_answer step, breakpoint, statistic, branches;
+};
+
+static enum kvm_position place_with(struct means means, enum kvm_direction direction)
 {
-    if (step == KVM_YES && statistic == KVM_YES)
+    bool arrives = means.step == KVM_YES || direction == KVM_TO_INTERP;
+    if (arrives && means.statistic == KVM_YES)
         return KVM_POSITION_STATISTIC;
-    if (step == KVM_YES && branches == KVM_YES)
+    if (arrives && means.branches == KVM_YES)
         return KVM_POSITION_BRANCHES;
-    return step == KVM_YES || breakpoint == KVM_YES ? KVM_POSITION_LANDMARK : KVM_POSITION_NONE;
+    return arrives || means.breakpoint == KVM_YES ? KVM_POSITION_LANDMARK : KVM_POSITION_NONE;
 }
 
-static enum kvm_position place(const struct kvm_probe *probe, enum kvm_code code)
+static enum kvm_position place(const struct kvm_probe *probe, enum kvm_direction direction, enum kvm_code code)
 {
-    enum kvm_position cpl0 =
-        place_at(probe->step_cpl0, probe->breakpoint_cpl0, probe->insn_emulation_cpl0, probe->pmu_branches_cpl0);
-    enum kvm_position cpl3 =
-        place_at(probe->step_cpl3, probe->breakpoint_cpl3, probe->insn_emulation_cpl3, probe->pmu_branches_cpl3);
-    enum kvm_position compat = place_at(probe->step_compat, probe->breakpoint_compat, probe->insn_emulation_compat,
-                                        probe->pmu_branches_compat);
+    const struct means cpl0 = {probe->step_cpl0, probe->breakpoint_cpl0, probe->insn_emulation_cpl0,
+                               probe->pmu_branches_cpl0};
+    const struct means cpl3 = {probe->step_cpl3, probe->breakpoint_cpl3, probe->insn_emulation_cpl3,
+                               probe->pmu_branches_cpl3};
+    const struct means compat = {probe->step_compat, probe->breakpoint_compat, probe->insn_emulation_compat,
+                                 probe->pmu_branches_compat};
     switch (code) {
-    case KVM_CODE_CPL0: return cpl0;
-    case KVM_CODE_CPL3: return cpl3;
-    case KVM_CODE_COMPAT: return compat;
-    default: return cpl0 < compat ? cpl0 : compat;
+    case KVM_CODE_CPL0: return place_with(cpl0, direction);
+    case KVM_CODE_CPL3: return place_with(cpl3, direction);
+    case KVM_CODE_COMPAT: return place_with(compat, direction);
+    default: {
+        enum kvm_position kernel = place_with(cpl0, direction), user = place_with(compat, direction);
+        return kernel < user ? kernel : user;
+    }
     }
 }
 
@@ -195,11 +202,9 @@ static struct kvm_promise derive(const struct kvm_probe *probe, enum kvm_directi
 {
     enum kvm_reason reason = refusal(probe, code);
     struct kvm_promise promise = {
-        .level = KVM_EXACT, .position = place(probe, code), .unless = exceptions(probe, direction, code)};
+        .level = KVM_EXACT, .position = place(probe, direction, code), .unless = exceptions(probe, direction, code)};
     if (reason)
         return refused(reason);
-    if (direction == KVM_TO_INTERP && promise.position == KVM_POSITION_NONE)
-        promise.position = KVM_POSITION_LANDMARK;
     if (direction == KVM_FROM_INTERP && promise.position == KVM_POSITION_NONE)
         return refused(KVM_REASON_NO_PLACE);
     if (promise.position == KVM_POSITION_NONE)
@@ -215,9 +220,9 @@ static enum kvm_tier derive_tier(const struct kvm_probe *probe)
 {
     if (!probe->present || find_lack(probe))
         return KVM_TIER_NONE;
-    if (!is_counted(place(probe, KVM_CODE_CPL0)))
+    if (!is_counted(place(probe, KVM_TO_INTERP, KVM_CODE_CPL0)))
         return KVM_TIER_LANDMARKS;
-    return is_counted(place(probe, KVM_CODE_CPL3)) ? KVM_TIER_COUNTED : KVM_TIER_KERNEL_COUNTED;
+    return is_counted(place(probe, KVM_TO_INTERP, KVM_CODE_CPL3)) ? KVM_TIER_COUNTED : KVM_TIER_KERNEL_COUNTED;
 }
 
 void kvm_promises_derive(const struct kvm_probe *probe, struct kvm_promises *promises)

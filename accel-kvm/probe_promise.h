@@ -33,8 +33,8 @@ enum kvm_level { KVM_REFUSED, KVM_CHECKED, KVM_EXACT, KVM_LEVEL_COUNT };
 enum kvm_position {
     KVM_POSITION_NONE,      /* not at all: arrivals are at exits */
     KVM_POSITION_LANDMARK,  /* by comparing registers and memory on the way */
-    KVM_POSITION_STATISTIC, /* insn_emulation, and single steps */
-    KVM_POSITION_BRANCHES,  /* a counter of the processor's, and single steps */
+    KVM_POSITION_STATISTIC, /* by insn_emulation; on KVM with single steps */
+    KVM_POSITION_BRANCHES,  /* by a counter of the processor's; on KVM with single steps */
     KVM_POSITION_COUNT,
 };
 

@@ -161,7 +161,7 @@ START_TEST(modes)
 }
 END_TEST
 
-/* A counter without single steps is worth no more than a landmark; what was not learned is not promised. */
+/* A counter without single steps takes KVM to no instruction, but the interpreter; what was not learned is not promised. */
 START_TEST(unknown)
 {
     struct kvm_probe probe = vmx_host();
@@ -170,7 +170,9 @@ START_TEST(unknown)
     probe.x87_cpl0 = KVM_UNKNOWN;
     probe.sse_cpl0 = KVM_FAILS;
     struct kvm_promises promises = derive(&probe);
-    expect(&promises, KVM_TO_INTERP, KVM_CODE_CPL0,
+    expect(&promises, KVM_TO_INTERP, KVM_CODE_CPL0, exact(KVM_POSITION_BRANCHES, BIT(RDTSC) | BIT(X87)));
+    expect(&promises, KVM_TO_KVM, KVM_CODE_CPL0, checked(KVM_POSITION_LANDMARK, KVM_REASON_LANDMARK, BIT(RDTSC)));
+    expect(&promises, KVM_FROM_INTERP, KVM_CODE_PAGING_32,
            checked(KVM_POSITION_LANDMARK, KVM_REASON_LANDMARK, BIT(RDTSC) | BIT(X87)));
     expect(&promises, KVM_TO_INTERP, KVM_CODE_CPL3, exact(KVM_POSITION_BRANCHES, BIT(RDTSC) | BIT(RDRAND)));
 }
