@@ -1,5 +1,5 @@
 /* What the host's KVM does with guest code: found by throw-away VMs with tiny guests, not by name of the processor or of the
- * module. What follows from it for a run is promise.h's.
+ * module. What follows from it for a run is probe_promise.h's.
  *
  * Thread: any, one at a time in a process: while it runs it has a signal of its own (SIGRTMAX - 2) and a timer of the calling
  * thread, and leaves both as they were. Bounded: a guest that does not exit is ended by the timer, and the fact that
@@ -26,6 +26,7 @@ enum kvm_fact_group {
     KVM_GROUP_CAP,
     KVM_GROUP_MODE,
     KVM_GROUP_EXIT,
+    KVM_GROUP_MEMORY,
     KVM_GROUP_CPUID,
     KVM_GROUP_INSN,
     KVM_GROUP_CONTROL,
@@ -40,12 +41,11 @@ struct kvm_cpuid_forced {
 };
 #define KVM_PROBE_FORCED_MAX 32
 
-/* Medians of a few repetitions, in ns of host time; 0: not measured. They vary from one probe to the next. */
+/* Of the host, and so never the same twice. */
 struct kvm_probe_costs {
-    uint32_t pio_exit_cpl0_ns, pio_exit_cpl3_ns, mmio_exit_cpl0_ns;
-    uint32_t kick_ns; /* from the timer's expiry to KVM_RUN's return */
-    uint32_t step_cpl0_ns;
-    uint32_t total_ns; /* the whole probe */
+#define COST(name, means) uint32_t name##_ns;
+#include "accel-kvm/probe_costs.def"
+#undef COST
 };
 
 struct kvm_probe {
@@ -61,7 +61,8 @@ struct kvm_probe {
 };
 
 struct kvm_probe_options {
-    const char *path; /* NULL: /dev/kvm */
+    const char *path;   /* NULL: /dev/kvm */
+    bool without_costs; /* all costs but the total stay 0: a fifth of the time */
 };
 
 /* Fills *result, also where it fails (present is false then). STATUS_NOT_FOUND: no such file, or no driver behind it;
@@ -79,6 +80,13 @@ struct kvm_fact {
 size_t kvm_fact_count(void);
 const struct kvm_fact *kvm_fact_row(size_t index);
 enum kvm_answer kvm_fact_get(const struct kvm_probe *probe, const struct kvm_fact *fact);
+struct kvm_cost {
+    const char *name, *means;
+    size_t offset; /* of the uint32_t in struct kvm_probe_costs */
+};
+size_t kvm_cost_count(void);
+const struct kvm_cost *kvm_cost_row(size_t index);
+uint32_t kvm_cost_get_ns(const struct kvm_probe *probe, const struct kvm_cost *cost);
 const char *kvm_answer_name(enum kvm_answer answer); /* "yes", "no", "fails emulation", "wrong", "unknown" */
 const char *kvm_fact_group_name(enum kvm_fact_group group);
 

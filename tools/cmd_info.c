@@ -1,7 +1,8 @@
-/* vmrr info: what is in a journal. */
+/* vmrr info: what is in a journal; what this host can do is host_info.c's. */
 #include "core/machine.h"
 #include "replay/journal_config.h"
 #include "tools/help.h"
+#include "tools/host_info.h"
 #include "tools/journal_walk.h"
 #include "tools/tools.h"
 
@@ -16,8 +17,8 @@ struct sizes {
 };
 
 struct info {
-    const char *path;
-    bool json;
+    const char *path; /* of the journal, or of KVM's device file */
+    bool json, host;
     struct journal_reader *reader;
     struct journal_config_reader config;
     struct sizes sizes[JOURNAL_FRAME_KIND_COUNT];
@@ -291,16 +292,28 @@ static void print_json(const struct info *info)
 
 static int parse_options(struct info *info, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"host", optional_argument, NULL, 'H'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
     optind = 0;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
         case 'j': info->json = true; break;
+        case 'H':
+            info->host = true;
+            info->path = optarg;
+            break;
         case 'h': help_print("info"); return EXIT_CODE_OK;
         default: return EXIT_CODE_USAGE;
         }
+    }
+    if (info->host) {
+        if (optind == argc)
+            return host_info_print(info->path, info->json);
+        tool_error("info: --host is about no journal; see vmrr info --help");
+        return EXIT_CODE_USAGE;
     }
     if (optind + 1 != argc) {
         tool_error("info: expected one journal; see vmrr info --help");

@@ -68,7 +68,7 @@ static const char program_help[] =
     "  run      run a guest, unrecorded\n"
     "  record   run a guest and keep everything that it does at its edge in a journal\n"
     "  replay   run a journal again, every access and digest checked\n"
-    "  info     what is in a journal: machine, guest, length, events, sizes, whole or torn\n"
+    "  info     what is in a journal: machine, guest, length, events, sizes, whole or torn; what this host can do\n"
     "  dump     the journal's events, one a line, or as JSON\n"
     "  verify   the checksum of every frame, without replaying\n"
     "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
@@ -105,8 +105,13 @@ static const char replay_help[] =
     "  -S                       stop before the first instruction, until a monitor's cont (without one: SIGCONT)\n"
     "  -q, --quiet              no summary, no progress\n";
 
-static const char info_help[] = "usage: vmrr info [--json] FILE.vmrr\n\nMachine, guest, length, events by kind, sizes, "
-                                "and whether the journal is whole or torn.\n";
+static const char info_help[] =
+    "usage: vmrr info [--json] FILE.vmrr\n       vmrr info --host[=DEVICE] [--json]\n\n"
+    "Machine, guest, length, events by kind, sizes, and whether the journal is whole or torn.\n\n"
+    "  --host[=DEVICE]          instead, what this host's KVM (default /dev/kvm) does with small guests, and which "
+    "runs\n"
+    "                           can be replayed bit-exactly, be checked only, or are refused. Exit code 1: no KVM\n"
+    "  --json                   as one JSON object\n";
 
 static const char dump_help[] =
     "usage: vmrr dump [options] FILE.vmrr\n\nThe events, one a line: position, virtual time, kind, details.\n\n"
