@@ -246,7 +246,7 @@ static enum machine_stop halted(struct machine *machine, struct position limit)
         return MACHINE_STOP_NONE;
     if (interrupts_off(machine))
         return MACHINE_STOP_IDLE;
-    if (machine->attention & ATTENTION_INTR) /* it is offered first (machine_offer_interrupt) */
+    if (machine->options.counts_exits && (machine->attention & ATTENTION_INTR)) /* it is offered first (machine_offer_interrupt) */
         return MACHINE_STOP_NONE;
     uint64_t until = input->ops->wait(input, now, deadline);
     if (until == VTIME_NEVER && limit.icount != now.icount)
