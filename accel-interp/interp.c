@@ -16,6 +16,7 @@
 #include "accel-interp/mmu.h"
 #include "accel-interp/monitor.h"
 #include "accel-interp/msr.h"
+#include "accel-interp/run_control.h"
 #include "accel-interp/segment.h"
 #include "accel-interp/unimplemented.h"
 
@@ -263,7 +264,12 @@ static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
     cpu->planned_timer_ns = *cpu->next_timer_ns;
     set_budget(cpu, icount, cpu->stop_icount);
     block_update_mode(cpu);
-    if (cpu->s.shutdown)
+    cpu->control &= (uint8_t)~CONTROL_ITERATE;
+    if (cpu->control & CONTROL_HIT)
+        *exit = ACCEL_EXIT_DEBUG;
+    else if (cpu->control & CONTROL_IN_STEP)
+        return true;
+    else if (cpu->s.shutdown)
         *exit = ACCEL_EXIT_SHUTDOWN;
     else if (*cpu->attention && machine_request_pending(machine))
         *exit = ACCEL_EXIT_REQUEST;
@@ -287,6 +293,8 @@ static void recover(struct interp *cpu, int why)
         cpu->budget -= 1; /* a fetch or debug fault before the instruction's block */
     }
     cpu->current = NULL;
+    if (why == UNWIND_RAISE && !cpu->in_delivery)
+        run_control_faulted(cpu);
     cpu->in_delivery = false;
     if (why == UNWIND_REDO) {
         run_alone(cpu, block_single(cpu, i));
@@ -297,6 +305,12 @@ static void recover(struct interp *cpu, int why)
     deliver(cpu, cpu->raise_vector, EXCEPTION_FAULT, cpu->raise_has_error, cpu->raise_error);
 }
 
+static bool runs_alone(const struct interp *cpu)
+{
+    return debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention) ||
+           (cpu->control & CONTROL_ITERATE);
+}
+
 static enum accel_exit run_guest(struct interp *cpu)
 {
     enum accel_exit exit;
@@ -305,11 +319,18 @@ static enum accel_exit run_guest(struct interp *cpu)
     if (why)
         recover(cpu, why);
     while (may_go_on(cpu, &exit)) {
+        if (cpu->control & CONTROL_IN_STEP) {
+            run_control_resume_step(cpu);
+            step(cpu);
+            continue;
+        }
         if ((cpu->s.nmi_pending || *cpu->attention) && accept_events(cpu))
             continue;
         if (cpu->s.halted && !(cpu->s.mwaiting && monitor_wait_ended(cpu)))
             return ACCEL_EXIT_HALT;
-        if (debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention))
+        if ((cpu->control & CONTROL_BREAK) && run_control_stops(cpu))
+            return ACCEL_EXIT_DEBUG;
+        if (runs_alone(cpu))
             step(cpu);
         else
             run_blocks(cpu);
@@ -326,6 +347,8 @@ static enum accel_exit interp_run(struct accel *accel)
     fp_enter(cpu);
     exit = run_guest(cpu);
     fp_leave(cpu);
+    if (exit == ACCEL_EXIT_DEBUG)
+        run_control_reported(cpu);
     return exit;
 }
 
@@ -389,6 +412,7 @@ static void interp_set_state(struct accel *accel, const struct cpu_state *state)
     struct interp *cpu = interp_of(accel);
 
     monitor_unwatch(cpu);
+    run_control_forget(cpu);
     cpu->s = *state;
     set_registers(cpu, state);
     cpu->step_trap = false;
@@ -406,6 +430,7 @@ static void interp_set_icount(struct accel *accel, uint64_t icount)
     struct interp *cpu = interp_of(accel);
 
     cpu->current = NULL;
+    run_control_forget(cpu);
     set_budget(cpu, icount, icount);
 }
 
@@ -435,6 +460,8 @@ static void interp_memory_map_changed(struct accel *accel)
 
 static void interp_memory_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
 {
+    if (interp_of(accel)->control & CONTROL_WATCH)
+        run_control_dma(interp_of(accel), gpa, size_bytes);
     while (size_bytes) {
         unsigned part = size_bytes < 1u << 30 ? (unsigned)size_bytes : 1u << 30;
         block_code_written(interp_of(accel), NULL, gpa, part);
@@ -476,6 +503,7 @@ static void interp_destroy(struct accel *accel)
     struct interp *cpu = interp_of(accel);
 
     block_cache_destroy(cpu);
+    run_control_destroy(cpu);
     decode_tables_destroy(cpu->tables);
     unimplemented_log_destroy(cpu->unimplemented_log);
     free(cpu->views);
@@ -496,6 +524,11 @@ static const struct accel_ops interp_ops = {
     .memory_protect_all = interp_memory_protect_all,
     .a20_changed = interp_a20_changed,
     .translate = interp_translate,
+    .debug_insert = run_control_insert,
+    .debug_remove = run_control_remove,
+    .debug_stop = run_control_stop,
+    .debug_go_past = run_control_go_past,
+    .debug_in_step = run_control_in_step,
     .unimplemented = interp_list_unimplemented,
     .statistics = interp_statistics,
     .destroy = interp_destroy,
@@ -524,6 +557,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->r[REG_FAR].q = REG_FAR_VALUE;
     cpu->features = interp_features_of(machine_cpu_model(machine));
     cpu->unimplemented_log = unimplemented_log_create();
+    run_control_create(cpu);
     block_cache_create(cpu, options->cache_bytes, options->block_steps);
     mmu_drop_views(cpu);
     interp_reset(&cpu->accel);

@@ -36,6 +36,7 @@
 struct interp;
 struct insn;
 struct block;
+struct run_control;
 struct tlb_set; /* tlb.h */
 
 /* Returns the insn to go on with for a trampoline build, or null: leave the chain. */
@@ -196,6 +197,7 @@ struct interp {
     uint8_t mode;        /* MODE_*; cpu_update_mode after any change of CS, SS, CR0, EFER, VM, flatness */
     uint8_t cpl;
     uint8_t usable;             /* USABLE_*: cpu_update_usable */
+    uint8_t control;            /* CONTROL_* of run_control.h */
     bool single;                /* the running chain is one instruction, alone: devices may be touched */
     bool stop_chain;            /* leave the chain at the end of this instruction (set by slow paths in single mode) */
     const struct insn *current; /* set by slow paths before anything that may raise or look at the position */
@@ -249,6 +251,7 @@ struct interp {
     bool alignment_check; /* CPL 3, RFLAGS.AC and CR0.AM: the user view stays empty */
 
     struct block_cache *cache;                   /* block.c */
+    struct run_control *run_control;             /* run_control.c */
     struct decode_tables *tables;                /* decode.c: built from opcodes.def once per instance */
     struct unimplemented_log *unimplemented_log; /* interp.c */
     struct interp_features features;             /* of the CPU model */
