@@ -13,6 +13,7 @@
 #include "accel-interp/mmu.h"
 #include "accel-interp/monitor.h"
 #include "accel-interp/peephole.h"
+#include "accel-interp/run_control.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -345,7 +346,8 @@ static void note_rewrite(struct code_page *page, unsigned chunk, uint64_t icount
     page->last_rewrite = icount;
 }
 
-static void drop_overlapped(struct interp *cpu, struct code_page *page, unsigned first, unsigned last)
+/* Those of a page that have any of these bytes. */
+static void drop_from(struct interp *cpu, struct code_page *page, unsigned first, unsigned last)
 {
     uint64_t chunks = 0;
 
@@ -360,7 +362,30 @@ static void drop_overlapped(struct interp *cpu, struct code_page *page, unsigned
         }
     }
     page->chunks = chunks;
-    note_rewrite(page, first >> CHUNK_SHIFT, cpu->icount_end - (uint64_t)cpu->budget);
+}
+
+static uint64_t icount_now(const struct interp *cpu)
+{
+    return cpu->icount_end - (uint64_t)cpu->budget;
+}
+
+static void drop_overlapped(struct interp *cpu, struct code_page *page, unsigned first, unsigned last)
+{
+    drop_from(cpu, page, first, last);
+    note_rewrite(page, first >> CHUNK_SHIFT, icount_now(cpu));
+}
+
+void block_drop_offset(struct interp *cpu, unsigned page_offset)
+{
+    struct block_cache *cache = cpu->cache;
+    uint64_t mask = chunk_mask(page_offset, page_offset);
+
+    for (unsigned n = 0; n < 1u << PAGE_HASH_BITS; n++) {
+        for (struct code_page *page = cache->page_hash[n]; page; page = page->next) {
+            if (page->chunks & mask)
+                drop_from(cpu, page, page_offset, page_offset);
+        }
+    }
 }
 
 static void drop_block(struct interp *cpu, struct block *block)
@@ -515,9 +540,14 @@ static bool decode_block(struct interp *cpu, struct block *block, const uint8_t 
     struct decoded decoded = {.row = NULL}, before;
     uint64_t hot = hot_chunks(cpu->cache, block->page);
     unsigned offset = 0, steps = 0;
-    bool ended = false, alone = false;
+    bool ended = false, alone = false, cuts = cpu->control & CONTROL_CUT;
 
     while (!ended && !alone && steps < cpu->cache->block_steps && offset < available) {
+        if (cuts && run_control_cuts(cpu, block->page_offset + offset)) {
+            if (steps)
+                break;
+            alone = true;
+        }
         before = decoded;
         enum decode_status status = decode_insn(cpu->tables, cpu->mode, bytes + offset, available - offset, offset,
                                                 block->page_offset, &decoded);
@@ -529,10 +559,11 @@ static bool decode_block(struct interp *cpu, struct block *block, const uint8_t 
         } else if (status == DECODE_TOO_LONG) {
             decoded.insn.fn = exec_too_long;
         }
-        alone = hot && (hot & chunk_mask(block->page_offset + offset,
-                                         last_in_page(block->page_offset, offset + decoded.insn.len)));
-        if (alone && steps)
+        bool rewritten = hot && (hot & chunk_mask(block->page_offset + offset,
+                                                  last_in_page(block->page_offset, offset + decoded.insn.len)));
+        if (rewritten && steps)
             break;
+        alone = alone || rewritten;
         ended = status != DECODE_OK || (decoded.row->flags & OP_END);
         decoded.insn.index = (uint8_t)steps;
         block->insn[steps++] = decoded.insn;
@@ -652,6 +683,8 @@ static const struct insn *check_crossing(struct interp *cpu, const struct insn *
     cpu->rip = cpu->r[REG_RIP].q;
     cpu->current = NULL;
     cpu->budget += 1; /* a fault of the fetch is outside of the chain */
+    if ((block->flags & BLOCK_BREAK) && run_control_breaks(cpu, code_linear(cpu, cpu->rip), icount_now(cpu)))
+        return NULL;
     bytes = fetch_page(cpu, next);
     if (memcmp(bytes, crossing_bytes(block), block->bytes - first)) {
         if (!(block->flags & BLOCK_SCRATCH))
@@ -660,6 +693,31 @@ static const struct insn *check_crossing(struct interp *cpu, const struct insn *
     }
     cpu->budget -= 1;
     return block->entry_fn(cpu, i);
+}
+
+/* Entry of a BLOCK_BREAK block. */
+static const struct insn *check_break(struct interp *cpu, const struct insn *i)
+{
+    struct block *block = block_of(i);
+    uint64_t rip = cpu->r[REG_RIP].q;
+
+    if ((cpu->control & CONTROL_BREAK) && run_control_breaks(cpu, code_linear(cpu, rip), icount_now(cpu) - 1)) {
+        cpu->budget += 1;
+        cpu->rip = rip;
+        cpu->current = NULL;
+        return NULL;
+    }
+    return block->entry_fn(cpu, i);
+}
+
+/* A block of one instruction, just decoded. */
+static void guard(struct block *block)
+{
+    block->flags |= BLOCK_BREAK;
+    if (block->flags & BLOCK_CROSS)
+        return;
+    block->entry_fn = block->insn[0].fn;
+    block->insn[0].fn = check_break;
 }
 
 static bool decode_one(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available)
@@ -728,8 +786,11 @@ static struct block *decode_at(struct interp *cpu, const struct memory_page *pag
     block->flags = BLOCK_SCRATCH;
     block->page = page->host ? page->flags : NULL;
     block->page_offset = (uint16_t)offset;
-    if (!(whole_run ? decode_block : decode_one)(cpu, block, bytes, available))
+    bool whole = whole_run ? decode_block(cpu, block, bytes, available) : decode_one(cpu, block, bytes, available);
+    if (!whole)
         decode_crossing(cpu, block, bytes, available, limit);
+    if ((cpu->control & CONTROL_CUT) && run_control_cuts(cpu, offset))
+        guard(block);
     return block;
 }
 
@@ -807,7 +868,7 @@ struct block *block_single(struct interp *cpu, const struct insn *i)
     copy->insn[0] = *i;
     copy->insn[0].fn = peephole_plain(cpu->cache->peephole, i->fn);
     copy->insn[0].index = 0;
-    if ((block->flags & BLOCK_CROSS) || ((block->flags & BLOCK_FUSED) && i->index == block->steps - 2))
+    if ((block->flags & (BLOCK_CROSS | BLOCK_BREAK)) || ((block->flags & BLOCK_FUSED) && i->index == block->steps - 2))
         copy->insn[0].fn = block->entry_fn;
     copy->steps = 1;
     copy->bytes = (uint16_t)(i->off + i->len);

@@ -14,6 +14,7 @@
 #define VMRR_ACCEL_INTERP_BLOCK_H
 
 #include "accel-interp/flags.h"
+#include "accel-interp/run_control.h"
 
 #define BLOCK_STEPS_MAX 48u
 #define BLOCK_STEPS_NEVER 0x40000000 /* of what may not be entered: takes any budget below zero */
@@ -24,6 +25,7 @@
 #define BLOCK_CROSS 0x01u
 #define BLOCK_FALLS 0x04u   /* ends with a fall-through pseudo instruction after its steps */
 #define BLOCK_FUSED 0x08u   /* the last two instructions run as one function (fuse.h) */
+#define BLOCK_BREAK 0x10u   /* one instruction, where run_control.h has breakpoints: its first function asks */
 #define BLOCK_SCRATCH 0x02u /* not kept, not linked */
 
 /* The slot after a block's last instruction: where a direct branch goes on. */
@@ -45,7 +47,7 @@ struct block {
     struct block *hash_next;
     struct block *page_next;
     uintptr_t incoming;
-    /* What a function was by decoding, when something else stands there: insn[0]'s in a BLOCK_CROSS block, that of the last
+    /* What a function was by decoding, when something else stands there: insn[0]'s in a BLOCK_CROSS or BLOCK_BREAK block, that of the last
      * instruction but one in a BLOCK_FUSED block. A translator
      * to host code would put its entry into insn[0].fn likewise: block entry is always insn[0].fn. */
     insn_fn *entry_fn;
@@ -78,7 +80,7 @@ static inline bool interp_attention(const struct interp *cpu)
 static inline bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key)
 {
     return !interp_attention(cpu) && *cpu->next_timer_ns == cpu->planned_timer_ns && cpu->jump_key == key &&
-           block_of(i)->key;
+           !(cpu->control & CONTROL_HIT) && block_of(i)->key;
 }
 
 static inline unsigned jump_cache_index(uint64_t linear)
@@ -199,6 +201,8 @@ struct block *block_truncate(struct interp *cpu, const struct block *block, unsi
 struct block *block_single(struct interp *cpu, const struct insn *i);
 /* A block of one instruction that is none, for what is done in an instruction's name. */
 struct block *block_lone(struct interp *cpu);
+/* An instruction at this offset in any page begins a block from now on (run_control.h): drops those that have it inside. */
+void block_drop_offset(struct interp *cpu, unsigned page_offset);
 /* Forgets which link the last chain wanted filled in. */
 void block_forget_pending(struct interp *cpu);
 /* Recomputes jump_key and rip_limit from mode and CS. */

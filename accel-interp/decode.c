@@ -523,7 +523,8 @@ static enum insn_form form_of(const struct reader *r, const struct insn *insn)
     unsigned asize = insn_asize(insn);
     bool flat = code64(r) || (r->mode & MODE_FLAT);
 
-    if (!flat || insn->seg >= CPU_FS)
+    /* CS is flat too, but not for writing */
+    if (!flat || insn->seg >= CPU_FS || (insn->seg == CPU_CS && !code64(r)))
         return FORM_MEMSEG;
     if (asize == 3)
         return FORM_MEM64;

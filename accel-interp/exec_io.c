@@ -7,6 +7,7 @@
 #include "accel-interp/block.h"
 #include "accel-interp/debug.h"
 #include "accel-interp/exec.h"
+#include "accel-interp/run_control.h"
 #include "accel-interp/segment.h"
 
 static bool io_bitmap_allows(struct interp *cpu, const struct insn *i, unsigned port, unsigned size_bytes)
@@ -166,6 +167,13 @@ static void io_outs_one(struct interp *cpu, const struct insn *i, unsigned size_
     port_write(cpu, i, port, value, size_bytes);
 }
 
+/* Does the step end after this iteration? count: of those left. */
+static bool io_slice_ends(const struct interp *cpu, uint64_t count)
+{
+    return !(count & (REP_SLICE_ITERATIONS - 1)) || (cpu->sysflags & FLAG_TF) || cpu->s.pending_debug ||
+           cpu->each_iteration || interp_exit_asked(cpu);
+}
+
 static const struct insn *io_string(struct interp *cpu, const struct insn *i,
                                     void one(struct interp *cpu, const struct insn *i, unsigned size_bytes),
                                     unsigned pointer)
@@ -185,8 +193,9 @@ static const struct insn *io_string(struct interp *cpu, const struct insn *i,
         one(cpu, i, size_bytes);
         io_string_move(cpu, i, pointer, delta);
         io_string_move(cpu, i, CPU_RCX, UINT64_MAX);
-    } while ((--count & (REP_SLICE_ITERATIONS - 1)) && !(cpu->sysflags & FLAG_TF) && !cpu->s.pending_debug &&
-             !cpu->each_iteration && !interp_exit_asked(cpu));
+    } while (!io_slice_ends(cpu, --count) && !run_control_pauses(cpu));
+    if (!io_slice_ends(cpu, count))
+        return run_control_pause(cpu, i);
     cpu->sysflags = count ? cpu->sysflags | FLAG_RF : cpu->sysflags & ~FLAG_RF; /* as string_end */
     if (count == 0)
         return END_FALL();

@@ -9,6 +9,7 @@
  * they were (SDM vol. 2, CMPS). */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
+#include "accel-interp/run_control.h"
 #include "accel-interp/segment.h"
 
 static inline uint64_t string_mask(const struct insn *i)
@@ -118,7 +119,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
         bool again = count != left;                                                                                    \
         string_truncate(cpu, i, used);                                                                                 \
         while (left) {                                                                                                 \
-            uint64_t done = run(cpu, i, left);                                                                         \
+            uint64_t done = run_control_iterates(cpu) ? 0 : run(cpu, i, left);                                         \
             if (!done) {                                                                                               \
                 one(cpu, i);                                                                                           \
                 done = 1;                                                                                              \
@@ -129,6 +130,8 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
                 again = true;                                                                                          \
                 break;                                                                                                 \
             }                                                                                                          \
+            if (run_control_pauses(cpu) && left)                                                                       \
+                return run_control_pause(cpu, i);                                                                      \
         }                                                                                                              \
         return string_end(cpu, i, again);                                                                              \
     }
@@ -145,7 +148,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
         if (!count)                                                                                                    \
             return string_end(cpu, i, false);                                                                          \
         do {                                                                                                           \
-            uint64_t done = run(cpu, i, left, while_equal, pair);                                                      \
+            uint64_t done = run_control_iterates(cpu) ? 0 : run(cpu, i, left, while_equal, pair);                      \
             if (!done) {                                                                                               \
                 one(cpu, i, pair);                                                                                     \
                 done = 1;                                                                                              \
@@ -156,6 +159,8 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
                 again = true;                                                                                          \
                 break;                                                                                                 \
             }                                                                                                          \
+            if (run_control_pauses(cpu) && left && (pair[0] == pair[1]) == while_equal)                                \
+                return run_control_pause(cpu, i);                                                                      \
         } while (left && (pair[0] == pair[1]) == while_equal);                                                         \
         again = again && (pair[0] == pair[1]) == while_equal;                                                          \
         if (!again)                                                                                                    \

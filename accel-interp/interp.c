@@ -13,15 +13,19 @@
 #include "accel-interp/flags.h"
 #include "accel-interp/fp.h"
 #include "accel-interp/host_features.h"
+#include "accel-interp/landmark.h"
 #include "accel-interp/mmu.h"
 #include "accel-interp/monitor.h"
 #include "accel-interp/msr.h"
+#include "accel-interp/run_control.h"
 #include "accel-interp/segment.h"
 #include "accel-interp/unimplemented.h"
-#include "core/landmark.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Where exits are counted no position bounds a run: how often the host's wish to stop is looked at. */
+#define EXIT_BUDGET_STEPS 4000000u
 
 /* ---- position ------------------------------------------------------------------------------------------------- */
 
@@ -270,13 +274,18 @@ static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
     cpu->single = cpu->stop_chain = false;
     cpu->stop_icount = machine_stop_icount(machine);
     cpu->planned_timer_ns = *cpu->next_timer_ns;
-    set_budget(cpu, icount, cpu->stop_icount);
+    set_budget(cpu, icount, cpu->counts_exits ? icount + EXIT_BUDGET_STEPS : cpu->stop_icount);
     block_update_mode(cpu);
-    if (cpu->s.shutdown)
+    cpu->control &= (uint8_t)~CONTROL_ITERATE;
+    if (cpu->control & CONTROL_HIT)
+        *exit = ACCEL_EXIT_DEBUG;
+    else if (cpu->control & CONTROL_IN_STEP)
+        return true;
+    else if (cpu->s.shutdown)
         *exit = ACCEL_EXIT_SHUTDOWN;
     else if (*cpu->attention && machine_request_pending(machine))
         *exit = ACCEL_EXIT_REQUEST;
-    else if (cpu->budget == 0)
+    else if (cpu->budget == 0 || (cpu->counts_exits && machine_interrupted(machine)))
         *exit = ACCEL_EXIT_STEPS;
     else
         return true;
@@ -296,6 +305,8 @@ static void recover(struct interp *cpu, int why)
         cpu->budget -= 1; /* a fetch or debug fault before the instruction's block */
     }
     cpu->current = NULL;
+    if (why == UNWIND_RAISE && !cpu->in_delivery)
+        run_control_faulted(cpu);
     cpu->in_delivery = false;
     if (why == UNWIND_REDO) {
         run_alone(cpu, block_single(cpu, i));
@@ -306,33 +317,18 @@ static void recover(struct interp *cpu, int why)
     deliver(cpu, cpu->raise_vector, EXCEPTION_FAULT, cpu->raise_has_error, cpu->raise_error);
 }
 
-static void interp_state(const struct interp *cpu, struct cpu_state *state);
-
-/* ---- landmarks ------------------------------------------------------------------------------------------------ */
-
-/* Is this instant the landmark? A look at RIP, then at the registers, then at memory. */
-static bool at_landmark(struct interp *cpu, struct machine_landmark *landmark)
-{
-    struct cpu_state state;
-    uint64_t linear =
-        (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? cpu->rip : (uint32_t)block_linear(cpu, cpu->rip);
-
-    if (linear != landmark->rip)
-        return false;
-    landmark->hits++;
-    interp_state(cpu, &state);
-    if ((uint32_t)cpu_state_canonical_hash(&state) != landmark->registers)
-        return false;
-    landmark->matches++;
-    return landmark_take(cpu->accel.machine, &state).all == landmark->all;
-}
-
 /* ---- the run loop --------------------------------------------------------------------------------------------- */
 
 /* Interrupts are taken before each step, or, where exits are counted, only where the run loop has just been. */
 static bool events_ahead(struct interp *cpu)
 {
     return (cpu->s.nmi_pending || *cpu->attention) && (cpu->at_stop || !cpu->counts_exits);
+}
+
+static bool runs_alone(const struct interp *cpu)
+{
+    return debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention) ||
+           (cpu->control & CONTROL_ITERATE);
 }
 
 static enum accel_exit run_guest(struct interp *cpu)
@@ -344,19 +340,22 @@ static enum accel_exit run_guest(struct interp *cpu)
         recover(cpu, why);
     while (may_go_on(cpu, &exit)) {
         bool take = events_ahead(cpu);
-        struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
 
+        if (cpu->control & CONTROL_IN_STEP) {
+            run_control_resume_step(cpu);
+            step(cpu);
+            continue;
+        }
         cpu->at_stop = false;
-        cpu->each_iteration = landmark != NULL;
         if (take && accept_events(cpu))
             continue;
-        if (landmark && at_landmark(cpu, landmark)) {
-            machine_landmark_met(cpu->accel.machine);
+        if (cpu->counts_exits && landmark_met(cpu))
             return ACCEL_EXIT_STEPS;
-        }
         if (cpu->s.halted && !(cpu->s.mwaiting && monitor_wait_ended(cpu)))
             return ACCEL_EXIT_HALT;
-        if (landmark || debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention))
+        if ((cpu->control & CONTROL_BREAK) && run_control_stops(cpu))
+            return ACCEL_EXIT_DEBUG;
+        if (runs_alone(cpu))
             step(cpu);
         else
             run_blocks(cpu);
@@ -374,12 +373,14 @@ static enum accel_exit interp_run(struct accel *accel)
     cpu->at_stop = true;
     exit = run_guest(cpu);
     fp_leave(cpu);
+    if (exit == ACCEL_EXIT_DEBUG)
+        run_control_reported(cpu);
     return exit;
 }
 
 /* ---- state ---------------------------------------------------------------------------------------------------- */
 
-static void interp_state(const struct interp *cpu, struct cpu_state *state)
+void interp_state(const struct interp *cpu, struct cpu_state *state)
 {
     *state = cpu->s;
     fp_get_state(cpu, state);
@@ -440,6 +441,7 @@ static void interp_set_state(struct accel *accel, const struct cpu_state *state)
     struct interp *cpu = interp_of(accel);
 
     monitor_unwatch(cpu);
+    run_control_forget(cpu);
     cpu->s = *state;
     set_registers(cpu, state);
     cpu->step_trap = false;
@@ -457,6 +459,7 @@ static void interp_set_icount(struct accel *accel, uint64_t icount)
     struct interp *cpu = interp_of(accel);
 
     cpu->current = NULL;
+    run_control_forget(cpu);
     set_budget(cpu, icount, icount);
 }
 
@@ -486,6 +489,8 @@ static void interp_memory_map_changed(struct accel *accel)
 
 static void interp_memory_written(struct accel *accel, uint64_t gpa, uint64_t size_bytes)
 {
+    if (interp_of(accel)->control & CONTROL_WATCH)
+        run_control_dma(interp_of(accel), gpa, size_bytes);
     while (size_bytes) {
         unsigned part = size_bytes < 1u << 30 ? (unsigned)size_bytes : 1u << 30;
         block_code_written(interp_of(accel), NULL, gpa, part);
@@ -589,6 +594,7 @@ static void interp_destroy(struct accel *accel)
     struct interp *cpu = interp_of(accel);
 
     block_cache_destroy(cpu);
+    run_control_destroy(cpu);
     decode_tables_destroy(cpu->tables);
     unimplemented_log_destroy(cpu->unimplemented_log);
     free(cpu->views);
@@ -609,6 +615,11 @@ static const struct accel_ops interp_ops = {
     .memory_protect_all = interp_memory_protect_all,
     .a20_changed = interp_a20_changed,
     .translate = interp_translate,
+    .debug_insert = run_control_insert,
+    .debug_remove = run_control_remove,
+    .debug_stop = run_control_stop,
+    .debug_go_past = run_control_go_past,
+    .debug_in_step = run_control_in_step,
     .unimplemented = interp_list_unimplemented,
     .statistics = interp_statistics,
     .step = interp_step,
@@ -640,6 +651,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->counts_exits = machine_counts_exits(machine);
     cpu->features = interp_features_of(machine_cpu_model(machine));
     cpu->unimplemented_log = unimplemented_log_create();
+    run_control_create(cpu);
     block_cache_create(cpu, options->cache_bytes, options->block_steps);
     mmu_drop_views(cpu);
     interp_reset(&cpu->accel);

@@ -36,6 +36,7 @@
 struct interp;
 struct insn;
 struct block;
+struct run_control;
 struct tlb_set; /* tlb.h */
 
 /* Returns the insn to go on with for a trampoline build, or null: leave the chain. */
@@ -196,6 +197,7 @@ struct interp {
     uint8_t mode;        /* MODE_*; cpu_update_mode after any change of CS, SS, CR0, EFER, VM, flatness */
     uint8_t cpl;
     uint8_t usable;             /* USABLE_*: cpu_update_usable */
+    uint8_t control;            /* CONTROL_* of run_control.h */
     bool single;                /* the running chain is one instruction, alone: devices may be touched */
     bool stop_chain;            /* leave the chain at the end of this instruction (set by slow paths in single mode) */
     const struct insn *current; /* set by slow paths before anything that may raise or look at the position */
@@ -236,6 +238,8 @@ struct interp {
     uint64_t planned_timer_ns;          /* what stood there when stop_icount was asked for */
     bool counts_exits;                  /* machine_counts_exits */
     bool each_iteration;                /* repeated string instructions stop after each */
+    bool landmark_set;                  /* landmark.c: its breakpoint is in */
+    uint64_t landmark_linear;
     bool at_stop;                       /* nothing was executed since run was called */
     bool in_delivery;                   /* the run loop called exception_deliver: a raise from there is no step */
 
@@ -252,6 +256,7 @@ struct interp {
     bool alignment_check; /* CPL 3, RFLAGS.AC and CR0.AM: the user view stays empty */
 
     struct block_cache *cache;                   /* block.c */
+    struct run_control *run_control;             /* run_control.c */
     struct decode_tables *tables;                /* decode.c: built from opcodes.def once per instance */
     struct unimplemented_log *unimplemented_log; /* interp.c */
     struct interp_features features;             /* of the CPU model */
@@ -356,6 +361,9 @@ void interp_touch(struct interp *cpu, const struct insn *i);
 void interp_sync_position(struct interp *cpu, const struct insn *i);
 /* Names an instruction that is not implemented in the run's summary, and raises #UD. */
 _Noreturn void interp_unimplemented(struct interp *cpu, const struct insn *i);
+
+/* The whole state, no chain running. */
+void interp_state(const struct interp *cpu, struct cpu_state *state);
 
 /* Recomputes mode, cpl, tlb view. Call after changing what they derive from; then END_FALL or END_LEAVE. */
 void cpu_update_mode(struct interp *cpu);

@@ -11,6 +11,7 @@
 
 #include "accel-interp/debug.h"
 #include "accel-interp/flags.h"
+#include "accel-interp/run_control.h"
 
 #include "core/bus.h"
 
@@ -201,8 +202,11 @@ static void resolve_page(struct interp *cpu, const struct insn *i, uint64_t line
     gpa = mmu_a20(cpu, gpa);
     page = lookup(cpu, gpa);
     *span = (struct span){.gpa = gpa, .size_bytes = size_bytes};
+    bool hidden =
+        (cpu->control & CONTROL_WATCH) && run_control_watches(cpu, linear, gpa, page.host ? page.flags : NULL);
     if (!page.host || (access == TLB_WRITE && !page.writable)) {
-        install(cpu, linear, TLB_PAGE(linear) | TLB_DEVICE, TLB_PAGE(gpa), access, view, entry);
+        if (!hidden)
+            install(cpu, linear, TLB_PAGE(linear) | TLB_DEVICE, TLB_PAGE(gpa), access, view, entry);
         return;
     }
     span->host = page.host + (gpa & 0xFFF);
@@ -210,7 +214,7 @@ static void resolve_page(struct interp *cpu, const struct insn *i, uint64_t line
         *page.flags |= MEMORY_PAGE_DIRTY;
         span->watched = *page.flags & MEMORY_PAGE_WATCHED;
     }
-    if (!span->watched)
+    if (!span->watched && !hidden)
         install(cpu, linear, TLB_PAGE(linear), (uint64_t)(uintptr_t)page.host, access, view, entry);
 }
 
@@ -226,10 +230,20 @@ static void touch(struct interp *cpu, const struct insn *i)
     cpu->stop_chain = true;
 }
 
+static void check_watchpoints(struct interp *cpu, const struct insn *i, uint64_t linear, const struct access *a,
+                              enum run_control_access access)
+{
+    const struct span *first = &a->span[0], *second = &a->span[1];
+
+    run_control_check(cpu, i, linear, first->gpa, first->size_bytes, access);
+    if (a->spans == 2)
+        run_control_check(cpu, i, wrap(cpu, linear + first->size_bytes), second->gpa, second->size_bytes, access);
+}
+
 /* Checks a whole access of up to a page, then does what must come before it: breakpoints, decoded code (writes), and for
  * devices being alone in the chain. */
 static void resolve(struct interp *cpu, const struct insn *i, uint64_t linear, unsigned size_bytes,
-                    enum tlb_access access, enum tlb_view view, struct access *a)
+                    enum tlb_access access, enum tlb_view view, enum run_control_access watched, struct access *a)
 {
     unsigned room = MEMORY_PAGE_BYTES - (unsigned)(linear & 0xFFF);
 
@@ -240,6 +254,8 @@ static void resolve(struct interp *cpu, const struct insn *i, uint64_t linear, u
         resolve_page(cpu, i, wrap(cpu, linear + room), size_bytes - room, access, view, &a->span[1]);
     if (cpu->dr[7] & DR7_ENABLED)
         debug_check_data(cpu, i, linear, size_bytes, access == TLB_WRITE);
+    if (cpu->control & CONTROL_WATCH)
+        check_watchpoints(cpu, i, linear, a, watched);
     if (!all_memory(a))
         touch(cpu, i);
     for (unsigned n = 0; n < a->spans; n++) {
@@ -345,7 +361,7 @@ uint64_t mmu_read(struct interp *cpu, const struct insn *i, uint64_t linear, uns
         touch(cpu, i);
         return bus_mmio_read(machine_bus(cpu->accel.machine), linear + entry->addend, size_bytes);
     }
-    resolve(cpu, i, linear, size_bytes, TLB_READ, view, &a);
+    resolve(cpu, i, linear, size_bytes, TLB_READ, view, CONTROL_READS, &a);
     if (a.spans == 1 && a.span[0].host)
         return value_get(a.span[0].host, size_bytes);
     access_read(cpu, &a, (uint8_t *)&value);
@@ -367,7 +383,7 @@ void mmu_write(struct interp *cpu, const struct insn *i, uint64_t linear, uint64
         bus_mmio_write(machine_bus(cpu->accel.machine), linear + entry->addend, value, size_bytes);
         return;
     }
-    resolve(cpu, i, linear, size_bytes, TLB_WRITE, view, &a);
+    resolve(cpu, i, linear, size_bytes, TLB_WRITE, view, CONTROL_WRITES, &a);
     if (a.spans == 1 && a.span[0].host)
         value_put(a.span[0].host, value, size_bytes);
     else
@@ -443,7 +459,9 @@ uint64_t rmw_read_slow(struct interp *cpu, const struct insn *i, uint64_t linear
     uint64_t value = 0;
 
     mem_check_alignment(cpu, i, linear, size_bytes);
-    resolve(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu), &a);
+    resolve(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu), CONTROL_WILL_WRITE, &a);
+    if (cpu->control & CONTROL_WATCH)
+        check_watchpoints(cpu, i, wrap(cpu, linear), &a, CONTROL_READS);
     if (!all_memory(&a)) /* ROM reads from memory though its writes go to the bus */
         return mmu_read(cpu, i, linear, size_bytes, current_view(cpu));
     access_read(cpu, &a, (uint8_t *)&value);
@@ -455,7 +473,7 @@ void mem_read_buffer_slow(struct interp *cpu, const struct insn *i, uint64_t lin
     struct access a;
 
     check_buffer_alignment(cpu, i, linear, size_bytes);
-    resolve(cpu, i, linear, size_bytes, TLB_READ, current_view(cpu), &a);
+    resolve(cpu, i, linear, size_bytes, TLB_READ, current_view(cpu), CONTROL_READS, &a);
     access_read(cpu, &a, out);
 }
 
@@ -463,7 +481,7 @@ void mem_write_unaligned(struct interp *cpu, const struct insn *i, uint64_t line
 {
     struct access a;
 
-    resolve(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu), &a);
+    resolve(cpu, i, linear, size_bytes, TLB_WRITE, current_view(cpu), CONTROL_WRITES, &a);
     access_write(cpu, &a, in);
 }
 

@@ -18,7 +18,9 @@
 
 struct machine;
 struct accel;
-struct cpu_model; /* accel-neutral CPUID table, core/cpu_model.h */
+struct cpu_model;   /* accel-neutral CPUID table, core/cpu_model.h */
+struct debug_point; /* core/debug.h */
+struct debug_stop;
 
 enum accel_exit {
     ACCEL_EXIT_STEPS,    /* stop_icount reached */
@@ -67,6 +69,14 @@ struct accel_ops {
     void (*a20_changed)(struct accel *accel);
     /* For debug.h: linear to physical with the CPU's present paging, no side effects; false if not mapped. */
     bool (*translate)(struct accel *accel, uint64_t linear, uint64_t *gpa);
+    /* Run control of debug.h, with its contracts; null, all of them: none. run ends with ACCEL_EXIT_DEBUG at a hit, and next
+     * time goes on from there. debug_in_step: the last run ended within a step; run then finishes the step first,
+     * whatever else is due, and machine_run calls it without a look at timers, messages and requests. */
+    enum status (*debug_insert)(struct accel *accel, const struct debug_point *point);
+    enum status (*debug_remove)(struct accel *accel, const struct debug_point *point);
+    const struct debug_stop *(*debug_stop)(const struct accel *accel);
+    void (*debug_go_past)(struct accel *accel);
+    bool (*debug_in_step)(const struct accel *accel);
     size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);
     void (*statistics)(struct accel *accel, struct accel_statistics *statistics);
     /* What another accelerator of the same machine has done for it. May be null. */

@@ -4,6 +4,47 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+static bool valid(const struct debug_point *point)
+{
+    if (point->kind == DEBUG_EXECUTE)
+        return !(point->flags & DEBUG_PHYSICAL);
+    return point->size_bytes && point->size_bytes - 1 <= UINT64_MAX - point->address;
+}
+
+enum status debug_insert(struct machine *machine, const struct debug_point *point)
+{
+    struct accel *accel = machine_accel(machine);
+    if (!accel->ops->debug_insert)
+        return STATUS_UNSUPPORTED;
+    return valid(point) ? accel->ops->debug_insert(accel, point) : STATUS_INVALID;
+}
+
+enum status debug_remove(struct machine *machine, const struct debug_point *point)
+{
+    struct accel *accel = machine_accel(machine);
+    return accel->ops->debug_remove ? accel->ops->debug_remove(accel, point) : STATUS_UNSUPPORTED;
+}
+
+const struct debug_stop *debug_stop(struct machine *machine)
+{
+    static const struct debug_stop nothing;
+    struct accel *accel = machine_accel(machine);
+    return accel->ops->debug_stop ? accel->ops->debug_stop(accel) : &nothing;
+}
+
+void debug_go_past(struct machine *machine)
+{
+    struct accel *accel = machine_accel(machine);
+    if (accel->ops->debug_go_past)
+        accel->ops->debug_go_past(accel);
+}
+
+bool debug_in_step(struct machine *machine)
+{
+    struct accel *accel = machine_accel(machine);
+    return accel->ops->debug_in_step && accel->ops->debug_in_step(accel);
+}
+
 size_t debug_read_linear(struct machine *machine, uint64_t linear, void *buffer, size_t size_bytes)
 {
     struct accel *accel = machine_accel(machine);

@@ -97,6 +97,7 @@ void machine_exit_end(struct machine *machine);
 /* For an accelerator that runs the guest faster than it can be looked at: should it come to its next exit, or stop between
  * two, for the run loop? Cheap. */
 bool machine_wanted(struct machine *machine);
+bool machine_interrupted(const struct machine *machine); /* machine_interrupt was called and not yet answered */
 /* The CPU could take INTR (or NMI) now: right after an exit's instruction, or at a landmark, and before anything else is
  * executed. True: it must. */
 bool machine_offer_interrupt(struct machine *machine, bool nmi);
@@ -109,6 +110,8 @@ struct machine_landmark {
     uint32_t registers;
     uint64_t hits, matches; /* stops at rip; those with these registers */
 };
+/* So many stops at its RIP in vain: who looks for it gives up (machine_fail with MACHINE_STOP_DIVERGED). */
+#define LANDMARK_HITS_MAX 20000000u
 struct machine_landmark *machine_landmark(struct machine *machine);
 void machine_landmark_met(struct machine *machine);
 /* The guest asks for a value that this kind of run does not control (RDTSC, ...): noted, for who wonders later why it went

@@ -79,10 +79,15 @@ const struct machine_uncontrolled *machine_uncontrolled_first(const struct machi
 
 /* ---- stops ---- */
 
+bool machine_interrupted(const struct machine *machine)
+{
+    return atomic_load_explicit(&machine->interrupted, memory_order_relaxed);
+}
+
 bool machine_wanted(struct machine *machine)
 {
     struct input *input = machine->options.input;
-    return (machine->attention & ATTENTION_REQUEST) || atomic_load_explicit(&machine->interrupted, memory_order_relaxed) ||
+    return (machine->attention & ATTENTION_REQUEST) || machine_interrupted(machine) ||
            (input->ops->due && input->ops->due(input, machine_position(machine), vtime_queue_next_ns(machine->vtime)));
 }
 

@@ -185,9 +185,15 @@ static bool more_input(struct machine *machine)
     return input->ops->more && input->ops->more(input, machine_position(machine));
 }
 
+/* A debugger's stop between two iterations of a step: what is due at its end is not yet. */
+static bool in_step(struct machine *machine)
+{
+    return machine->accel->ops->debug_in_step && machine->accel->ops->debug_in_step(machine->accel);
+}
+
 void machine_deliver(struct machine *machine)
 {
-    if (machine->kept_stop)
+    if (machine->kept_stop || in_step(machine))
         return;
     machine->polled_valid = false;
     machine->kept_stop = settle(machine);
@@ -300,8 +306,10 @@ enum machine_stop machine_run(struct machine *machine, struct position limit)
     enum machine_stop stop = MACHINE_STOP_NONE;
     machine->limit = limit;
     while (!stop) {
-        stop = boundary(machine, limit);
-        if (!stop && !(machine->attention & ATTENTION_REQUEST))
+        bool within = in_step(machine);
+        if (!within)
+            stop = boundary(machine, limit);
+        if (!stop && (within || !(machine->attention & ATTENTION_REQUEST)))
             stop = run_accel(machine, limit);
     }
     check_context_install(before);

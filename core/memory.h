@@ -8,7 +8,7 @@
  *
  * Page flags: MEMORY_PAGE_DIRTY is set by every write (accelerators set it when they install a writable translation) and
  * cleared by whoever digests; MEMORY_PAGE_CODE is set by the interpreter on pages that it has decoded, MEMORY_PAGE_MONITOR on
- * the one that MONITOR watches, and any write by others to a page with either (MEMORY_PAGE_WATCHED) calls accel
+ * the one that MONITOR watches, MEMORY_PAGE_DEBUG on those with watchpoints of debug.h, and any write by others to a page with any of them (MEMORY_PAGE_WATCHED) calls accel
  * memory_written first. */
 #ifndef VMRR_CORE_MEMORY_H
 #define VMRR_CORE_MEMORY_H
@@ -27,7 +27,8 @@
 #define MEMORY_PAGE_DIRTY 0x01u
 #define MEMORY_PAGE_CODE 0x02u
 #define MEMORY_PAGE_MONITOR 0x04u
-#define MEMORY_PAGE_WATCHED (MEMORY_PAGE_CODE | MEMORY_PAGE_MONITOR)
+#define MEMORY_PAGE_DEBUG 0x08u
+#define MEMORY_PAGE_WATCHED (MEMORY_PAGE_CODE | MEMORY_PAGE_MONITOR | MEMORY_PAGE_DEBUG)
 
 struct machine;
 struct memory;

@@ -531,8 +531,26 @@ START_TEST(sysenter_and_sysexit)
 }
 END_TEST
 
+/* CS is no segment for writing, though it is flat as DS is and the page has just been written to. */
+START_TEST(write_through_flat_cs)
+{
+    struct cpu_test t = t_create();
+    t_protected(&t, 0);
+    t.s.gpr[CPU_RSI] = T_DATA;
+    t_code(&t, 0xC6, 0x06, 0x11,    /* mov byte [esi], 0x11 */
+           0x2E, 0x8A, 0x06,        /* mov al, cs:[esi] */
+           0x2E, 0xC6, 0x06, 0x22); /* mov byte cs:[esi], 0x22 */
+    t_run(&t);
+    ck_assert_int_eq(t.vector, 13);
+    ck_assert_uint_eq(t.s.gpr[CPU_RAX] & 0xFF, 0x11);
+    ck_assert_uint_eq(t_get(&t, T_DATA, 1), 0x11);
+    t_destroy(&t);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
+    tcase_add_test(tcase, write_through_flat_cs);
     tcase_add_loop_test(tcase, load, 0, sizeof loads / sizeof loads[0]);
     tcase_add_test(tcase, load_sets_accessed);
     tcase_add_loop_test(tcase, limit, 0, sizeof limits / sizeof limits[0]);
