@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SLACK_NS 300000ull   /* after a deadline */
+#define SOON_NS 20000ull
 #define PERIOD_NS 20000000ull /* at most: requests that come from other threads (a full disk, Ctrl-C) */
 #define KICK_SIGNAL (SIGRTMAX - 1)
 
@@ -36,7 +37,6 @@ bool kvm_kick_setup(struct kvm_accel *cpu, struct error *error)
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL};
     event.sigev_value.sival_ptr = cpu;
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-    cpu->armed_ns = VTIME_NEVER;
     if (sigaction(KICK_SIGNAL, &action, NULL) != 0 || timer_create(CLOCK_MONOTONIC, &event, &cpu->timer) != 0) {
         error_set(error, "accel kvm: timer: %s", strerror(errno));
         return false;
@@ -60,19 +60,29 @@ static void arm_in(struct kvm_accel *cpu, uint64_t in_ns)
 
 /* Virtual time runs with the host's: a deadline is as far away for both, give or take the age of the last sample, by which the
  * kick comes late at most. */
+static uint64_t deadline_in(const struct kvm_accel *cpu, uint64_t deadline)
+{
+    uint64_t now = machine_position(cpu->accel.machine).vtime_ns;
+    uint64_t in_ns = deadline > now ? deadline - now : 0;
+    return in_ns < PERIOD_NS ? in_ns : PERIOD_NS;
+}
+
 void kvm_kick_arm(struct kvm_accel *cpu)
 {
-    struct machine *machine = cpu->accel.machine;
-    uint64_t deadline = *machine_next_timer_ns(machine), now = machine_position(machine).vtime_ns;
-    if (atomic_load_explicit(&cpu->kicked, memory_order_relaxed))
-        cpu->armed_ns = VTIME_NEVER; /* it has fired */
-    if (cpu->armed_ns == deadline && deadline != VTIME_NEVER)
+    uint64_t deadline = *machine_next_timer_ns(cpu->accel.machine);
+    if (cpu->armed && cpu->armed_ns == deadline)
         return;
-    uint64_t in_ns = deadline == VTIME_NEVER || deadline <= now ? (deadline == VTIME_NEVER ? PERIOD_NS : 0) : deadline - now;
-    if (deadline == VTIME_NEVER && cpu->armed_ns == VTIME_NEVER - 1)
-        return;
-    cpu->armed_ns = deadline == VTIME_NEVER ? VTIME_NEVER - 1 : deadline;
-    arm_in(cpu, (in_ns < PERIOD_NS ? in_ns : PERIOD_NS) + SLACK_NS);
+    cpu->armed = true;
+    cpu->armed_ns = deadline;
+    arm_in(cpu, deadline_in(cpu, deadline) + SLACK_NS);
+}
+
+void kvm_kick_soon(struct kvm_accel *cpu)
+{
+    cpu->armed = true;
+    cpu->armed_ns = *machine_next_timer_ns(cpu->accel.machine);
+    atomic_store(&cpu->kicked, false);
+    arm_in(cpu, SOON_NS << (cpu->unclean < 8 ? cpu->unclean : 8)); /* the host may need longer to enter the guest at all */
 }
 
 void kvm_accel_kick(struct accel *accel)

@@ -38,9 +38,12 @@ struct kvm_accel {
     /* kick.c */
     timer_t timer;
     bool has_timer;
-    uint64_t armed_ns; /* deadline that the timer is set for; VTIME_NEVER: none */
+    bool armed;
+    uint64_t armed_ns; /* the deadline that the timer is set for */
     _Atomic bool kicked;
     bool debugging;
+    unsigned unclean; /* looks in a row between two exits that found something begun */
+    bool at_stop; /* right after an exit's instruction, or where the run loop has just been */
 
     struct error error;
     struct kvm_accel_statistics statistics;
@@ -70,6 +73,7 @@ bool kvm_cpuid_set(int kvm, int vcpu, const struct cpu_model *model, struct cpu_
 bool kvm_kick_setup(struct kvm_accel *cpu, struct error *error);
 void kvm_kick_free(struct kvm_accel *cpu);
 void kvm_kick_arm(struct kvm_accel *cpu); /* before the guest runs */
+void kvm_kick_soon(struct kvm_accel *cpu); /* instead: in some microseconds */
 
 /* help.c: one instruction by the helper, or an access to an MSR. */
 void kvm_help(struct kvm_accel *cpu);

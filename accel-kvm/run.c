@@ -207,8 +207,11 @@ static bool clean(struct kvm_accel *cpu)
 /* True: run returns. */
 static bool stop_between(struct kvm_accel *cpu)
 {
-    if (!clean(cpu))
+    if (!clean(cpu)) {
+        cpu->unclean++;
         return false;
+    }
+    cpu->unclean = 0;
     kvm_state_fetch(cpu);
     cpu->statistics.landmarks++;
     machine_stop_between(cpu->accel.machine, &cpu->state);
@@ -280,7 +283,7 @@ static void update_cr8(struct kvm_accel *cpu)
 static bool interrupted(struct kvm_accel *cpu, enum accel_exit *exit)
 {
     cpu->statistics.kicks++;
-    atomic_store_explicit(&cpu->kicked, true, memory_order_relaxed); /* the timer is set again */
+    cpu->armed = false; /* the timer is set again */
     *exit = ACCEL_EXIT_STEPS;
     return machine_wanted(cpu->accel.machine) && stop_between(cpu);
 }
@@ -318,12 +321,16 @@ static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     }
 }
 
-static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
+static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
 {
     kvm_state_flush(cpu);
     kvm_kick_arm(cpu);
-    if (!atomic_exchange_explicit(&cpu->kicked, false, memory_order_relaxed))
-        cpu->run->immediate_exit = 0;
+    cpu->run->immediate_exit = 0; /* before the look: a signal after it sets this again */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_exchange(&cpu->kicked, false)) {
+        cpu->armed = false;
+        cpu->run->immediate_exit = 1;
+    }
     int trouble = enter(cpu);
     cpu->run->immediate_exit = 0;
     if (trouble == EINTR || trouble == EAGAIN)
@@ -337,18 +344,44 @@ static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
     return handle_exit(cpu, exit);
 }
 
+static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
+{
+    uint64_t before = machine_position(cpu->accel.machine).icount;
+    bool done = run_to_exit(cpu, exit);
+    cpu->at_stop = cpu->halted || machine_position(cpu->accel.machine).icount != before;
+    return done;
+}
+
+/* The machine wants to act, and the guest is somewhere between two exits: it stops at once, or, where KVM has begun something
+ * that the guest must see first, soon after it has. */
+static void stop_soon(struct kvm_accel *cpu)
+{
+    if (cpu->unclean) {
+        kvm_kick_soon(cpu);
+        return;
+    }
+    atomic_store_explicit(&cpu->kicked, true, memory_order_relaxed);
+    cpu->run->immediate_exit = 1;
+}
+
 enum accel_exit kvm_accel_run(struct accel *accel)
 {
     struct kvm_accel *cpu = kvm_of(accel);
     enum accel_exit exit = ACCEL_EXIT_STEPS;
+    cpu->at_stop = true;
     while (!cpu->error.text[0]) {
         bool wanted = machine_wanted(accel->machine);
-        if (wanted) {
+        if (wanted && cpu->at_stop) {
             kvm_complete(cpu);
             return machine_request_pending(accel->machine) ? ACCEL_EXIT_REQUEST : ACCEL_EXIT_STEPS;
         }
-        offer_interrupts(cpu);
-        if (machine_request_pending(accel->machine))
+        if (wanted)
+            stop_soon(cpu);
+        else if (cpu->at_stop)
+            offer_interrupts(cpu);
+        else
+            cpu->run->request_interrupt_window = machine_intr_pending(accel->machine);
+        if (cpu->at_stop && machine_request_pending(accel->machine))
             return ACCEL_EXIT_REQUEST;
         if (cpu->halted) {
             kvm_complete(cpu);

@@ -9,6 +9,8 @@
 #include "core/landmark.h"
 #include "core/machine_internal.h"
 
+#define UNCONTROLLED_MAX 10000000u /* between two exits */
+
 bool machine_counts_exits(const struct machine *machine)
 {
     return machine->options.counts_exits;
@@ -69,6 +71,13 @@ uint64_t machine_uncontrolled(struct machine *machine, const char *what)
         if (machine->accel->ops->where)
             machine->accel->ops->where(machine->accel, &first->where);
     }
+    /* A loop that waits for the value to change waits for ever. */
+    if (machine->exits != machine->uncontrolled_at) {
+        machine->uncontrolled_at = machine->exits;
+        machine->uncontrolled_run = 0;
+    }
+    if (++machine->uncontrolled_run == UNCONTROLLED_MAX)
+        machine_fail(machine, MACHINE_STOP_DIVERGED);
     return machine->skipped_ns;
 }
 
@@ -84,11 +93,18 @@ bool machine_interrupted(const struct machine *machine)
     return atomic_load_explicit(&machine->interrupted, memory_order_relaxed);
 }
 
-bool machine_wanted(struct machine *machine)
+/* Time passes while a machine that counts exits stands still: a timer may have come due. */
+bool machine_input_due(struct machine *machine)
 {
     struct input *input = machine->options.input;
+    return machine->options.counts_exits && input->ops->due &&
+           input->ops->due(input, machine_position(machine), vtime_queue_next_ns(machine->vtime));
+}
+
+bool machine_wanted(struct machine *machine)
+{
     return (machine->attention & ATTENTION_REQUEST) || machine_interrupted(machine) ||
-           (input->ops->due && input->ops->due(input, machine_position(machine), vtime_queue_next_ns(machine->vtime)));
+           machine_input_due(machine);
 }
 
 static bool offer(struct machine *machine, struct input_message message)

@@ -45,6 +45,7 @@ struct machine {
     bool landmark_ahead; /* landmark is to be met */
     struct machine_landmark landmark;
     struct machine_uncontrolled uncontrolled;
+    uint64_t uncontrolled_at, uncontrolled_run; /* since exit `at` */
 
     /* run loop (machine_run.c) */
     uint64_t stop_icount; /* of the present accelerator run, timers aside */
@@ -76,6 +77,7 @@ void machine_request_attention(struct machine *machine);
 
 /* machine_exits.c: a message of a machine that counts exits. False: it is another one. */
 bool machine_exit_message(struct machine *machine, const struct input_message *message);
+bool machine_input_due(struct machine *machine);
 void machine_sample_clock(struct machine *machine);
 /* The CPU has halted, or is still so. */
 void machine_exit_halt(struct machine *machine);

@@ -152,7 +152,7 @@ static void poll_input(struct machine *machine, struct position now)
 {
     struct input *input = machine->options.input;
     struct input_message message;
-    if (machine->polled_valid && position_equal(machine->polled, now))
+    if (machine->polled_valid && position_equal(machine->polled, now) && !machine_input_due(machine))
         return;
     machine->polled = now;
     machine->polled_valid = true;

@@ -6,9 +6,31 @@
 
 #include <inttypes.h>
 
+/* Of runs whose positions are exits: what may have led to it. */
+static void report_exits(struct session *session)
+{
+    const struct machine_uncontrolled *first = machine_uncontrolled_first(session->machine);
+    const struct machine_landmark *landmark = machine_landmark(session->machine);
+    if (landmark)
+        fprintf(stderr,
+                "  before it a stop between two exits was not met: RIP %016" PRIx64 " was passed %" PRIu64
+                " times, %" PRIu64 " times with the recorded registers\n",
+                landmark->rip, landmark->hits, landmark->matches);
+    if (first->count)
+        fprintf(stderr,
+                "  uncontrolled: %s at RIP %016" PRIx64 " between exits %" PRIu64 " and %" PRIu64 " (the first of %" PRIu64
+                "): its value on KVM is not in the journal\n",
+                first->what, first->where.linear, first->position.icount, first->position.icount + 1, first->count);
+}
+
 static void report_divergence(struct session *session)
 {
     const struct replay_divergence *divergence = replay_player_divergence(session->player);
+    if (!divergence)
+        fprintf(stderr, "replay: DIVERGED at exit %" PRIu64 ": the guest does not come to the next\n",
+                machine_position(session->machine).icount);
+    if (machine_counts_exits(session->machine))
+        report_exits(session);
     if (!divergence)
         return;
     fprintf(stderr, "replay: DIVERGED at icount %" PRIu64 " (virtual time %" PRIu64 " ns): %s\n",

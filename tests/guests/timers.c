@@ -106,6 +106,8 @@ static void lapic_timer(void)
 
     uint32_t a = 1, b, c, d;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    if (!has_tsc())
+        return;
     check("TSC deadline in CPUID", c >> 24 & 1, 1);
     if (!(c >> 24 & 1))
         return;
