@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define ENTRIES_MAX 256
+#define LEAF_CAP 6u
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -148,6 +149,51 @@ bool kvm_cpuid_set(int kvm, int vcpu, const struct cpu_model *model, struct cpu_
     return done;
 }
 
+static const struct cpu_model_leaf *leaf_of(const struct cpu_model *model, uint32_t number, uint32_t subleaf)
+{
+    for (uint32_t n = 0; n < model->count; n++) {
+        if (model->leaf[n].leaf == number && (!model->leaf[n].has_subleaf || model->leaf[n].subleaf == subleaf))
+            return &model->leaf[n];
+    }
+    return NULL;
+}
+
+/* Has the host given the guest, in the words about instructions of leaf 7, what nobody asked for? */
+static bool grew(const struct cpu_model *wanted, const struct cpu_model *effective)
+{
+    const struct cpu_model_leaf *a = leaf_of(wanted, 7, 0), *b = leaf_of(effective, 7, 0);
+    return b && ((b->ebx & ~(a ? a->ebx : 0)) || (b->ecx & ~(a ? a->ecx : 0)) || (b->edx & ~(a ? a->edx : 0)));
+}
+
+/* Such a host leaves alone what does not reach to leaf 7: better fewer features than some that only this host has. AVX
+ * needs leaf 0DH too. */
+static void cap(struct cpu_model *model)
+{
+    uint32_t kept = 0;
+    for (uint32_t n = 0; n < model->count; n++) {
+        struct cpu_model_leaf leaf = model->leaf[n];
+        if (leaf.leaf == 0)
+            leaf.eax = LEAF_CAP;
+        if (leaf.leaf <= LEAF_CAP || leaf.leaf >= 0x40000000)
+            model->leaf[kept++] = leaf;
+    }
+    model->count = kept;
+}
+
+static bool effective_model(int kvm, int vcpu, struct cpu_model *model, struct error *error)
+{
+    struct cpu_model wanted = *model, effective = *model;
+    if (!kvm_cpuid_set(kvm, vcpu, &wanted, &effective, error))
+        return false;
+    if (grew(&wanted, &effective)) {
+        cap(&wanted);
+        if (!kvm_cpuid_set(kvm, vcpu, &wanted, &effective, error))
+            return false;
+    }
+    *model = effective;
+    return true;
+}
+
 enum status kvm_cpu_model(const char *path, struct cpu_model *model, struct error *error)
 {
     const char *name = path ? path : "/dev/kvm";
@@ -157,7 +203,7 @@ enum status kvm_cpu_model(const char *path, struct cpu_model *model, struct erro
     enum status status = STATUS_IO;
     if (vcpu < 0)
         error_set(error, "%s: %s", name, strerror(errno));
-    else if (kvm_cpuid_set(kvm, vcpu, model, model, error))
+    else if (effective_model(kvm, vcpu, model, error))
         status = STATUS_OK;
     if (vcpu >= 0)
         close(vcpu);

@@ -38,11 +38,15 @@ static inline uint32_t inl(uint16_t port)
     __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
     return value;
 }
-/* Asks CPUID once a call: an accelerator that can't control the counter hides it, and who reads it all the same gets the
- * host's. Then the time is counted by the PIT, as far as guest_ticks goes. */
+/* Does CPUID say how fast the TSC is? An accelerator that can't control the counter does not, and who reads it all the same gets
+ * the host's. Then time is counted by the PIT. */
 static inline bool has_tsc(void)
 {
-    uint32_t a = 1, b, c = 0, d;
+    uint32_t a = 0, b, c = 0, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    if (a < 0x15)
+        return false;
+    a = 1;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     return d & 1u << 4;
 }
