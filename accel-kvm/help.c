@@ -4,7 +4,11 @@
  * Both work on the whole state, which goes to the helper and comes back; accesses of such an instruction go to the same bus. */
 #include "accel-kvm/kvm.h"
 
+#include "core/landmark.h"
+
 #include <string.h>
+
+#define RFLAGS_RF 0x10000u
 
 static bool is_prefix(uint8_t byte, bool code64)
 {
@@ -24,21 +28,63 @@ static bool is_prefix(uint8_t byte, bool code64)
     }
 }
 
+static bool code_is_64(const struct cpu_state *state)
+{
+    return (state->efer & 0x400) && (state->segment[CPU_CS].attributes & 0x2000);
+}
+
+/* The helper has the state. */
 static void fetch_code(struct kvm_accel *cpu, uint8_t *bytes, unsigned count)
 {
-    const struct cpu_state *state = &cpu->state;
-    bool code64 = (state->efer & 0x400) && (state->segment[CPU_CS].attributes & 0x2000);
-    uint64_t linear = code64 ? state->rip : (uint32_t)(state->segment[CPU_CS].base + (uint32_t)state->rip), gpa;
+    uint64_t linear = landmark_rip(&cpu->state), gpa;
     memset(bytes, 0, count);
     for (unsigned n = 0; n < count && cpu->helper->ops->translate(cpu->helper, linear + n, &gpa); n++)
         memory_read(machine_memory(cpu->accel.machine), gpa, &bytes[n], 1);
+}
+
+static bool is_string(uint8_t opcode)
+{
+    return (opcode >= 0x6C && opcode <= 0x6F) || (opcode >= 0xA4 && opcode <= 0xA7) || (opcode >= 0xAA && opcode <= 0xAF);
+}
+
+/* The count register at this address size: bytes 2, 4, 8. */
+static uint64_t count_of(const struct cpu_state *state, bool other_size)
+{
+    bool code32 = state->segment[CPU_CS].attributes & 0x4000;
+    uint64_t count = state->gpr[CPU_RCX];
+    if (code_is_64(state))
+        return other_size ? (uint32_t)count : count;
+    return code32 != other_size ? (uint32_t)count : (uint16_t)count;
+}
+
+void kvm_finish_repeat(struct kvm_accel *cpu)
+{
+    struct cpu_state *state = &cpu->state;
+    uint8_t bytes[16];
+    bool repeated = false, other_size = false, code64 = code_is_64(state);
+    unsigned at = 0;
+    if (!(state->rflags & RFLAGS_RF))
+        return;
+    cpu->helper->ops->set_state(cpu->helper, state);
+    fetch_code(cpu, bytes, sizeof bytes);
+    for (; at < 14 && is_prefix(bytes[at], code64); at++) {
+        repeated |= bytes[at] == 0xF2 || bytes[at] == 0xF3;
+        other_size |= bytes[at] == 0x67;
+    }
+    if (!repeated || !is_string(bytes[at]) || count_of(state, other_size))
+        return;
+    state->rip += at + 1;
+    if (!code64)
+        state->rip = (uint32_t)state->rip;
+    state->rflags &= ~(uint64_t)RFLAGS_RF;
+    cpu->state_changed = true;
 }
 
 /* Up to three bytes of opcode: 0F maps have two or three. */
 static uint32_t opcode_at(struct kvm_accel *cpu)
 {
     uint8_t bytes[16];
-    bool code64 = (cpu->state.efer & 0x400) && (cpu->state.segment[CPU_CS].attributes & 0x2000);
+    bool code64 = code_is_64(&cpu->state);
     unsigned at = 0;
     fetch_code(cpu, bytes, sizeof bytes);
     while (at < 12 && is_prefix(bytes[at], code64))

@@ -77,6 +77,9 @@ void kvm_kick_soon(struct kvm_accel *cpu); /* instead: in some microseconds */
 
 /* help.c: one instruction by the helper, or an access to an MSR. */
 void kvm_help(struct kvm_accel *cpu);
+/* KVM's emulator leaves a repeated string instruction whose count has come to 0 for one more turn that only moves RIP; a
+ * processor is past it by then, and so is cpu->state, which is valid, after this. */
+void kvm_finish_repeat(struct kvm_accel *cpu);
 void kvm_msr_exit(struct kvm_accel *cpu, bool write);
 
 /* run.c */

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define RFLAGS_IF 0x200u
+#define RFLAGS_RF 0x10000u
 #define VECTOR_NMI 2
 
 enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what)
@@ -142,6 +142,8 @@ static void take(struct kvm_accel *cpu, uint32_t vector)
 
 static void take_nmi(struct kvm_accel *cpu)
 {
+    kvm_state_fetch(cpu); /* past a repeated instruction that is over */
+    refresh(cpu);
     (void)machine_nmi_take(cpu->accel.machine);
     take(cpu, VECTOR_NMI);
     if (ioctl(cpu->vcpu, KVM_NMI) < 0)
@@ -165,6 +167,17 @@ static bool may_take(const struct kvm_accel *cpu)
     return cpu->run->ready_for_interrupt_injection && cpu->run->if_flag;
 }
 
+/* The frame that an interrupt pushes has RIP: it must be the processor's. */
+static bool past_repeat(struct kvm_accel *cpu)
+{
+    struct kvm_regs regs;
+    if (ioctl(cpu->vcpu, KVM_GET_REGS, &regs) < 0 || !(regs.rflags & RFLAGS_RF))
+        return true;
+    kvm_state_fetch(cpu);
+    refresh(cpu);
+    return may_take(cpu);
+}
+
 /* Right after an exit, or at a landmark. */
 static void offer_interrupts(struct kvm_accel *cpu)
 {
@@ -184,7 +197,7 @@ static void offer_interrupts(struct kvm_accel *cpu)
     cpu->run->request_interrupt_window = 0;
     if (!machine_intr_pending(machine))
         return;
-    if (may_take(cpu) && machine_offer_interrupt(machine, false))
+    if (may_take(cpu) && past_repeat(cpu) && machine_offer_interrupt(machine, false))
         take_interrupt(cpu);
     else
         cpu->run->request_interrupt_window = 1;

@@ -280,6 +280,7 @@ void kvm_state_fetch(struct kvm_accel *cpu)
     take_sregs(&cpu->state, &sregs);
     take_rest(cpu);
     cpu->state_valid = true;
+    kvm_finish_repeat(cpu);
 }
 
 static void give_rest(struct kvm_accel *cpu)
