@@ -18,17 +18,19 @@ static void set_point(struct interp *cpu, bool set, uint64_t linear)
 static bool is_here(struct interp *cpu, struct machine_landmark *landmark)
 {
     struct cpu_state state;
-    uint64_t linear = (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? cpu->rip : block_linear(cpu, cpu->rip);
+    uint64_t gpr[16], linear = (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? cpu->rip : block_linear(cpu, cpu->rip);
 
     cpu->each_iteration = linear == landmark->rip;
     if (linear != landmark->rip)
         return false;
     if (landmark->hits++ >= LANDMARK_HITS_MAX)
         machine_fail(cpu->accel.machine, MACHINE_STOP_DIVERGED);
-    interp_state(cpu, &state);
-    if ((uint32_t)cpu_state_canonical_hash(&state) != landmark->registers)
+    for (unsigned n = 0; n < 16; n++)
+        gpr[n] = cpu->r[n].q;
+    if (landmark_registers(gpr) != landmark->registers)
         return false;
     landmark->matches++;
+    interp_state(cpu, &state);
     return landmark_take(cpu->accel.machine, &state).all == landmark->all;
 }
 

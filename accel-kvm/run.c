@@ -167,6 +167,15 @@ static bool may_take(const struct kvm_accel *cpu)
     return cpu->run->ready_for_interrupt_injection && cpu->run->if_flag;
 }
 
+/* KVM would keep one for later. */
+static bool nmi_allowed(struct kvm_accel *cpu)
+{
+    struct kvm_vcpu_events events;
+    if (ioctl(cpu->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
+        (void)kvm_trouble(cpu, "KVM_GET_VCPU_EVENTS");
+    return !events.nmi.masked && !events.nmi.injected && !events.nmi.pending;
+}
+
 /* The frame that an interrupt pushes has RIP: it must be the processor's. */
 static bool past_repeat(struct kvm_accel *cpu)
 {
@@ -190,7 +199,7 @@ static void offer_interrupts(struct kvm_accel *cpu)
         return; /* no access changes IF */
     }
     refresh(cpu);
-    if ((attention & ATTENTION_NMI) && machine_offer_interrupt(machine, true)) {
+    if ((attention & ATTENTION_NMI) && nmi_allowed(cpu) && machine_offer_interrupt(machine, true)) {
         take_nmi(cpu);
         return;
     }
@@ -254,7 +263,7 @@ static bool at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark
     if (landmark_rip(&cpu->state) != landmark->rip)
         return false;
     landmark->hits++;
-    if ((uint32_t)cpu_state_canonical_hash(&cpu->state) != landmark->registers)
+    if (landmark_registers(cpu->state.gpr) != landmark->registers)
         return false;
     landmark->matches++;
     return landmark_take(cpu->accel.machine, &cpu->state).all == landmark->all;
@@ -298,7 +307,8 @@ static bool interrupted(struct kvm_accel *cpu, enum accel_exit *exit)
     cpu->statistics.kicks++;
     cpu->armed = false; /* the timer is set again */
     *exit = ACCEL_EXIT_STEPS;
-    return machine_wanted(cpu->accel.machine) && stop_between(cpu);
+    return (machine_wanted(cpu->accel.machine) || (*machine_attention(cpu->accel.machine) & ATTENTION_NMI)) &&
+           stop_between(cpu);
 }
 
 /* True: run returns *exit. */
@@ -310,9 +320,10 @@ static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     *exit = ACCEL_EXIT_STEPS;
     switch (run->exit_reason) {
     case KVM_EXIT_HLT:
-        cpu->halted = true;
+        cpu->halted = true; /* an exit of its own, which the machine counts: before any interrupt */
         cpu->statistics.exits++;
-        return false;
+        *exit = ACCEL_EXIT_HALT;
+        return true;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         cpu->statistics.windows++;
         return !machine_landmark(cpu->accel.machine) && stop_between(cpu);
@@ -332,6 +343,13 @@ static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         return true;
     default: *exit = broken(cpu, "unknown exit", run->exit_reason); return true;
     }
+}
+
+/* An NMI came while one was handled, and that is over, somewhere between two exits. */
+static bool nmi_waits(struct kvm_accel *cpu)
+{
+    return !cpu->at_stop && (*machine_attention(cpu->accel.machine) & ATTENTION_NMI) && cpu->state_changed &&
+           !cpu->state.nmi_blocked;
 }
 
 static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
@@ -383,7 +401,7 @@ enum accel_exit kvm_accel_run(struct accel *accel)
     enum accel_exit exit = ACCEL_EXIT_STEPS;
     cpu->at_stop = true;
     while (!cpu->error.text[0]) {
-        bool wanted = machine_wanted(accel->machine);
+        bool wanted = machine_wanted(accel->machine) || nmi_waits(cpu);
         if (wanted && cpu->at_stop) {
             kvm_complete(cpu);
             return machine_request_pending(accel->machine) ? ACCEL_EXIT_REQUEST : ACCEL_EXIT_STEPS;

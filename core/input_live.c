@@ -136,6 +136,16 @@ static uint64_t host_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Virtual time begins when it is first asked for: the guest's first instruction. */
+static uint64_t live_clock(const struct input *input)
+{
+    struct input_live *live = (struct input_live *)(uintptr_t)input;
+    uint64_t now = host_now_ns();
+    if (!live->clock_start_ns)
+        live->clock_start_ns = now;
+    return now - live->clock_start_ns;
+}
+
 static uint64_t live_wall_clock(const struct input_live *live)
 {
     if (live->options.wall_clock_seconds)
@@ -170,7 +180,7 @@ static uint64_t live_pull(struct input *input, enum input_id id, struct position
     if (id == INPUT_WALL_CLOCK)
         return live_wall_clock((struct input_live *)input);
     if (id == INPUT_CLOCK)
-        return host_now_ns() - ((struct input_live *)input)->clock_start_ns;
+        return live_clock(input);
     CHECK(id == INPUT_ENTROPY);
     return live_entropy((struct input_live *)input);
 }
@@ -180,7 +190,7 @@ static bool clocked_next(struct input_live *live, struct position position, stru
 {
     if (!live->told_time) {
         live->told_time = true;
-        *message = (struct input_message){.id = INPUT_CLOCK_TICK, .a = host_now_ns() - live->clock_start_ns};
+        *message = (struct input_message){.id = INPUT_CLOCK_TICK, .a = live_clock(&live->input)};
         if (message->a > position.vtime_ns)
             return true;
     }
@@ -210,7 +220,7 @@ static bool live_due(struct input *input, struct position position, uint64_t nex
     const struct input_live_options *options = &live->options;
     return (options->mailbox && !input_mailbox_empty(options->mailbox)) ||
            (options->checkpoint_exits && position.icount >= live->next_checkpoint) ||
-           (next_timer_ns != VTIME_NEVER && host_now_ns() - live->clock_start_ns >= next_timer_ns);
+           (next_timer_ns != VTIME_NEVER && live_clock(&live->input) >= next_timer_ns);
 }
 
 static bool live_offer(struct input *input, struct position position, const struct input_message *message)
@@ -264,6 +274,5 @@ struct input *input_live_create(const struct input_live_options *options)
     live->input.ops = &ops;
     live->options = *options;
     live->entropy_state = options->entropy_seed;
-    live->clock_start_ns = host_now_ns();
     return &live->input;
 }

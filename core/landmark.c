@@ -91,10 +91,18 @@ uint64_t landmark_rip(const struct cpu_state *state)
     return code_is_64(state) ? state->rip : (uint32_t)(state->segment[CPU_CS].base + (uint32_t)state->rip);
 }
 
+uint32_t landmark_registers(const uint64_t gpr[16])
+{
+    uint8_t bytes[16 * 8];
+    for (unsigned n = 0; n < sizeof bytes; n++)
+        bytes[n] = (uint8_t)(gpr[n / 8] >> 8 * (n % 8));
+    return (uint32_t)XXH3_64bits(bytes, sizeof bytes);
+}
+
 struct landmark landmark_take(struct machine *machine, const struct cpu_state *state)
 {
-    struct landmark landmark = {.rip = landmark_rip(state), .registers = cpu_state_canonical_hash(state)};
+    struct landmark landmark = {.rip = landmark_rip(state), .registers = landmark_registers(state->gpr)};
     uint64_t memory = memory_digest(machine_memory(machine));
-    landmark.all = XXH3_64bits_withSeed(&memory, sizeof memory, landmark.registers);
+    landmark.all = XXH3_64bits_withSeed(&memory, sizeof memory, cpu_state_canonical_hash(state));
     return landmark;
 }

@@ -22,11 +22,12 @@ uint64_t cpu_state_canonical_hash(const struct cpu_state *state);
 
 struct landmark {
     uint64_t rip;       /* linear */
-    uint64_t registers; /* cpu_state_canonical_hash */
-    uint64_t all;       /* of registers and the memory digest */
+    uint32_t registers; /* of the general registers alone: who meets RIP often looks at these first */
+    uint64_t all;       /* of cpu_state_canonical_hash and the memory digest */
 };
 /* Of this instant. The accelerator has given its state up to date. */
 uint64_t landmark_rip(const struct cpu_state *state);
+uint32_t landmark_registers(const uint64_t gpr[16]);
 struct landmark landmark_take(struct machine *machine, const struct cpu_state *state);
 
 #endif

@@ -5,7 +5,8 @@
  *  1. An exit is counted when its access is done, so all that an access does carries its number, from 0.
  *  2. The run loop stops right after the instruction in which the count reached the stop, or at a landmark. Nothing that the
  *     guest can see happens anywhere else; so timers run after messages only.
- *  3. Virtual time changes by messages, by samples that devices ask for in an access (one an access), and by HLT. */
+ *  3. Virtual time changes by messages, by samples that devices ask for in an access (one an access), and by HLT. It never
+ *     passes the deadline of a timer that has not fired. */
 #include "core/landmark.h"
 #include "core/machine_internal.h"
 
@@ -58,8 +59,20 @@ static void set_clock(struct machine *machine, uint64_t now_ns)
 
 void machine_sample_clock(struct machine *machine)
 {
+    uint64_t now_ns = machine_pull(machine, INPUT_CLOCK, NULL, NULL), deadline_ns = vtime_queue_next_ns(machine->vtime);
     machine->sampled = true;
-    set_clock(machine, machine_pull(machine, INPUT_CLOCK, NULL, NULL));
+    set_clock(machine, now_ns < deadline_ns ? now_ns : deadline_ns);
+}
+
+/* Time goes on, from deadline to deadline: a device whose timer fires finds it to be as late as it asked for. */
+static void advance_clock(struct machine *machine, uint64_t now_ns)
+{
+    uint64_t deadline_ns;
+    while ((deadline_ns = vtime_queue_next_ns(machine->vtime)) <= now_ns) {
+        set_clock(machine, deadline_ns);
+        vtime_queue_run(machine->vtime, machine->skipped_ns);
+    }
+    set_clock(machine, now_ns);
 }
 
 uint64_t machine_uncontrolled(struct machine *machine, const char *what)
@@ -136,7 +149,7 @@ void machine_stop_between(struct machine *machine, const struct cpu_state *state
 {
     struct landmark landmark = landmark_take(machine, state);
     (void)offer(machine, (struct input_message){.id = INPUT_LANDMARK,
-                                                .target = (uint32_t)landmark.registers,
+                                                .target = landmark.registers,
                                                 .a = landmark.rip,
                                                 .b = landmark.all});
     count_exit(machine);
@@ -157,7 +170,7 @@ bool machine_exit_message(struct machine *machine, const struct input_message *m
 {
     switch (message->id) {
     case INPUT_CLOCK_TICK:
-        set_clock(machine, message->a);
+        advance_clock(machine, message->a);
         if (machine->slice)
             machine->slice(machine->slice_opaque, machine_position(machine));
         return true;
