@@ -309,8 +309,8 @@ void machine_trace_origin(struct machine *machine, struct trace_event event)
 
 void machine_trace_irq(struct machine *machine, uint32_t vector)
 {
-    machine->halt_counted = false;
     machine_trace(machine, &(struct trace_event){.kind = TRACE_IRQ, .value = vector});
+    machine_interrupt_taken(machine);
 }
 
 void machine_trace_block_data(struct machine *machine, uint32_t drive, uint64_t sector, const void *data,

@@ -126,23 +126,23 @@ static bool offer(struct machine *machine, struct input_message message)
     return input->ops->offer && input->ops->offer(input, machine_position(machine), &message);
 }
 
-/* What comes next was not to be seen while this one waited: more for this very place, or the stop after it. */
-static void look_ahead(struct machine *machine)
+bool machine_offer_interrupt(struct machine *machine, bool nmi)
 {
+    return offer(machine, (struct input_message){.id = INPUT_INTERRUPT, .a = nmi});
+}
+
+/* What comes next was not to be seen while this one waited: more for this very place, or the stop after it. */
+void machine_interrupt_taken(struct machine *machine)
+{
+    machine->halt_counted = false;
+    if (!machine->options.counts_exits)
+        return;
     struct input *input = machine->options.input;
     if (input->ops->more && input->ops->more(input, machine_position(machine))) {
         machine->polled_valid = false;
         machine_request_attention(machine);
     }
     machine_compute_stop(machine);
-}
-
-bool machine_offer_interrupt(struct machine *machine, bool nmi)
-{
-    if (!offer(machine, (struct input_message){.id = INPUT_INTERRUPT, .a = nmi}))
-        return false;
-    look_ahead(machine);
-    return true;
 }
 
 void machine_stop_between(struct machine *machine, const struct cpu_state *state)

@@ -77,6 +77,7 @@ void machine_request_attention(struct machine *machine);
 
 /* machine_exits.c: a message of a machine that counts exits. False: it is another one. */
 bool machine_exit_message(struct machine *machine, const struct input_message *message);
+void machine_interrupt_taken(struct machine *machine); /* and traced */
 bool machine_input_due(struct machine *machine);
 void machine_sample_clock(struct machine *machine);
 /* The CPU has halted, or is still so. */
