@@ -73,6 +73,7 @@ static const char program_help[] =
     "  verify   the checksum of every frame, without replaying\n"
     "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
+    "  diff     what is different in two journals: events, requests, sectors, memory, registers\n"
     "  blktrace a drive's writes as a dm-log-writes log, or its requests as lines of blkparse\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
@@ -162,6 +163,19 @@ static const char writes_help[] =
     "  --symbols=FILE           names for addresses: the guest kernel's System.map\n"
     "  --json                   one JSON object a line\n";
 
+static const char diff_help[] =
+    "usage: vmrr diff [options] A.vmrr B.vmrr\n\n"
+    "What is different in two recordings: configuration; the first event that differs, with and without positions; "
+    "the\n"
+    "guest's disk requests; and, by replaying both, registers, device fields and memory before the first difference "
+    "and\n"
+    "at the end, and the sectors that the disks hold, with the requests that wrote them. Exit code 0: equal; 3: "
+    "different;\n"
+    "4: could not be compared; 2: wrong options.\n\n"
+    "  --no-replay              only what the journals themselves say\n"
+    "  --max=N                  at most so many entries of each list (default 16); what is counted is counted all\n"
+    "  --json                   one object; keys: vmrr(1)\n";
+
 static const char blktrace_help[] =
     "usage: vmrr blktrace [options] -o FILE FILE.vmrr\n       vmrr blktrace --text [options] FILE.vmrr\n\n"
     "Replays the journal and writes the drive's writes to FILE in the format of Linux's dm-log-writes target, for\n"
@@ -174,9 +188,9 @@ void help_print(const char *command)
 {
     static const struct {
         const char *command, *text;
-    } texts[] = {{"run", run_help},     {"record", record_help}, {"replay", replay_help},
-                 {"info", info_help},   {"dump", dump_help},     {"verify", verify_help},
-                 {"image", image_help}, {"writes", writes_help}, {"blktrace", blktrace_help}};
+    } texts[] = {{"run", run_help},           {"record", record_help}, {"replay", replay_help}, {"info", info_help},
+                 {"dump", dump_help},         {"verify", verify_help}, {"image", image_help},   {"writes", writes_help},
+                 {"blktrace", blktrace_help}, {"diff", diff_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);
