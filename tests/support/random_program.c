@@ -8,7 +8,7 @@
 #include "tests/support/random_program.h"
 
 #include "core/cpu_model.h"
-#include "tests/support/native_internal.h"
+#include "tools/fuzz/native_internal.h"
 
 #include <string.h>
 

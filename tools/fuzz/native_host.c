@@ -1,6 +1,8 @@
 /* The native instruction check: the host's side. Includes nothing of the interpreter: its names are ucontext's too. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* REG_RIP and the like */
-#include "tests/support/native_host.h"
+#endif
+#include "tools/fuzz/native_host.h"
 
 #include <asm/ldt.h>
 #include <cpuid.h>

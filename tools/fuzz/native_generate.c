@@ -1,5 +1,5 @@
 /* The native instruction check: cases from a row's operands string. */
-#include "tests/support/native_internal.h"
+#include "tools/fuzz/native_internal.h"
 
 #include "core/cpu_state.h"
 

@@ -1,9 +1,9 @@
-/* Between native.c and native_generate.c. */
-#ifndef VMRR_TESTS_SUPPORT_NATIVE_INTERNAL_H
-#define VMRR_TESTS_SUPPORT_NATIVE_INTERNAL_H
+/* What the files of the native instruction check share, and its tests. */
+#ifndef VMRR_TOOLS_FUZZ_NATIVE_INTERNAL_H
+#define VMRR_TOOLS_FUZZ_NATIVE_INTERNAL_H
 
 #include "accel-interp/opcodes.h"
-#include "tests/support/native_host.h"
+#include "tools/fuzz/native_host.h"
 
 /* A case being put together. */
 struct native_encoding {
