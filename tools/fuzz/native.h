@@ -29,7 +29,7 @@ struct cpu_model;  /* core/cpu_model.h */
 #define NATIVE_RODATA_BYTES 0x1000u
 
 #define NATIVE_CODE_MAX 512u
-#define NATIVE_STEPS_MAX 4096u /* of a sequence in the interpreter; a slice of a repeated string is one */
+#define NATIVE_STEPS_MAX (8u << 20) /* of a sequence in the interpreter; a slice of a repeated string is one */
 
 #define NATIVE_SYSCALL 254 /* the same: the sandbox caught a system call */
 #define NATIVE_ENDLESS 255 /* a vector of the host side: it did not end */

@@ -78,6 +78,16 @@ void native_emit(struct native_encoding *e, uint64_t value, unsigned size_bytes)
     e->length += size_bytes;
 }
 
+void native_emit_move(struct native_encoding *e, unsigned bits, unsigned reg, uint64_t value)
+{
+    if (bits == 64)
+        native_emit(e, 0x48u | reg >> 3, 1);
+    if (bits == 16)
+        native_emit(e, 0x66, 1);
+    native_emit(e, 0xB8u + (reg & 7), 1);
+    native_emit(e, value, bits == 64 ? 8 : 4);
+}
+
 /* Effective sizes: 66 and 67 turn round what the code's size says. */
 static bool operand16(const struct native_case *c, const struct native_choice *k)
 {

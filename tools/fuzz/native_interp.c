@@ -31,6 +31,7 @@ enum {
     PHYS_STACK_TOP = 0x25000,
     PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
 };
+#define NO_EXECUTE (1ull << 63)
 #define RAM_BYTES (2u << 20)
 #define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
 
@@ -78,9 +79,9 @@ static void build_tables(struct native_harness *h)
         if (linear < NATIVE_CODE + NATIVE_CODE_BYTES)
             rights = 0x65;
         else if (linear >= NATIVE_DATA && linear < NATIVE_DATA + NATIVE_DATA_BYTES)
-            rights = 0x67;
+            rights = 0x67 | NO_EXECUTE;
         else if (linear >= NATIVE_RODATA && linear < NATIVE_RODATA + NATIVE_RODATA_BYTES)
-            rights = 0x65;
+            rights = 0x65 | NO_EXECUTE;
         if (rights)
             put64(h, pt_arena + (page >> 12) * 8, (PHYS_ARENA + page) | rights);
     }
@@ -95,8 +96,9 @@ static void build_descriptors(struct native_harness *h)
     put64(h, PHYS_GDT + 0x30, 0x00AFFB000000FFFFull);
     for (unsigned vector = 0; vector < 32; vector++) {
         uint64_t handler = SUPERVISOR + PHYS_HANDLERS + vector * 16;
+        uint64_t type = vector == EXC_BP || vector == EXC_OF ? 0xEE00 : 0x8E00; /* as Linux: INT3 and INTO may */
         put64(h, PHYS_IDT + vector * 16,
-              (handler & 0xFFFF) | 0x00100000u | (0x8E00ull << 32) | ((handler >> 16 & 0xFFFF) << 48));
+              (handler & 0xFFFF) | 0x00100000u | (type << 32) | ((handler >> 16 & 0xFFFF) << 48));
         put64(h, PHYS_IDT + vector * 16 + 8, handler >> 32);
     }
     put64(h, PHYS_TSS + 4, SUPERVISOR + PHYS_STACK_TOP);
@@ -128,7 +130,7 @@ static void build_state(struct native_harness *h)
     s->cr3 = PHYS_TABLES;
     s->cr4 = (1u << 5) | (1u << 9) | (1u << 10) | (1u << 18);  /* PAE OSFXSR OSXMMEXCPT OSXSAVE */
     s->xcr0 = 7;                                               /* x87 SSE AVX */
-    s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
+    s->efer = (1u << 8) | (1u << 10) | (1u << 11); /* LME LMA NXE; no SCE: there is no kernel to call */
 }
 
 /* FXSAVE image and the upper halves <-> the architectural x87 and vector state. */
@@ -216,7 +218,7 @@ static void map_data(struct native_harness *h, unsigned devices)
 
     for (unsigned page = 0; page < NATIVE_DATA_BYTES >> 12; page++) {
         uint64_t gpa = devices >> page & 1 ? DEVICE_GPA : PHYS_ARENA + data;
-        put64(h, pt + 8 * page, (gpa + page * 0x1000ull) | 0x67);
+        put64(h, pt + 8 * page, (gpa + page * 0x1000ull) | 0x67 | NO_EXECUTE);
     }
 }
 
@@ -431,12 +433,20 @@ uint8_t native_mode(unsigned bits)
     return (uint8_t)(code | (bits == 16 ? 0 : MODE_FLAT) | MODE_STACK32 | MODE_USER | MODE_LONG);
 }
 
-bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c)
+const struct opcode_row *native_row_of(const struct native_harness *h, unsigned bits, const uint8_t *code,
+                                       unsigned length)
 {
     struct decoded decoded;
-    enum decode_status status = decode_insn(h->tables, native_mode(c->bits), c->code, c->length, 0, 0, &decoded);
+    enum decode_status status = decode_insn(h->tables, native_mode(bits), code, length, 0, 0, &decoded);
 
-    return status == DECODE_OK && !native_host_has(decoded.row->feature);
+    return status == DECODE_OK ? decoded.row : NULL;
+}
+
+bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c)
+{
+    const struct opcode_row *row = native_row_of(h, c->bits, c->code, c->length);
+
+    return row && !native_host_has(row->feature);
 }
 
 struct accel *native_accel(struct native_harness *h)
