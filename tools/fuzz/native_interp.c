@@ -301,6 +301,7 @@ static void interp_unwind_fault(struct native_harness *h, struct native_state *o
         1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC;
     uint64_t frame = out->gpr[CPU_RSP] - SUPERVISOR;
 
+    CHECK(frame < PHYS_STACK_TOP); /* nobody at CPL 3 gets at the TSS */
     out->vector = (int)(out->rip - SUPERVISOR - PHYS_HANDLERS) / 16;
     out->cr2 = out->vector == EXC_PF ? cr2 : 0;
     if (with_error & (1u << out->vector)) {
