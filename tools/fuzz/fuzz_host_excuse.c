@@ -6,6 +6,7 @@
 #include <string.h>
 
 struct excuse {
+    const struct native_harness *h;
     const struct native_case *c;
     const struct opcode_row *row; /* of the instruction that faulted; null: none, or it is not known */
     bool fdp_moves;
@@ -37,7 +38,8 @@ static bool excuse_low_fault(struct excuse *e)
 /* Operands of many words: which word faults first, and what was stored before, is the silicon's choice. */
 static bool excuse_wide_operand(struct excuse *e)
 {
-    if (!e->row || !both_fault(e, EXC_PF) || (strcmp(e->row->operands, "M") && strcmp(e->row->mnemonic, "MOVBE")))
+    if (!e->row || !both_fault(e, EXC_PF) ||
+        (strcmp(e->row->operands, "M") && !strchr(e->row->operands, 't') && strcmp(e->row->mnemonic, "MOVBE")))
         return false;
     e->host->state.cr2 = e->interp->state.cr2;
     memcpy(e->interp->data, e->host->data, NATIVE_DATA_BYTES);
@@ -68,6 +70,23 @@ static bool excuse_wide_address(struct excuse *e)
     return true;
 }
 
+/* A jump into the middle of an instruction, and there one of those that no model has (RTM, AVX-512...), but this CPU. */
+static bool excuse_other_instruction(struct excuse *e)
+{
+    const struct native_state *interp = &e->interp->state;
+    unsigned at = 0, length;
+    if (interp->vector != EXC_UD || e->row)
+        return false;
+    while (at < e->c->length && (length = native_length_of(e->h, e->c->bits, e->c->code + at, e->c->length - at))) {
+        if (e->c->in.rip + at == interp->rip)
+            return false;
+        at += length;
+    }
+    e->interp->state = e->host->state;
+    memcpy(e->interp->data, e->host->data, NATIVE_DATA_BYTES);
+    return true;
+}
+
 static const struct opcode_row *faulting_row(const struct native_harness *h, const struct native_case *c, uint64_t rip)
 {
     uint64_t at = rip - c->in.rip;
@@ -84,8 +103,9 @@ const char *fuzz_host_excuse(bool fdp_moves, const struct native_harness *h, con
                    {"low-fault", excuse_low_fault},
                    {"wide-operand", excuse_wide_operand},
                    {"mmx-fault", excuse_mmx_fault},
-                   {"57-bit-address", excuse_wide_address}};
-    struct excuse e = {c, faulting_row(h, c, interp->state.rip), fdp_moves, reference, interp};
+                   {"57-bit-address", excuse_wide_address},
+                   {"other-instruction", excuse_other_instruction}};
+    struct excuse e = {h, c, faulting_row(h, c, interp->state.rip), fdp_moves, reference, interp};
     const char *name = NULL;
     for (size_t n = 0; n < sizeof excuses / sizeof excuses[0]; n++) {
         if (native_differ(c, false, reference, interp, NULL, NULL) && excuses[n].apply(&e))

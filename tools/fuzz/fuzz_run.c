@@ -16,7 +16,7 @@ struct fuzz_result fuzz_judge(struct fuzz_reference *reference, const struct nat
 {
     if (!valid)
         return unknown("the reference's process died");
-    if (of_reference->state.vector == NATIVE_SYSCALL)
+    if (of_reference->state.vector == NATIVE_SYSCALL || of_interp->state.vector == NATIVE_SYSCALL)
         return unknown("it came to a system call");
     if (of_reference->state.vector == NATIVE_ENDLESS || of_interp->state.vector == NATIVE_ENDLESS) {
         if (of_reference->state.vector == of_interp->state.vector)

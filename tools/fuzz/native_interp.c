@@ -32,6 +32,7 @@ enum {
     PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
 };
 #define NO_EXECUTE (1ull << 63)
+#define SYSTEM_CALL 0x200u /* behind the handlers of 32 vectors */
 #define RAM_BYTES (2u << 20)
 #define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
 
@@ -130,7 +131,9 @@ static void build_state(struct native_harness *h)
     s->cr3 = PHYS_TABLES;
     s->cr4 = (1u << 5) | (1u << 9) | (1u << 10) | (1u << 18);  /* PAE OSFXSR OSXMMEXCPT OSXSAVE */
     s->xcr0 = 7;                                               /* x87 SSE AVX */
-    s->efer = (1u << 8) | (1u << 10) | (1u << 11); /* LME LMA NXE; no SCE: there is no kernel to call */
+    s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
+    s->star = 0x10ull << 32;
+    s->lstar = SUPERVISOR + PHYS_HANDLERS + SYSTEM_CALL; /* as the handlers: HLT */
 }
 
 /* FXSAVE image and the upper halves <-> the architectural x87 and vector state. */
@@ -258,7 +261,7 @@ struct native_harness *native_interp_create(void)
     machine_set_accel(h->machine, h->accel);
     h->accel->ops->reset(h->accel);
     bus_map_mmio(machine_bus(h->machine), DEVICE_GPA, NATIVE_DATA_BYTES, &device_ops, h, "data");
-    memset(ram(h, PHYS_HANDLERS), 0xF4, 0x200); /* HLT */
+    memset(ram(h, PHYS_HANDLERS), 0xF4, SYSTEM_CALL + 16); /* HLT */
     build_tables(h);
     build_descriptors(h);
     build_state(h);
@@ -408,7 +411,10 @@ void native_interp_run(struct native_harness *h, const struct native_case *c, st
     memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
     fill_code(h, c);
     bool ended = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16;
-    *out = (struct native_state){.vector = ended ? -1 : NATIVE_ENDLESS, .rip = s.rip, .rflags = s.rflags};
+    bool called = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS == SYSTEM_CALL + 1;
+    *out = (struct native_state){.vector = ended ? -1 : called ? NATIVE_SYSCALL : NATIVE_ENDLESS};
+    out->rip = s.rip;
+    out->rflags = s.rflags;
     memcpy(out->gpr, s.gpr, sizeof out->gpr);
     state_get_vectors(&s, out);
     if (ended)
@@ -434,13 +440,25 @@ uint8_t native_mode(unsigned bits)
     return (uint8_t)(code | (bits == 16 ? 0 : MODE_FLAT) | MODE_STACK32 | MODE_USER | MODE_LONG);
 }
 
+static bool decode_at(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length,
+                      struct decoded *decoded)
+{
+    return decode_insn(h->tables, native_mode(bits), code, length, 0, 0, decoded) == DECODE_OK;
+}
+
 const struct opcode_row *native_row_of(const struct native_harness *h, unsigned bits, const uint8_t *code,
                                        unsigned length)
 {
     struct decoded decoded;
-    enum decode_status status = decode_insn(h->tables, native_mode(bits), code, length, 0, 0, &decoded);
 
-    return status == DECODE_OK ? decoded.row : NULL;
+    return decode_at(h, bits, code, length, &decoded) ? decoded.row : NULL;
+}
+
+unsigned native_length_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length)
+{
+    struct decoded decoded;
+
+    return decode_at(h, bits, code, length, &decoded) ? decoded.insn.len : 0;
 }
 
 bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c)
