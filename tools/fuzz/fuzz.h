@@ -50,9 +50,19 @@ struct fuzz_reference {
 };
 extern const struct fuzz_reference_ops fuzz_host_ops; /* this host's CPU, in a child process */
 
-/* Of the host, by name (fuzz_host_excuse.c). fdp_moves: native_host_fdp_moves of the process that ran the case. */
-const char *fuzz_host_excuse(bool fdp_moves, const struct native_harness *h, const struct native_case *c,
-                             struct native_outcome *reference, struct native_outcome *interp);
+/* What is to be known of the process that ran a case on the host. own: its memory beside the arena, end exclusive. */
+#define FUZZ_OWN_MAX 512u
+struct fuzz_host_facts {
+    bool fdp_moves; /* native_host_fdp_moves */
+    uint32_t own_count;
+    struct {
+        uint64_t start, end;
+    } own[FUZZ_OWN_MAX];
+};
+/* excuse of the host, by name (fuzz_host_excuse.c). */
+const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct native_harness *h,
+                             const struct native_case *c, struct native_outcome *reference,
+                             struct native_outcome *interp);
 
 /* ---- cases ---- */
 

@@ -24,7 +24,8 @@
 struct shared {
     volatile uint32_t index; /* of the case under way */
     uint32_t count;
-    bool has16, fdp_moves;
+    bool has16;
+    struct fuzz_host_facts facts;
     struct native_case cases[FUZZ_BATCH];
     struct native_outcome out[FUZZ_BATCH];
 };
@@ -34,7 +35,8 @@ struct host {
     struct shared *shared;
     pid_t child; /* 0: none */
     int to, from;
-    uint32_t left; /* of the batch under way */
+    uint32_t left;                /* of the batch under way */
+    struct fuzz_host_facts facts; /* as the child said before it ran anything */
 };
 
 static struct host *host_of(struct fuzz_reference *self)
@@ -85,6 +87,24 @@ static bool lock_up(int in, int out)
     return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
+/* All that this process has mapped, but the arena. */
+static void list_own(struct fuzz_host_facts *facts)
+{
+    FILE *file = fopen("/proc/self/maps", "re");
+    unsigned long long start, end;
+    char line[512];
+    facts->own_count = 0;
+    while (file && facts->own_count < FUZZ_OWN_MAX && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%llx-%llx", &start, &end) != 2 ||
+            (start >= NATIVE_CODE && end <= NATIVE_RODATA + NATIVE_RODATA_BYTES))
+            continue;
+        facts->own[facts->own_count].start = start;
+        facts->own[facts->own_count++].end = end;
+    }
+    if (file)
+        fclose(file);
+}
+
 _Noreturn static void child_main(struct shared *shared, int in, int out)
 {
     static const struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
@@ -94,7 +114,8 @@ _Noreturn static void child_main(struct shared *shared, int in, int out)
     native_host_open();
     setitimer(ITIMER_VIRTUAL, &tick, NULL);
     shared->has16 = native_host_has16();
-    shared->fdp_moves = native_host_fdp_moves();
+    shared->facts.fdp_moves = native_host_fdp_moves();
+    list_own(&shared->facts);
     if (!lock_up(in, out))
         _exit(3);
     byte = 1;
@@ -150,8 +171,10 @@ static enum status start_child(struct host *host, struct error *error)
     close(from[1]);
     host->to = to[1];
     host->from = from[0];
-    if (await(host))
+    if (await(host)) {
+        host->facts = host->shared->facts;
         return STATUS_OK;
+    }
     stop_child(host);
     return error_status(error, STATUS_UNSUPPORTED,
                         "the host's side can't be set up: its arena is taken, or the kernel has no seccomp filters");
@@ -272,7 +295,7 @@ static struct fuzz_reference *host_open(unsigned bits, struct error *error)
 static const char *host_excuse(struct fuzz_reference *self, const struct native_harness *h, const struct native_case *c,
                                struct native_outcome *reference, struct native_outcome *interp)
 {
-    return fuzz_host_excuse(host_of(self)->shared->fdp_moves, h, c, reference, interp);
+    return fuzz_host_excuse(&host_of(self)->facts, h, c, reference, interp);
 }
 
 const struct fuzz_reference_ops fuzz_host_ops = {

@@ -5,11 +5,13 @@
 
 #include <string.h>
 
+#define OPERAND_BYTES 64u /* an operand that begins before such memory may end in it */
+
 struct excuse {
     const struct native_harness *h;
     const struct native_case *c;
     const struct opcode_row *row; /* of the instruction that faulted; null: none, or it is not known */
-    bool fdp_moves;
+    const struct fuzz_host_facts *facts;
     struct native_outcome *host, *interp;
 };
 
@@ -21,7 +23,7 @@ static bool both_fault(const struct excuse *e, int vector)
 /* CPUs without CPUID.7.EBX bit 6 set FDP at every memory operand. 16- and 32-bit code does not see its upper half. */
 static bool excuse_fdp(struct excuse *e)
 {
-    unsigned kept = e->fdp_moves ? 0 : e->c->bits == 64 ? 8 : 4;
+    unsigned kept = e->facts->fdp_moves ? 0 : e->c->bits == 64 ? 8 : 4;
     memcpy(e->interp->state.fx + NATIVE_FX_FDP + kept, e->host->state.fx + NATIVE_FX_FDP + kept, 8 - kept);
     return kept < 8;
 }
@@ -59,6 +61,20 @@ static bool excuse_mmx_fault(struct excuse *e)
     return true;
 }
 
+/* A wild address that is memory of the process itself (in a build with AddressSanitizer large parts of all addresses are). */
+static bool excuse_own_memory(struct excuse *e)
+{
+    uint64_t at = e->interp->state.cr2;
+    for (uint32_t n = 0; n < e->facts->own_count && n < FUZZ_OWN_MAX && e->interp->state.vector == EXC_PF; n++) {
+        if (at + OPERAND_BYTES < e->facts->own[n].start || at >= e->facts->own[n].end)
+            continue;
+        e->interp->state = e->host->state;
+        memcpy(e->interp->data, e->host->data, NATIVE_DATA_BYTES);
+        return true;
+    }
+    return false;
+}
+
 /* Hosts with 57-bit addresses find more of them canonical. */
 static bool excuse_wide_address(struct excuse *e)
 {
@@ -93,19 +109,21 @@ static const struct opcode_row *faulting_row(const struct native_harness *h, con
     return at < c->length ? native_row_of(h, c->bits, c->code + at, c->length - (unsigned)at) : NULL;
 }
 
-const char *fuzz_host_excuse(bool fdp_moves, const struct native_harness *h, const struct native_case *c,
-                             struct native_outcome *reference, struct native_outcome *interp)
+const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct native_harness *h,
+                             const struct native_case *c, struct native_outcome *reference,
+                             struct native_outcome *interp)
 {
     static const struct {
         const char *name;
         bool (*apply)(struct excuse *e);
-    } excuses[] = {{"fdp", excuse_fdp},
+    } excuses[] = {{"own-memory", excuse_own_memory},
+                   {"fdp", excuse_fdp},
                    {"low-fault", excuse_low_fault},
                    {"wide-operand", excuse_wide_operand},
                    {"mmx-fault", excuse_mmx_fault},
                    {"57-bit-address", excuse_wide_address},
                    {"other-instruction", excuse_other_instruction}};
-    struct excuse e = {h, c, faulting_row(h, c, interp->state.rip), fdp_moves, reference, interp};
+    struct excuse e = {h, c, faulting_row(h, c, interp->state.rip), facts, reference, interp};
     const char *name = NULL;
     for (size_t n = 0; n < sizeof excuses / sizeof excuses[0]; n++) {
         if (native_differ(c, false, reference, interp, NULL, NULL) && excuses[n].apply(&e))

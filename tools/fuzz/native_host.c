@@ -204,6 +204,12 @@ static void host_map(void)
     mprotect(rodata, NATIVE_RODATA_BYTES, PROT_READ);
 }
 
+/* 64-bit processes have null DS and ES, which compatibility mode can't use. */
+static void set_segments(void)
+{
+    __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es\n\tmovl %1, %%gs" : : "r"(USER_DS), "r"(0));
+}
+
 static void host_install(void)
 {
     static const int signals[] = {SIGUSR1, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGVTALRM, SIGSYS};
@@ -216,8 +222,6 @@ static void host_install(void)
     for (unsigned n = 0; n < sizeof signals / sizeof signals[0]; n++)
         sigaction(signals[n], &action, NULL);
     setitimer(ITIMER_VIRTUAL, &tick, NULL);
-    /* 64-bit processes have null DS and ES, which compatibility mode can't use. */
-    __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es" : : "r"(USER_DS));
 }
 
 /* ---- the x87's pointers ------------------------------------------------------------------------------------------- */
@@ -272,7 +276,8 @@ void native_host_run(const struct native_case *c, struct native_state *out, uint
     memcpy((void *)(uintptr_t)NATIVE_DATA, c->data, NATIVE_DATA_BYTES);
     host.c = c;
     host.out = out;
-    /* NT and ID stay through a signal frame: a POPF before may have set them. */
+    /* Segment registers, NT and ID stay through a signal frame: a case before may have changed them. */
+    set_segments();
     __asm__ volatile("leaq -128(%%rsp), %%rsp\n\t" /* the red zone */
                      "pushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\t"
                      "leaq 128(%%rsp), %%rsp"
