@@ -159,14 +159,17 @@ static void report(struct fuzz *fuzz, const struct fuzz_case *small)
     json_array_append_new(fuzz->list, object);
 }
 
-/* Twice the same before it is believed: a host that overwrote something of its own is no judge. */
-static void fail(struct fuzz *fuzz, const struct fuzz_case *failing)
+/* Twice the same before it is believed: a host that overwrote something of its own is no judge. endless: the interpreter had not
+ * come to an end. */
+static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endless)
 {
     struct fuzz_case *small = malloc(sizeof *small);
     CHECK(small);
     *small = *failing;
-    if (fuzz_run_one(&fuzz->run, small).verdict == FUZZ_DIFFERENT &&
-        fuzz_run_one(&fuzz->run, small).verdict == FUZZ_DIFFERENT) {
+    enum fuzz_verdict again = fuzz_run_one(&fuzz->run, small).verdict;
+    if (again == FUZZ_SAME && endless) {
+        fuzz->same++;
+    } else if (again == FUZZ_DIFFERENT && fuzz_run_one(&fuzz->run, small).verdict == FUZZ_DIFFERENT) {
         fuzz->failures++;
         if (!fuzz->replay)
             fuzz_shrink(&fuzz->run, small);
@@ -187,7 +190,7 @@ static void judge(struct fuzz *fuzz, size_t n, bool valid)
     if (result.verdict == FUZZ_EXCUSED || result.verdict == FUZZ_UNKNOWN)
         count_excuse(fuzz, &result);
     if (result.verdict == FUZZ_DIFFERENT)
-        fail(fuzz, &fuzz->cases[n]);
+        fail(fuzz, &fuzz->cases[n], fuzz->of_interp[n].state.vector == NATIVE_ENDLESS);
 }
 
 /* ---- the run ---- */
@@ -211,7 +214,8 @@ static enum status run_batch(struct fuzz *fuzz, size_t count, struct error *erro
     }
     enum status status = reference->ops->submit(reference, fuzz->assembled, count, error);
     for (size_t n = 0; n < count && !status; n++)
-        native_interp_run(fuzz->run.harness, &fuzz->assembled[n], &fuzz->of_interp[n].state, fuzz->of_interp[n].data);
+        native_interp_run(fuzz->run.harness, &fuzz->assembled[n], FUZZ_STEPS, &fuzz->of_interp[n].state,
+                          fuzz->of_interp[n].data);
     if (!status)
         status = reference->ops->collect(reference, fuzz->of_reference, valid, error);
     for (size_t n = 0; n < count && !status; n++)
@@ -244,7 +248,7 @@ static enum status run_file(struct fuzz *fuzz, struct fuzz_case *read)
     fuzz->instructions = read->count;
     fuzz->same = result.verdict == FUZZ_SAME;
     if (result.verdict == FUZZ_DIFFERENT)
-        fail(fuzz, read);
+        fail(fuzz, read, false);
     else if (result.verdict != FUZZ_SAME)
         count_excuse(fuzz, &result);
     return STATUS_OK;

@@ -25,7 +25,7 @@ static void run_case(const struct fuzz_case *taken)
     CHECK(c && out);
     fuzz_assemble(taken, c);
     CHECK(c->length && c->offset + c->length < NATIVE_CODE_BYTES);
-    native_interp_run(h, c, &out->state, out->data);
+    native_interp_run(h, c, FUZZ_STEPS, &out->state, out->data);
     CHECK(out->state.vector >= -1 && out->state.vector <= NATIVE_ENDLESS);
     free(out);
     free(c);

@@ -53,7 +53,7 @@ static enum status liar_collect(struct fuzz_reference *self, struct native_outco
     struct liar *liar = liar_of(self);
     (void)error;
     for (size_t n = 0; n < liar->count; n++) {
-        native_interp_run(liar->harness, &liar->cases[n], &out[n].state, out[n].data);
+        native_interp_run(liar->harness, &liar->cases[n], FUZZ_STEPS, &out[n].state, out[n].data);
         if (liar->lies && is_lied_about(&liar->cases[n]))
             out[n].state.rflags ^= 1;
         valid[n] = !liar->dies;
@@ -113,7 +113,7 @@ START_TEST(test_generate)
         fuzz_generate(&f->c, seed, bits, f->run.harness, f->run.reference);
         fuzz_generate(again, seed, bits, f->run.harness, f->run.reference);
         ck_assert_mem_eq(&f->c, again, sizeof f->c);
-        ck_assert_uint_ge(f->c.count, 1);
+        ck_assert(f->c.count && fuzz_is_sound(&f->c, f->run.harness));
         ck_assert_uint_eq(fuzz_run_one(&f->run, &f->c).verdict == FUZZ_DIFFERENT, false);
         ended += f->run.of_interp.state.vector == -1;
         instructions += f->c.count;
@@ -161,6 +161,38 @@ START_TEST(test_shrink)
     ck_assert_uint_eq(json_array_size(differences), 1);
     ck_assert_str_eq(json_string_value(json_object_get(json_array_get(differences, 0), "name")), "rflags");
     json_decref(differences);
+    close_fixture(f);
+}
+END_TEST
+
+START_TEST(test_sound)
+{
+    /* NOP; MOV EAX, imm; JZ to the NOP, the MOV, into the MOV, behind all. */
+    static const struct fuzz_insn insns[] = {
+        {.bytes = {0x90}, .length = 1}, {.bytes = {0xB8, 1, 2, 3, 4}, .length = 5}, {.bytes = {0x74, 0}, .length = 2}};
+    static const struct {
+        int8_t distance;
+        bool sound;
+    } rows[] = {{-8, true},  {-7, true}, {-6, false}, {-3, false}, {-2, true},
+                {-1, false}, {0, true},  {9, true},   {-9, true}};
+    struct fixture *f = open_fixture();
+    f->c.bits = 16u << _i;
+    f->c.count = 3;
+    memcpy(f->c.insn, insns, sizeof insns);
+    if (_i == 0) { /* 16-bit: MOV AX, imm16 */
+        f->c.insn[1].length = 3;
+        f->c.insn[0] = (struct fuzz_insn){.bytes = {0x66, 0x0F, 0x1F}, .length = 3};
+        f->c.insn[0].bytes[2] = 0xC8; /* BSWAP */
+    }
+    for (size_t n = 0; n < sizeof rows / sizeof rows[0] && _i; n++) {
+        f->c.insn[2].bytes[1] = (uint8_t)rows[n].distance;
+        ck_assert_msg(fuzz_is_sound(&f->c, f->run.harness) == rows[n].sound, "distance %d", rows[n].distance);
+    }
+    for (int distance = -8; distance < 1 && !_i; distance++) {
+        f->c.insn[2].bytes[1] = (uint8_t)distance;
+        ck_assert_int_eq(fuzz_is_sound(&f->c, f->run.harness),
+                         distance == -8 || distance == -5 || distance == -2 || distance == 0);
+    }
     close_fixture(f);
 }
 END_TEST
@@ -270,6 +302,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase_add_loop_test(tcase, test_generate, 0, 3);
     tcase_add_loop_test(tcase, test_shrink, 0, 4);
+    tcase_add_loop_test(tcase, test_sound, 0, 3);
     tcase_add_test(tcase, test_judge);
     tcase_add_test(tcase, test_round_trip);
     tcase_add_test(tcase, test_refused);

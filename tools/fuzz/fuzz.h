@@ -12,6 +12,8 @@
 #define FUZZ_INSNS_MAX 24u /* moves that place an operand count */
 #define FUZZ_INSN_BYTES 15u
 #define FUZZ_BATCH 64u
+#define FUZZ_STEPS (1ull << 20)      /* of the interpreter, at first */
+#define FUZZ_STEPS_LONG (1ull << 26) /* when the reference has ended: as much as that may have done */
 
 struct fuzz_insn {
     uint8_t bytes[FUZZ_INSN_BYTES], length;
@@ -68,6 +70,8 @@ const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct n
 
 void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, const struct native_harness *h,
                    struct fuzz_reference *reference);
+/* No relative branch leads into the middle of an instruction, where anything may stand. */
+bool fuzz_is_sound(const struct fuzz_case *fuzz, const struct native_harness *h);
 /* Lays the instructions out one behind the other. */
 void fuzz_assemble(const struct fuzz_case *fuzz, struct native_case *c);
 /* Of the instruction n in the assembled case. */

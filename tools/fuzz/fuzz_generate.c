@@ -139,14 +139,34 @@ void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, const s
     start(fuzz, &base);
     unsigned wanted_count = lengths[fp_pick(&base, 8)];
     for (unsigned n = 0; n < wanted_count; n++) {
-        bool branch = n == wanted_count - 1 && native_chance(&base, 10);
+        bool branch = n && n == wanted_count - 1 && native_chance(&base, 10);
         if (!choose(&base, &c, branch, h, reference))
             break;
         if (!n && native_is_vsib(c.row)) /* its indices */
             start(fuzz, &c);
         if (!add_row(fuzz, &c))
             break;
+        if (branch && !fuzz_is_sound(fuzz, h))
+            fuzz->insn[--fuzz->count] = (struct fuzz_insn){.length = 0};
     }
+}
+
+bool fuzz_is_sound(const struct fuzz_case *fuzz, const struct native_harness *h)
+{
+    const uint64_t start = fuzz_address(fuzz, 0), end = fuzz_address(fuzz, fuzz->count);
+
+    for (unsigned n = 0; n < fuzz->count; n++) {
+        int64_t distance;
+        if (!native_branch_of(h, fuzz->bits, fuzz->insn[n].bytes, fuzz->insn[n].length, &distance))
+            continue;
+        uint64_t target = fuzz_address(fuzz, n) + (uint64_t)distance;
+        unsigned at = 0;
+        while (at < fuzz->count && fuzz_address(fuzz, at) != target)
+            at++;
+        if (at == fuzz->count && target >= start && target < end)
+            return false;
+    }
+    return true;
 }
 
 uint64_t fuzz_address(const struct fuzz_case *fuzz, unsigned n)

@@ -8,7 +8,6 @@
 #define OPERAND_BYTES 64u /* an operand that begins before such memory may end in it */
 
 struct excuse {
-    const struct native_harness *h;
     const struct native_case *c;
     const struct opcode_row *row; /* of the instruction that faulted; null: none, or it is not known */
     const struct fuzz_host_facts *facts;
@@ -86,23 +85,6 @@ static bool excuse_wide_address(struct excuse *e)
     return true;
 }
 
-/* A jump into the middle of an instruction, and there one of those that no model has (RTM, AVX-512...), but this CPU. */
-static bool excuse_other_instruction(struct excuse *e)
-{
-    const struct native_state *interp = &e->interp->state;
-    unsigned at = 0, length;
-    if (interp->vector != EXC_UD || e->row)
-        return false;
-    while (at < e->c->length && (length = native_length_of(e->h, e->c->bits, e->c->code + at, e->c->length - at))) {
-        if (e->c->in.rip + at == interp->rip)
-            return false;
-        at += length;
-    }
-    e->interp->state = e->host->state;
-    memcpy(e->interp->data, e->host->data, NATIVE_DATA_BYTES);
-    return true;
-}
-
 static const struct opcode_row *faulting_row(const struct native_harness *h, const struct native_case *c, uint64_t rip)
 {
     uint64_t at = rip - c->in.rip;
@@ -116,14 +98,10 @@ const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct n
     static const struct {
         const char *name;
         bool (*apply)(struct excuse *e);
-    } excuses[] = {{"own-memory", excuse_own_memory},
-                   {"fdp", excuse_fdp},
-                   {"low-fault", excuse_low_fault},
-                   {"wide-operand", excuse_wide_operand},
-                   {"mmx-fault", excuse_mmx_fault},
-                   {"57-bit-address", excuse_wide_address},
-                   {"other-instruction", excuse_other_instruction}};
-    struct excuse e = {h, c, faulting_row(h, c, interp->state.rip), facts, reference, interp};
+    } excuses[] = {{"own-memory", excuse_own_memory}, {"fdp", excuse_fdp},
+                   {"low-fault", excuse_low_fault},   {"wide-operand", excuse_wide_operand},
+                   {"mmx-fault", excuse_mmx_fault},   {"57-bit-address", excuse_wide_address}};
+    struct excuse e = {c, faulting_row(h, c, interp->state.rip), facts, reference, interp};
     const char *name = NULL;
     for (size_t n = 0; n < sizeof excuses / sizeof excuses[0]; n++) {
         if (native_differ(c, false, reference, interp, NULL, NULL) && excuses[n].apply(&e))

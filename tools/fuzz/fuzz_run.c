@@ -41,7 +41,7 @@ struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fu
     fuzz_assemble(fuzz, &run->c);
     if (run->reference->ops->submit(run->reference, &run->c, 1, &error) != STATUS_OK)
         return unknown("the reference can't go on");
-    native_interp_run(run->harness, &run->c, &run->of_interp.state, run->of_interp.data);
+    native_interp_run(run->harness, &run->c, FUZZ_STEPS_LONG, &run->of_interp.state, run->of_interp.data);
     if (run->reference->ops->collect(run->reference, &run->of_reference, &valid, &error) != STATUS_OK)
         return unknown("the reference can't go on");
     return fuzz_judge(run->reference, run->harness, &run->c, valid, &run->of_reference, &run->of_interp);
@@ -51,7 +51,7 @@ struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fu
 
 static bool differs(struct fuzz_run *run, const struct fuzz_case *fuzz)
 {
-    return fuzz_run_one(run, fuzz).verdict == FUZZ_DIFFERENT;
+    return fuzz_is_sound(fuzz, run->harness) && fuzz_run_one(run, fuzz).verdict == FUZZ_DIFFERENT;
 }
 
 static bool drop_one(struct fuzz_run *run, struct fuzz_case *fuzz)

@@ -29,7 +29,6 @@ struct cpu_model;  /* core/cpu_model.h */
 #define NATIVE_RODATA_BYTES 0x1000u
 
 #define NATIVE_CODE_MAX 512u
-#define NATIVE_STEPS_MAX (8u << 20) /* of a sequence in the interpreter; a slice of a repeated string is one */
 
 #define NATIVE_SYSCALL 254 /* the same: the sandbox caught a system call */
 #define NATIVE_ENDLESS 255 /* a vector of the host side: it did not end */
@@ -98,8 +97,9 @@ void native_interp_destroy(struct native_harness *h); /* null allowed */
 /* One instruction. data_out: NATIVE_DATA afterwards. */
 void native_interp_step(struct native_harness *h, const struct native_case *c, struct native_state *out,
                         uint8_t *data_out);
-/* Code of any length, to the INT3 behind it (vector -1, RIP there) or its first fault. */
-void native_interp_run(struct native_harness *h, const struct native_case *c, struct native_state *out,
+/* Code of any length, to the INT3 behind it (vector -1, RIP there) or its first fault; NATIVE_ENDLESS: not within so many
+ * steps (core/position.h). */
+void native_interp_run(struct native_harness *h, const struct native_case *c, uint64_t steps, struct native_state *out,
                        uint8_t *data_out);
 
 /* Both sides, one case at a time in this process (tests/support/native.c). */

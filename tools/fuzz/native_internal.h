@@ -42,8 +42,9 @@ bool native_has_feature(const struct native_harness *h, const char *feature);
 /* Of the instruction at the start of code; null: it is none. */
 const struct opcode_row *native_row_of(const struct native_harness *h, unsigned bits, const uint8_t *code,
                                        unsigned length);
-/* Its bytes; 0: it is none. */
-unsigned native_length_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length);
+/* A relative branch: from its first byte to its target. False: it is none. */
+bool native_branch_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length,
+                      int64_t *distance);
 /* Do the case's bytes, which need not be its row's (VEX bits turned round on purpose), want a feature that the host lacks? */
 bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c);
 /* The interpreter of the harness. */

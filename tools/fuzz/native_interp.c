@@ -395,7 +395,7 @@ void native_run_devices(struct native_harness *h, const struct native_case *c, u
 
 /* ---- a whole sequence ------------------------------------------------------------------------------------------- */
 
-void native_interp_run(struct native_harness *h, const struct native_case *c, struct native_state *out,
+void native_interp_run(struct native_harness *h, const struct native_case *c, uint64_t steps, struct native_state *out,
                        uint8_t *data_out)
 {
     const uint64_t code_gpa = PHYS_ARENA + c->offset, data_gpa = PHYS_ARENA + NATIVE_DATA - NATIVE_CODE;
@@ -405,7 +405,7 @@ void native_interp_run(struct native_harness *h, const struct native_case *c, st
     memory_write(machine_memory(h->machine), code_gpa, c->code, c->length);
     memcpy(ram(h, data_gpa), c->data, NATIVE_DATA_BYTES);
     interp_put(h, c);
-    limit.icount += NATIVE_STEPS_MAX;
+    limit.icount += steps;
     machine_run(h->machine, limit);
     h->accel->ops->get_state(h->accel, &s);
     memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
@@ -454,11 +454,16 @@ const struct opcode_row *native_row_of(const struct native_harness *h, unsigned 
     return decode_at(h, bits, code, length, &decoded) ? decoded.row : NULL;
 }
 
-unsigned native_length_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length)
+bool native_branch_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length,
+                      int64_t *distance)
 {
     struct decoded decoded;
 
-    return decode_at(h, bits, code, length, &decoded) ? decoded.insn.len : 0;
+    if (!decode_at(h, bits, code, length, &decoded) ||
+        (!native_has_operand(decoded.row, "Jb") && !native_has_operand(decoded.row, "Jz")))
+        return false;
+    *distance = (int64_t)decoded.insn.imm;
+    return true;
 }
 
 bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c)
