@@ -109,6 +109,8 @@ void fp_exact_ph(const struct interp *cpu, __m128i s, unsigned imm8)
     struct soft_float f = soft_from_mxcsr(cpu->s.mxcsr);
 
     (void)convert_to_halves(&f, s, imm8);
+    if (f.flags & SOFT_DE) /* for the silicon a denormal single is never exact as a half */
+        f.flags |= SOFT_PE;
     add_flags(f.flags & SOFT_PE);
 }
 
