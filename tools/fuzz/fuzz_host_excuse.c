@@ -74,6 +74,19 @@ static bool excuse_own_memory(struct excuse *e)
     return false;
 }
 
+/* With TF the silicon has a gather that faults half-way trap instead, behind the elements that it has; the interpreter's faults. */
+static bool excuse_gather_trap(struct excuse *e)
+{
+    bool stepping = e->interp->state.rflags & 0x100;
+    if (!e->row || !strstr(e->row->operands, "vM") || !stepping || e->host->state.vector != EXC_DB ||
+        e->interp->state.vector != EXC_PF)
+        return false;
+    e->host->state.vector = e->interp->state.vector;
+    e->host->state.error = e->interp->state.error;
+    e->host->state.cr2 = e->interp->state.cr2;
+    return true;
+}
+
 /* Hosts with 57-bit addresses find more of them canonical. */
 static bool excuse_wide_address(struct excuse *e)
 {
@@ -98,9 +111,10 @@ const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct n
     static const struct {
         const char *name;
         bool (*apply)(struct excuse *e);
-    } excuses[] = {{"own-memory", excuse_own_memory}, {"fdp", excuse_fdp},
-                   {"low-fault", excuse_low_fault},   {"wide-operand", excuse_wide_operand},
-                   {"mmx-fault", excuse_mmx_fault},   {"57-bit-address", excuse_wide_address}};
+    } excuses[] = {{"own-memory", excuse_own_memory},      {"fdp", excuse_fdp},
+                   {"low-fault", excuse_low_fault},        {"wide-operand", excuse_wide_operand},
+                   {"mmx-fault", excuse_mmx_fault},        {"gather-trap", excuse_gather_trap},
+                   {"57-bit-address", excuse_wide_address}};
     struct excuse e = {c, faulting_row(h, c, interp->state.rip), facts, reference, interp};
     const char *name = NULL;
     for (size_t n = 0; n < sizeof excuses / sizeof excuses[0]; n++) {
