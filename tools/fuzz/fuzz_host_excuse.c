@@ -36,13 +36,21 @@ static bool excuse_low_fault(struct excuse *e)
     return true;
 }
 
-/* Operands of many words: which word faults first, and what was stored before, is the silicon's choice. */
+/* Operands of many words: which word faults first (as a page, or beyond its segment's limit), and what was stored before, is the
+ * silicon's choice. */
 static bool excuse_wide_operand(struct excuse *e)
 {
-    if (!e->row || !both_fault(e, EXC_PF) ||
+    static const uint32_t faults = 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF;
+    const struct native_state *host = &e->host->state;
+    struct native_state *interp = &e->interp->state;
+    bool both = host->vector >= 0 && interp->vector >= 0 && host->vector < 32 && interp->vector < 32 &&
+                (faults >> host->vector & 1) && (faults >> interp->vector & 1);
+    if (!e->row || !both ||
         (strcmp(e->row->operands, "M") && !strchr(e->row->operands, 't') && strcmp(e->row->mnemonic, "MOVBE")))
         return false;
-    e->host->state.cr2 = e->interp->state.cr2;
+    interp->vector = host->vector;
+    interp->error = host->error;
+    interp->cr2 = host->cr2;
     memcpy(e->interp->data, e->host->data, NATIVE_DATA_BYTES);
     return true;
 }
