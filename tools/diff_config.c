@@ -163,6 +163,8 @@ void diff_config(struct diff *diff)
     json_object_set_new(diff->report, "config", rows.list);
     text_row(&rows, false, "recorder", a->creator, b->creator);
     text_row(&rows, false, "accelerator", a->accel, b->accel);
+    text_row(&rows, false, "positions count", a->counts_exits ? "exits" : "instructions",
+             b->counts_exits ? "exits" : "instructions");
     cpu_rows(&rows, &a->cpu, &b->cpu);
     number_row(&rows, true, "memory bytes", a->ram_bytes, b->ram_bytes);
     text_row(&rows, true, "append", a->append, b->append);

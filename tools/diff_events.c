@@ -49,10 +49,21 @@ static bool same_content(const struct journal_event *a, const struct journal_eve
            a->input.b == b->input.b;
 }
 
-/* That nothing goes wrong is asked where there are rules only, and says nothing. */
-static bool says_nothing(const struct journal_event *event)
+/* That nothing goes wrong is asked where there are rules only, and says nothing. How time passes, and where a machine that counts
+ * exits stands, is no content. */
+static bool says_nothing(const struct journal_event *event, bool with_positions)
 {
-    return event->type == JOURNAL_EVENT_PULL && event->input.id == INPUT_BLOCK_FAULT && !event->input.a;
+    if (event->type == JOURNAL_EVENT_TRACE)
+        return false;
+    switch (event->input.id) {
+    case INPUT_BLOCK_FAULT: return !event->input.a;
+    case INPUT_CLOCK:
+    case INPUT_CLOCK_TICK:
+    case INPUT_INTERRUPT:
+    case INPUT_LANDMARK:
+    case INPUT_CHECKPOINT: return !with_positions;
+    default: return false;
+    }
 }
 
 static bool torn(const struct diff *diff, unsigned side)
@@ -85,7 +96,7 @@ static enum status take(struct walk *walk, unsigned side, struct journal_event *
     enum status status;
     do
         status = event_cursor_next(walk->cursor[side], event, error);
-    while (!status && says_nothing(event));
+    while (!status && says_nothing(event, walk->with_positions));
     walk->ended[side] = status == STATUS_END;
     return status == STATUS_END ? STATUS_OK : status;
 }
@@ -281,35 +292,51 @@ static enum status look(struct diff *diff, json_t *events, const char *key, bool
     return status;
 }
 
-static enum status count_rest(struct walk *walk, unsigned side, uint64_t *count, struct error *error)
+/* Events by kind, inputs as kind 0. */
+static enum status count_kinds(struct diff *diff, unsigned side, uint64_t count[TRACE_KIND_COUNT], struct error *error)
 {
+    struct walk walk;
     struct journal_event event;
     enum status status = STATUS_OK;
-    while (!status && !walk->ended[side]) {
-        status = take(walk, side, &event, error);
-        *count += !status && !walk->ended[side];
+    walk_open(&walk, diff, ~KINDS_STATE, false);
+    while (!status && !walk.ended[side]) {
+        status = take(&walk, side, &event, error);
+        if (!status && !walk.ended[side])
+            count[event.type == JOURNAL_EVENT_TRACE ? event.trace.kind : 0]++;
     }
+    walk_close(&walk);
     return status;
 }
 
-static enum status look_by_kind(struct diff *diff, json_t *list, uint32_t kind, struct error *error)
+static enum status look_by_kind(struct diff *diff, json_t *list, uint32_t kind, const uint64_t count[2],
+                                struct error *error)
 {
     struct walk walk;
     bool differ;
     walk_open(&walk, diff, 1u << kind, false);
     enum status status = walk_to_difference(&walk, &differ, error);
-    json_t *first = !status && differ ? pair_json(&walk) : json_null(), *object = json_object();
-    uint64_t count[2] = {walk.index + !walk.ended[0], walk.index + !walk.ended[1]};
-    for (unsigned side = 0; side < 2 && !status; side++)
-        status = count_rest(&walk, side, &count[side], error);
+    json_t *object = json_object();
     json_object_set_new(object, "kind", json_string(kind ? trace_kind_name((enum trace_kind)kind) : "input"));
     json_set_number(object, "a_count", count[0]);
     json_set_number(object, "b_count", count[1]);
-    json_object_set_new(object, "first", first);
-    if (!status && (count[0] || count[1]))
-        json_array_append(list, object);
-    json_decref(object);
+    json_object_set_new(object, "first", !status && differ ? pair_json(&walk) : json_null());
+    json_array_append_new(list, object);
     walk_close(&walk);
+    return status;
+}
+
+/* A pass for each kind that there is. */
+static enum status look_by_kinds(struct diff *diff, json_t *list, struct error *error)
+{
+    uint64_t count[2][TRACE_KIND_COUNT] = {{0}};
+    enum status status = count_kinds(diff, 0, count[0], error);
+    if (!status)
+        status = count_kinds(diff, 1, count[1], error);
+    for (uint32_t kind = 0; kind < TRACE_KIND_COUNT && !status; kind++) {
+        const uint64_t both[2] = {count[0][kind], count[1][kind]};
+        if (both[0] || both[1])
+            status = look_by_kind(diff, list, kind, both, error);
+    }
     return status;
 }
 
@@ -362,12 +389,21 @@ static enum status compare_digests(struct walk *walk, struct digests *digests, s
     return status;
 }
 
+static bool comparable_positions(const struct diff *diff)
+{
+    return diff->config[0].config.counts_exits == diff->config[1].config.counts_exits;
+}
+
 static enum status look_at_digests(struct diff *diff, json_t *events, struct error *error)
 {
     struct walk walk;
     struct digests digests = {NULL, 0, 0};
     json_t *object = json_object();
     json_object_set_new(events, "digests", object);
+    if (!comparable_positions(diff)) {
+        json_object_set_new(object, "reason", json_string("one counts instructions, the other exits"));
+        return STATUS_OK;
+    }
     if (diff->config[0].config.digest_version != diff->config[1].config.digest_version) {
         json_object_set_new(object, "reason", json_string("made by two definitions"));
         diff_cannot(diff, "digests of version %u and %u can't be compared", diff->config[0].config.digest_version,
@@ -397,22 +433,31 @@ static uint64_t count_events(struct journal_reader *reader)
     return count;
 }
 
+/* Both looks, the second only where the first found something or can't be. */
+static enum status look_both(struct diff *diff, json_t *events, bool *differ, struct error *error)
+{
+    bool content = false;
+    enum status status = STATUS_OK;
+    if (!comparable_positions(diff))
+        return look(diff, events, "without_positions", false, differ, error);
+    status = look(diff, events, "with_positions", true, differ, error);
+    return !status && *differ ? look(diff, events, "without_positions", false, &content, error) : status;
+}
+
 enum status diff_events(struct diff *diff, struct error *error)
 {
     json_t *events = json_object(), *by_kind = json_array();
-    bool differ = false, content = false;
+    bool differ = false;
     json_object_set_new(diff->report, "events", events);
     json_object_set_new(events, "by_kind", by_kind);
+    json_object_set_new(events, "with_positions", json_null());
     json_object_set_new(events, "without_positions", json_null());
+    json_object_set_new(events, "comparable_positions", json_boolean(comparable_positions(diff)));
     json_set_number(events, "a_count", count_events(diff->reader[0]));
     json_set_number(events, "b_count", count_events(diff->reader[1]));
-    enum status status = look(diff, events, "with_positions", true, &differ, error);
+    enum status status = look_both(diff, events, &differ, error);
     if (!status && differ)
-        status = look(diff, events, "without_positions", false, &content, error);
-    for (uint32_t kind = 0; kind < TRACE_KIND_COUNT && differ && !status; kind++) {
-        if (kind == 0 || !(KINDS_STATE >> kind & 1))
-            status = look_by_kind(diff, by_kind, kind, error);
-    }
+        status = look_by_kinds(diff, by_kind, error);
     diff->different |= differ;
     return status ? status : look_at_digests(diff, events, error);
 }

@@ -154,6 +154,14 @@ static void print_digests(const json_t *digests)
     }
 }
 
+static void print_difference_or_none(const json_t *difference)
+{
+    if (json_is_object(difference))
+        print_difference(difference);
+    else
+        printf("  in content all are the same, halts not counted\n");
+}
+
 static bool same_difference(const json_t *with, const json_t *without)
 {
     return json_equal(json_object_get(with, "a"), json_object_get(without, "a")) &&
@@ -165,7 +173,14 @@ static void print_events(const json_t *events)
     const json_t *with = json_object_get(events, "with_positions"),
                  *without = json_object_get(events, "without_positions");
     printf("events: %" PRIu64 " in a, %" PRIu64 " in b\n", number_of(events, "a_count"), number_of(events, "b_count"));
-    if (!json_is_object(with)) {
+    if (!json_is_true(json_object_get(events, "comparable_positions"))) {
+        printf("  positions can't be compared: one counts instructions, the other exits\n");
+        if (json_is_object(without))
+            printf("first difference in content, halts not counted, after %" PRIu64 " events\n",
+                   number_of(without, "index"));
+        print_difference_or_none(without);
+        print_by_kind(json_object_get(events, "by_kind"));
+    } else if (!json_is_object(with)) {
         printf("  the same, positions too\n");
     } else {
         printf("first difference in content or position, after %" PRIu64 " events that are the same\n",

@@ -204,6 +204,35 @@ def check_spinner():
     check(report["requests"][0]["same_set"] and report["requests"][0]["first"] is None, "requests")
 
 
+def check_kvm(base):
+    """The same guest recorded on KVM, where the host can: positions count something else, the disk does the same."""
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+    except OSError as why:
+        print("no recording on KVM: /dev/kvm: %s" % why.strerror)
+        return
+    with open(path("disk.img"), "wb") as file:
+        file.truncate(2 << 20)
+    done = subprocess.run([VMRR, "record", "-q", "-accel", "kvm", "-o", path("kvm.vmrr"), "-serial", "none", "-m", "16M",
+                           "-rtc", "base=2026-01-01", "-kernel", os.path.join(GUESTS, "dma_writer.elf"), "-drive",
+                           "file=%s,format=raw,if=ide" % path("disk.img")], stdin=subprocess.DEVNULL, timeout=100,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 1:
+        print("no recording on KVM: " + done.stderr.strip())
+        return
+    report, text = diff(base, path("kvm.vmrr"), text=True)
+    events = report["events"]
+    check(not events["comparable_positions"] and events["with_positions"] is None, "positions: %s" % events)
+    check(events["digests"]["first"] is None and "reason" in events["digests"], "digests")
+    kinds = {k["kind"]: k for k in events["by_kind"]}
+    for kind in ("block-request", "block-completion", "irq"):
+        check(kinds[kind]["first"] is None and kinds[kind]["a_count"] == kinds[kind]["b_count"] >= 500, kind)
+    check(report["requests"][0]["same_set"] and report["requests"][0]["first"] is None, "requests")
+    check(report["sectors"]["drives"][0]["differ"] == 0 < report["sectors"]["drives"][0]["compared"], "sectors")
+    check("one counts instructions, the other exits" in text, "text")
+    check(diff(path("kvm.vmrr"), path("kvm.vmrr"), expect=0)[0]["events"]["comparable_positions"], "KVM beside itself")
+
+
 def check_bad(base):
     with open(base, "rb") as file:
         whole = file.read()
@@ -234,6 +263,7 @@ def main():
     for test in (check_equal, check_seed, check_flip, check_append, check_guests, check_bad):
         test(base)
     check_spinner()
+    check_kvm(base)
     print("diff: equal, seeds, a bit, a command line, two guests, torn and corrupt ones")
 
 
