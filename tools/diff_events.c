@@ -400,6 +400,7 @@ static enum status look_at_digests(struct diff *diff, json_t *events, struct err
     struct digests digests = {NULL, 0, 0};
     json_t *object = json_object();
     json_object_set_new(events, "digests", object);
+    json_object_set_new(object, "first", json_null());
     if (!comparable_positions(diff)) {
         json_object_set_new(object, "reason", json_string("one counts instructions, the other exits"));
         return STATUS_OK;

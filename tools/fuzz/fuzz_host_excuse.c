@@ -95,6 +95,17 @@ static bool excuse_gather_trap(struct excuse *e)
     return true;
 }
 
+/* The silicon looks at FXSAVE's alignment before it looks at the segment, which may not be writable. */
+static bool excuse_fxsave_alignment(struct excuse *e)
+{
+    bool fxsave = e->row && !strncmp(e->row->mnemonic, "FXSAVE", 6);
+    if (!fxsave || e->host->state.vector != EXC_AC || e->interp->state.vector != EXC_GP)
+        return false;
+    e->host->state.vector = e->interp->state.vector;
+    e->host->state.error = e->interp->state.error;
+    return true;
+}
+
 /* Hosts with 57-bit addresses find more of them canonical. */
 static bool excuse_wide_address(struct excuse *e)
 {
@@ -119,9 +130,13 @@ const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct n
     static const struct {
         const char *name;
         bool (*apply)(struct excuse *e);
-    } excuses[] = {{"own-memory", excuse_own_memory},      {"fdp", excuse_fdp},
-                   {"low-fault", excuse_low_fault},        {"wide-operand", excuse_wide_operand},
-                   {"mmx-fault", excuse_mmx_fault},        {"gather-trap", excuse_gather_trap},
+    } excuses[] = {{"own-memory", excuse_own_memory},
+                   {"fdp", excuse_fdp},
+                   {"low-fault", excuse_low_fault},
+                   {"wide-operand", excuse_wide_operand},
+                   {"mmx-fault", excuse_mmx_fault},
+                   {"gather-trap", excuse_gather_trap},
+                   {"fxsave-alignment", excuse_fxsave_alignment},
                    {"57-bit-address", excuse_wide_address}};
     struct excuse e = {c, faulting_row(h, c, interp->state.rip), facts, reference, interp};
     const char *name = NULL;
