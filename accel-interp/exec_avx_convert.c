@@ -82,8 +82,7 @@ static __m128i load_halves(struct interp *cpu, const struct insn *i, uint64_t li
 AVX_FP_SAFE_LOW(vcvtph2ps128, V8H, HALVES_TO_SINGLES(src))
 AVX_FP_SAFE_WHOLE(vcvtph2ps256, V16U, HALVES_TO_SINGLES(src), HALVES_TO_SINGLES(upper_half(src)))
 
-/* The rounding is chosen by imm8. PE says whether the half is inexact, also beside an unmasked overflow or underflow: here the
- * silicon does not ask for the result with an exponent without bounds (measured). */
+/* The rounding is chosen by imm8. */
 static __m128i singles_to_halves(struct interp *cpu, const struct insn *i, bool whole)
 {
     const unsigned imm8 = insn_imm8(i);
@@ -93,6 +92,11 @@ static __m128i singles_to_halves(struct interp *cpu, const struct insn *i, bool 
     result = fp_cvtps2ph(cpu->host_features, xmm_get(cpu, i->reg), imm8);
     if (whole)
         result = _mm_unpacklo_epi64(result, fp_cvtps2ph(cpu->host_features, xmm_get_high(cpu, i->reg), imm8));
+    if (fp_trap_lacks_pe(cpu, fp_is_tiny_ph(result))) {
+        fp_exact_ph(cpu, xmm_get(cpu, i->reg), imm8);
+        if (whole)
+            fp_exact_ph(cpu, xmm_get_high(cpu, i->reg), imm8);
+    }
     fp_trap_end(cpu, i, fp_is_tiny_ph(result));
     return result;
 }

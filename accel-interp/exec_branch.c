@@ -174,8 +174,8 @@ BRANCH_FORMS_(jmp_forms, jmp_page, jmp_flat, jmp_segmented)
 
 /* ---- the stack ------------------------------------------------------------------------------------------------ */
 
-/* In segmented code, of operand-size words. */
-static void push_segmented(struct interp *cpu, const struct insn *i, uint64_t value)
+/* In segmented code, of operand-size words: where the stack's pointer will be, which the caller sets. */
+static uint64_t push_segmented(struct interp *cpu, const struct insn *i, uint64_t value)
 {
     unsigned size_bytes = insn_osize_bytes(i);
     uint64_t pointer = exec_stack_offset(cpu, cpu->r[CPU_RSP].q - size_bytes);
@@ -185,7 +185,17 @@ static void push_segmented(struct interp *cpu, const struct insn *i, uint64_t va
         st16(cpu, i, linear, (uint16_t)value);
     else
         st32(cpu, i, linear, (uint32_t)value);
+    return pointer;
+}
+
+/* Of a CALL in segmented code; as in flat code, the target is looked at when the return address has been pushed. */
+static uint64_t push_and_check(struct interp *cpu, const struct insn *i, uint64_t rip)
+{
+    uint64_t pointer = push_segmented(cpu, i, interp_rip_next(cpu, i));
+
+    rip = block_target_segmented(cpu, i, rip);
     exec_stack_set(cpu, pointer);
+    return rip;
 }
 
 /* ---- CALL ----------------------------------------------------------------------------------------------------- */
@@ -242,9 +252,8 @@ CALL_FLAT_(32, (uint32_t)(cpu->r[CPU_RSP].d - 4))
 
 EXEC_STATIC(call_segmented)
 {
-    uint64_t rip = block_target_segmented(cpu, i, direct_target(cpu, i));
+    uint64_t rip = push_and_check(cpu, i, direct_target(cpu, i));
 
-    push_segmented(cpu, i, interp_rip_next(cpu, i));
     return block_go_segmented(cpu, i, rip, 0);
 }
 
@@ -297,26 +306,24 @@ const struct insn_forms call_forms = {
 JMP_INDIRECT_(64)
 JMP_INDIRECT_(32)
 
+/* Not yet looked at. */
 static uint64_t indirect_target(struct interp *cpu, const struct insn *i)
 {
     if (i->modrm >= 0xC0)
-        return block_target_segmented(cpu, i, cpu->r[i->rm].q);
+        return cpu->r[i->rm].q;
     unsigned size_bytes = insn_osize_bytes(i);
     uint64_t linear = ea_general(cpu, i, size_bytes, TLB_READ);
-    return block_target_segmented(cpu, i, size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear));
+    return size_bytes == 2 ? ld16(cpu, i, linear) : ld32(cpu, i, linear);
 }
 
 EXEC_STATIC(jmp_indirect_segmented)
 {
-    return END_JUMP(indirect_target(cpu, i));
+    return END_JUMP(block_target_segmented(cpu, i, indirect_target(cpu, i)));
 }
 
 EXEC_STATIC(call_indirect_segmented)
 {
-    uint64_t rip = indirect_target(cpu, i);
-
-    push_segmented(cpu, i, interp_rip_next(cpu, i));
-    return END_JUMP(rip);
+    return END_JUMP(push_and_check(cpu, i, indirect_target(cpu, i)));
 }
 
 #define INDIRECT_FORMS_(name)                                                                                          \

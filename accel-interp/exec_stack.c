@@ -180,7 +180,7 @@ const struct insn_forms forms_pop_e = {
     EXEC_STATIC(popa##bits)                                                                                            \
     {                                                                                                                  \
         uint##bits##_t value[8];                                                                                       \
-        for (unsigned n = 0; n < 8; n++)                                                                               \
+        for (unsigned n = 8; n-- > 0;) /* as it pops: a fault is at the first one that is not there */                 \
             value[n] = stack_read##bits(cpu, i, ((bits) / 8) * (int64_t)(7 - n));                                      \
         stack_set(cpu, stack_offset(cpu, (bits)));                                                                     \
         for (unsigned n = 0; n < 8; n++)                                                                               \

@@ -82,19 +82,36 @@ static __m128i portable_cvtph2ps(__m128i s)
 }
 
 /* Denormal results stay, whatever FTZ says. imm8: bits 1:0 the rounding unless bit 2 says MXCSR's. */
-static __m128i portable_cvtps2ph(__m128i s, unsigned imm8)
+static __m128i convert_to_halves(struct soft_float *f, __m128i s, unsigned imm8)
 {
-    struct soft_float f = soft_from_mxcsr(fp_unit_mxcsr());
     const union elements in = {.v = s};
     union elements out = {.d = {0, 0}};
 
-    f.ftz = false;
+    f->ftz = false;
     if (!(imm8 & 4))
-        f.rounding = imm8 & 3;
+        f->rounding = imm8 & 3;
     for (unsigned n = 0; n < 4; n++)
-        out.h[n] = (uint16_t)soft_convert(&f, &soft_f32, &soft_f16, in.s[n]);
-    add_flags(f.flags);
+        out.h[n] = (uint16_t)soft_convert(f, &soft_f32, &soft_f16, in.s[n]);
     return out.v;
+}
+
+static __m128i portable_cvtps2ph(__m128i s, unsigned imm8)
+{
+    struct soft_float f = soft_from_mxcsr(fp_unit_mxcsr());
+    const __m128i result = convert_to_halves(&f, s, imm8);
+
+    add_flags(f.flags);
+    return result;
+}
+
+void fp_exact_ph(const struct interp *cpu, __m128i s, unsigned imm8)
+{
+    struct soft_float f = soft_from_mxcsr(cpu->s.mxcsr);
+
+    (void)convert_to_halves(&f, s, imm8);
+    if (f.flags & SOFT_DE) /* for the silicon a denormal single is never exact as a half */
+        f.flags |= SOFT_PE;
+    add_flags(f.flags & SOFT_PE);
 }
 
 #if !FP_SOFT

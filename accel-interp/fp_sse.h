@@ -15,7 +15,7 @@
  *
  * Beside an unmasked overflow or underflow PE says whether the result, rounded with an exponent without bounds, is inexact:
  * the kernels have not found that. fp_trap_lacks_pe is asked between the two: true (seldom): PE is taken back, and fp_exact
- * for each vector, or fp_exact_fma, flags it where it is due. */
+ * for each vector, fp_exact_fma or fp_exact_ph, flags it where it is due. */
 void fp_trap_begin(struct interp *cpu);
 bool fp_trap_lacks_pe(struct interp *cpu, bool tiny);
 void fp_trap_end(struct interp *cpu, const struct insn *i, bool tiny);
@@ -115,6 +115,7 @@ uint32_t fp_rsqrt_f32(uint32_t a);
 /* Four halves in the low quadword, from and to. */
 __m128i fp_cvtph2ps(uint32_t host_features, __m128i s);
 __m128i fp_cvtps2ph(uint32_t host_features, __m128i s, unsigned imm8);
+void fp_exact_ph(const struct interp *cpu, __m128i s, unsigned imm8); /* as fp_exact */
 bool fp_is_tiny_ph(__m128i result);
 
 #endif

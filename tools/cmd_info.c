@@ -61,28 +61,6 @@ static void count_frames(struct info *info)
     }
 }
 
-static enum status read_config(struct info *info, struct error *error)
-{
-    enum status status = STATUS_OK;
-    uint8_t *raw = malloc(JOURNAL_FRAME_RAW_MAX);
-    if (!raw)
-        return STATUS_NO_MEMORY;
-    if (journal_reader_count(info->reader) == 0)
-        status =
-            error_status(error, STATUS_TORN, "%s: no whole frame: %s", info->path, journal_reader_torn(info->reader));
-    else if (journal_reader_frame(info->reader, 0)->kind != JOURNAL_FRAME_CONFIG)
-        status = error_status(error, STATUS_CORRUPT, "%s: frame 0 at offset %" PRIu64 ": expected a configuration",
-                              info->path, journal_reader_frame(info->reader, 0)->offset);
-    if (!status)
-        status = journal_reader_load(info->reader, 0, raw, error);
-    if (!status) {
-        const struct journal_frame *frame = journal_reader_frame(info->reader, 0);
-        status = journal_config_parse(&info->config, raw, frame->raw_bytes, info->path, frame->offset, error);
-    }
-    free(raw);
-    return status;
-}
-
 static const char *stop_name(const struct info *info)
 {
     return info->stop < MACHINE_STOP_COUNT ? machine_stop_name((enum machine_stop)info->stop) : "unknown";
@@ -332,7 +310,8 @@ int cmd_info(int argc, char **argv)
     int code = parse_options(info, argc, argv);
     if (code < 0) {
         info->reader = journal_reader_open(info->path, &error);
-        enum status status = info->reader ? read_config(info, &error) : STATUS_CORRUPT;
+        enum status status =
+            info->reader ? journal_walk_config_reader(info->reader, &info->config, &error) : STATUS_CORRUPT;
         if (!status)
             status = journal_walk(info->reader, 0, UINT64_MAX, count_event, info, &error);
         code = status ? EXIT_CODE_USAGE : EXIT_CODE_OK;

@@ -73,6 +73,8 @@ static const char program_help[] =
     "  verify   the checksum of every frame, without replaying\n"
     "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
+    "  diff     what is different in two journals: events, requests, sectors, memory, registers\n"
+    "  fuzz     random instructions on the interpreter and on this host's CPU\n"
     "  blktrace a drive's writes as a dm-log-writes log, or its requests as lines of blkparse\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
@@ -162,6 +164,36 @@ static const char writes_help[] =
     "  --symbols=FILE           names for addresses: the guest kernel's System.map\n"
     "  --json                   one JSON object a line\n";
 
+static const char diff_help[] =
+    "usage: vmrr diff [options] A.vmrr B.vmrr\n\n"
+    "What is different in two recordings: configuration; the first event that differs, with and without positions; "
+    "the\n"
+    "guest's disk requests; and, by replaying both, registers, device fields and memory before the first difference "
+    "and\n"
+    "at the end, and the sectors that the disks hold, with the requests that wrote them. Exit code 0: equal; 3: "
+    "different;\n"
+    "4: could not be compared; 2: wrong options.\n\n"
+    "  --no-replay              only what the journals themselves say\n"
+    "  --max=N                  at most so many entries of each list (default 16); what is counted is counted all\n"
+    "  --json                   one object; keys: vmrr(1)\n";
+
+static const char fuzz_help[] =
+    "usage: vmrr fuzz [options]\n\n"
+    "Runs random sequences of instructions from random state on the interpreter and on a reference, and compares "
+    "registers,\n"
+    "flags, x87, SSE and AVX state, memory and faults. What differs is shrunk to the smallest case, shown, and written "
+    "to a\n"
+    "file. Exit code 0: nothing differs; 3: something does; 4: this host can't be the judge; 2: wrong options.\n\n"
+    "  --seed=N                 other cases (default 1); the same seed gives the same cases\n"
+    "  --count=N                so many cases (default 1000000)\n"
+    "  --time=SECONDS           for so long\n"
+    "  --mode=16|32|64          size of the code (default 64)\n"
+    "  --against=host           this host's CPU, in a locked-up child process (the only reference so far)\n"
+    "  --max=N                  stop after so many cases that differ (default 10)\n"
+    "  --output=DIR             where fuzz-MODE-SEED.json is written for each of them (default: here)\n"
+    "  --replay=FILE            run the case of such a file again\n"
+    "  --json                   one object; keys: vmrr(1)\n";
+
 static const char blktrace_help[] =
     "usage: vmrr blktrace [options] -o FILE FILE.vmrr\n       vmrr blktrace --text [options] FILE.vmrr\n\n"
     "Replays the journal and writes the drive's writes to FILE in the format of Linux's dm-log-writes target, for\n"
@@ -174,9 +206,9 @@ void help_print(const char *command)
 {
     static const struct {
         const char *command, *text;
-    } texts[] = {{"run", run_help},     {"record", record_help}, {"replay", replay_help},
-                 {"info", info_help},   {"dump", dump_help},     {"verify", verify_help},
-                 {"image", image_help}, {"writes", writes_help}, {"blktrace", blktrace_help}};
+    } texts[] = {{"run", run_help},           {"record", record_help}, {"replay", replay_help}, {"info", info_help},
+                 {"dump", dump_help},         {"verify", verify_help}, {"image", image_help},   {"writes", writes_help},
+                 {"blktrace", blktrace_help}, {"diff", diff_help},     {"fuzz", fuzz_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);

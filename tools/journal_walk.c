@@ -65,23 +65,34 @@ enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t 
     return status;
 }
 
-enum status journal_walk_config(struct journal_reader *reader, struct journal_config *config, struct error *error)
+enum status journal_walk_config_reader(struct journal_reader *reader, struct journal_config_reader *parsed,
+                                       struct error *error)
 {
-    struct journal_config_reader parsed = {0};
     const char *path = journal_reader_path(reader);
+    *parsed = (struct journal_config_reader){0};
     if (!journal_reader_count(reader))
         return error_status(error, STATUS_TORN, "%s: no whole frame: %s", path, journal_reader_torn(reader));
     const struct journal_frame *frame = journal_reader_frame(reader, 0);
     if (frame->kind != JOURNAL_FRAME_CONFIG)
-        return error_status(error, STATUS_CORRUPT, "%s: frame 0: expected the configuration", path);
+        return error_status(error, STATUS_CORRUPT, "%s: frame 0 at offset %llu: expected a configuration", path,
+                            (unsigned long long)frame->offset);
     uint8_t *raw = malloc(JOURNAL_FRAME_RAW_MAX);
     enum status status = raw ? journal_reader_load(reader, 0, raw, error) : STATUS_NO_MEMORY;
     if (!status)
-        status = journal_config_parse(&parsed, raw, frame->raw_bytes, path, frame->offset, error);
+        status = journal_config_parse(parsed, raw, frame->raw_bytes, path, frame->offset, error);
     free(raw);
+    return status;
+}
+
+enum status journal_walk_config(struct journal_reader *reader, struct journal_config *config, struct error *error)
+{
+    struct journal_config_reader *parsed = calloc(1, sizeof *parsed);
+    CHECK(parsed);
+    enum status status = journal_walk_config_reader(reader, parsed, error);
     if (status)
-        journal_config_free(&parsed.config);
+        journal_config_free(&parsed->config);
     else
-        *config = parsed.config;
+        *config = parsed->config;
+    free(parsed);
     return status;
 }

@@ -1,4 +1,4 @@
-/* Going through the events of a journal, for info and dump. */
+/* Going through the events of a journal, for info, dump and diff. */
 #ifndef VMRR_TOOLS_JOURNAL_WALK_H
 #define VMRR_TOOLS_JOURNAL_WALK_H
 
@@ -13,6 +13,10 @@ enum status journal_walk(struct journal_reader *reader, uint64_t from, uint64_t 
 /* The machine's configuration, without its blobs; to be freed. */
 enum status journal_walk_config(struct journal_reader *reader, struct journal_config *config,
                                 struct error *error) MUST_CHECK;
+/* The same, with size and hash of each blob. config: to be freed, on failure too. */
+struct journal_config_reader;
+enum status journal_walk_config_reader(struct journal_reader *reader, struct journal_config_reader *parsed,
+                                       struct error *error) MUST_CHECK;
 /* The decoder knows the frame but not the file: puts its name before what is wrong. Returns status. */
 enum status journal_walk_blame(struct journal_reader *reader, enum status status, struct error *error);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define BUCKETS 4096u
+#define LOOK_MAX 4096u /* requests under way, as many as any sound journal has */
 
 struct walk {
     struct request_walk *out;
@@ -92,6 +93,22 @@ static void give_completed(struct walk *walk)
 
 /* ---- events ---- */
 
+/* The drive asks when it starts a request. Which one that is can be told where only one is left to be started. */
+static void take_fault(struct walk *walk, uint64_t fault)
+{
+    struct guest_request *waiting = NULL;
+    unsigned count = 0, looked = 0;
+    for (struct guest_request *request = walk->first; request && looked < LOOK_MAX; request = request->next, looked++) {
+        if (request->completed || request->fault_asked)
+            continue;
+        request->fault_asked = true;
+        waiting = request;
+        count++;
+    }
+    if (count == 1)
+        waiting->fault = fault;
+}
+
 static void take_request(struct walk *walk, const struct trace_event *event)
 {
     struct guest_request *request = find_or_make(walk, event->drive, event->tag);
@@ -155,6 +172,8 @@ static enum status walk_events(struct walk *walk, const struct journal_frame *fr
     while (!status && !walk->stopped && (status = journal_decoder_next(walk->decoder, &event, error)) == STATUS_OK) {
         if (event.type == JOURNAL_EVENT_TRACE)
             take_event(walk, &event.trace);
+        else if (event.type == JOURNAL_EVENT_PULL && event.input.id == INPUT_BLOCK_FAULT)
+            take_fault(walk, event.input.a);
     }
     return status == STATUS_END ? STATUS_OK : status ? journal_walk_blame(walk->reader, status, error) : STATUS_OK;
 }

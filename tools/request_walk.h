@@ -28,8 +28,9 @@ struct guest_request {
     size_t step_count, step_capacity;
     uint64_t steps_lost;
     bool has_steps; /* the journal says what the block layer did, if only that it did nothing */
+    uint64_t fault; /* what went wrong with it on purpose (block/policy.h), where that can be told; else 0 */
     /* The walk's own. */
-    bool submitted;
+    bool submitted, fault_asked;
     struct guest_request *next, *next_in_bucket;
 };
 

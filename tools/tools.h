@@ -15,8 +15,9 @@ enum exit_code {
     EXIT_CODE_OK = 0,
     EXIT_CODE_FAILED =
         1, /* the host failed (or is too old a processor), or the guest was shut down by a triple fault or an idle halt */
-    EXIT_CODE_USAGE = 2, /* wrong options, or a file that is not what it should be */
-    EXIT_CODE_DIVERGED = 3,
+    EXIT_CODE_USAGE = 2,        /* wrong options, or a file that is not what it should be */
+    EXIT_CODE_DIVERGED = 3,     /* diff, fuzz: different */
+    EXIT_CODE_NOT_COMPARED = 4, /* diff, fuzz */
 };
 
 int cmd_run(int argc, char **argv);
@@ -26,6 +27,8 @@ int cmd_info(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_blktrace(int argc, char **argv);
 int cmd_writes(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+int cmd_fuzz(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 

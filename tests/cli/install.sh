@@ -29,7 +29,7 @@ done
 completion=$work/usr/share/bash-completion/completions/vmrr
 [ -s "$completion" ] || fail "$completion is not installed"
 tr -d '\\' <"$man1" >"$work/manual.txt"
-for command in run record replay info dump verify writes blktrace; do
+for command in run record replay info dump verify writes blktrace diff fuzz; do
     "$vmrr" "$command" --help >"$work/help.txt" || fail "vmrr $command --help: exit $?"
     grep -q "^usage: vmrr $command" "$work/help.txt" || fail "vmrr $command --help does not say its usage"
     for option in $(sed -nE 's/^  (--?[a-zA-Z][a-z-]*).*/\1/p' "$work/help.txt"); do

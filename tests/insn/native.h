@@ -1,16 +1,4 @@
-/* The native instruction check: one instruction, run by the host's CPU in this process and by the interpreter on a fake
- * machine, from the same registers, flags and memory; everything that comes out is compared.
- *
- * The host side enters and leaves through signal frames: a handler puts the case's registers (general, RFLAGS, x87,
- * SSE and AVX in the frame's XSAVE area, and CS, so 32-bit code runs too) into the frame it returns through, and the INT3
- * behind the instruction, or its fault, brings what came out. The interpreter runs it at CPL 3 with page tables that map the same linear addresses in
- * the same way.
- *
- * Linear layout, the same on both sides; all else is not present:
- * NATIVE_CODE two pages, read only, filled with INT3; the instruction lies anywhere in the first, or runs into the
- * second
- *   NATIVE_DATA   NATIVE_DATA_BYTES, read and write, between two pages that are not present
- *   NATIVE_RODATA one page, read only, behind the second of them
+/* The native instruction check as the tests have it, over tools/fuzz/native.h: rows and groups of rows.
  *
  * Everything follows from (row, case seed, bits): a failure prints them, and VMRR_INSN_CASE=row:seed:bits runs that one again and
  * prints all of it. VMRR_INSN_ITERATIONS=COUNT overrides the number of cases a row; FROM:COUNT takes others than the
@@ -18,138 +6,15 @@
 #ifndef VMRR_TESTS_INSN_NATIVE_H
 #define VMRR_TESTS_INSN_NATIVE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-struct opcode_row; /* accel-interp/opcodes.h */
-struct cpu_model;  /* core/cpu_model.h */
-
-#define NATIVE_CODE 0x10000000u
-#define NATIVE_CODE_BYTES 0x2000u
-#define NATIVE_DATA 0x10010000u
-#define NATIVE_DATA_BYTES 0x4000u
-#define NATIVE_RODATA 0x10015000u
-#define NATIVE_RODATA_BYTES 0x1000u
-
-#define NATIVE_ENDLESS 255 /* a vector of the host side: it did not end */
-
-#define NATIVE_FX_BYTES 416u /* FXSAVE image up to XMM15 */
-#define NATIVE_FX_FCW 0u
-#define NATIVE_FX_FSW 2u
-#define NATIVE_FX_FTW 4u
-#define NATIVE_FX_FOP 6u
-#define NATIVE_FX_FIP 8u
-#define NATIVE_FX_FDP 16u
-#define NATIVE_FX_MXCSR 24u
-#define NATIVE_FX_MXCSR_MASK 28u
-#define NATIVE_FX_ST 32u   /* 16 bytes each, ST0 first */
-#define NATIVE_FX_XMM 160u /* 16 bytes each */
-#define NATIVE_VECTORS 16u
-
-struct native_state {
-    uint64_t gpr[16]; /* enum cpu_gpr */
-    uint64_t rip;
-    uint64_t rflags;
-    int vector; /* of the fault, -1: none */
-    uint32_t error;
-    uint64_t cr2; /* of a #PF */
-    uint8_t fx[NATIVE_FX_BYTES];
-    uint8_t high[NATIVE_VECTORS][16]; /* bits 255:128 of YMM0.. */
-};
-
-struct native_case {
-    const struct opcode_row *row;
-    uint64_t seed;
-    uint64_t random; /* state of the generator */
-    unsigned bits;   /* 64; 32 and 16: compatibility mode (16: IP 0 is NATIVE_CODE, the stack's segment is 32-bit) */
-    uint8_t code[16];
-    unsigned length;
-    unsigned offset; /* of the instruction in NATIVE_CODE */
-    uint16_t placed; /* registers, a bit each, that were given a value so that a memory operand lies where it shall */
-    unsigned rip_disp_at; /* where in code a RIP-relative displacement is; 0: none */
-    bool memory;          /* has a ModRM memory operand */
-    uint64_t target;      /* its address as the generator meant it */
-    struct native_state in;
-    uint8_t data[NATIVE_DATA_BYTES];
-};
-
-/* How a group of rows wants its cases. Zero means the default in every field. */
-struct native_profile {
-    unsigned bits;          /* 64 */
-    unsigned iterations;    /* cases a row: 200 */
-    uint64_t ignore_rflags; /* never compared beside RF and ID */
-    bool ignore_fx;         /* do not compare x87 and SSE state */
-    unsigned memory_bytes;  /* a memory operand's size, for placing it; 0: from the operands */
-    bool faults;            /* every case may fault: privileged, or broken on purpose */
-    bool aligned;           /* memory operands at multiples of 16 most of the time */
-    bool aligned64;         /* of 64 */
-    /* Changes the state of a generated case: floating-point operands, ranges. May be null. */
-    void (*prepare)(struct native_case *c);
-    /* Called before comparison: takes out of both states what can't be compared. May be null. */
-    void (*normalise)(const struct native_case *c, struct native_state *host, struct native_state *interp);
-};
-
-struct native_harness;
-
-struct native_harness *native_create(void);
-void native_destroy(struct native_harness *h);
-
-/* Can this host run 16-bit code (modify_ldt)? */
-bool native_host_has16(void);
-/* Does this host set FDP at every memory operand? The interpreter does with an unmasked exception only. */
-bool native_host_fdp_moves(void);
-const struct cpu_model *native_cpu_model(const struct native_harness *h);
-/* MODE_* (accel-interp/interp.h) of a case's code. */
-uint8_t native_mode(unsigned bits);
-/* One side alone. */
-void native_run_host(const struct native_case *c, struct native_state *out);
-void native_run_interp(struct native_harness *h, const struct native_case *c, struct native_state *out);
-
-/* What the instruction did to the pages of NATIVE_DATA that are memory-mapped I/O. */
-struct native_access {
-    uint64_t address; /* linear */
-    uint64_t value;
-    unsigned size_bytes;
-    bool write;
-};
-#define NATIVE_ACCESSES_MAX 256u
-struct native_accesses {
-    unsigned count; /* may be more than are listed */
-    struct native_access access[NATIVE_ACCESSES_MAX];
-};
-/* The interpreter with page n of NATIVE_DATA behind the bus, as a device with the same content, where bit n of devices is
- * set; the instruction and the INT3 that ends it are one block. data_out: NATIVE_DATA afterwards. */
-void native_run_devices(struct native_harness *h, const struct native_case *c, unsigned devices,
-                        struct native_state *out, uint8_t *data_out, struct native_accesses *log);
-
-/* Deterministic numbers for prepare. native_value prefers edges (0, 1, -1, sign bits, small). */
-uint64_t native_random(struct native_case *c);
-uint64_t native_value(struct native_case *c);
+#include "tools/fuzz/native.h"
 
 /* Runs a row's cases; prints the first few failures. Returns how many failed. executed: cases that ended without a
  * fault. */
 unsigned native_check_row(struct native_harness *h, const struct opcode_row *row, const struct native_profile *profile,
                           unsigned *executed);
 /* One encoding, from chosen registers: the caller gives code, length, in and data (native_case_init first). */
-void native_case_init(struct native_case *c, uint64_t seed, unsigned bits);
 bool native_check_case(struct native_harness *h, struct native_case *c, const struct native_profile *profile,
                        struct native_state *host_out);
-
-/* Which test covers a row, by the opcodes_*.def file that it stands in: a file that no group knows ends the test. */
-enum native_group {
-    NATIVE_GROUP_INTEGER,
-    NATIVE_GROUP_BRANCH,
-    NATIVE_GROUP_SYSTEM,
-    NATIVE_GROUP_X87,
-    NATIVE_GROUP_SSE,
-    NATIVE_GROUP_AVX,
-    NATIVE_GROUP_BMI,
-    NATIVE_GROUP_XSAVE,
-    NATIVE_GROUP_COUNT
-};
-enum native_group native_group_of(const struct opcode_row *row);
-/* "opcodes_int.def:12": where a row stands. */
-const char *native_row_place(const struct opcode_row *row);
 
 /* How a row of a group wants its cases in 32- or 64-bit code. Null: not at all. */
 typedef const struct native_profile *native_profile_fn(const struct opcode_row *row, unsigned bits);

@@ -10,7 +10,7 @@
  * loads that would take its thread pointer away) is judged by capstone alone. */
 #include "accel-interp/decode.h"
 #include "tests/insn/native.h"
-#include "tests/support/native_host.h"
+#include "tools/fuzz/native_host.h"
 
 #include <capstone/capstone.h>
 #include <check.h>

@@ -3,7 +3,7 @@
  * included; what the device sees is the same each time, in sizes that a bus has, and no byte of an operand is read or written
  * twice. In 16-, 32- and 64-bit code; the instruction stands in a block with the one that follows it. */
 #include "accel-interp/opcodes.h"
-#include "tests/support/native_internal.h"
+#include "tools/fuzz/native_internal.h"
 #include "tests/support/quiet_check.h"
 
 #include <check.h>

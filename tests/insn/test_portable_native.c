@@ -3,7 +3,7 @@
  * made to believe in a host that has nothing, against the host that has it all. */
 #include "accel-interp/interp.h"
 #include "tests/insn/fp_cases.h"
-#include "tests/support/native_internal.h"
+#include "tools/fuzz/native_internal.h"
 
 #include <check.h>
 

@@ -1,450 +1,32 @@
-/* The native instruction check: the interpreter's side, and the comparison. native_host.c is the host's side,
- * native_generate.c makes cases. */
-#include "tests/support/native_internal.h"
+/* The native instruction check as the tests have it: both sides in this process, what differs printed. */
+#include "tests/insn/native.h"
 
-#include "accel-interp/accel_interp.h"
-#include "accel-interp/decode.h"
-#include "core/cpu_model.h"
-#include "tests/support/fake_machine.h"
+#include "accel-interp/exceptions.h"
+#include "tools/fuzz/native_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- interpreter ----------------------------------------------------------------------------------------------- */
-
-/* Selectors as Linux has them. */
-#define USER_CS64 0x33u
-#define USER_CS32 0x23u
-#define USER_DS 0x2Bu
-
-/* Guest physical layout, all below 1 MiB. Supervisor structures are mapped in the upper half, where no case can tell
- * them from the host's kernel. */
-#define SUPERVISOR 0xFFFFFF8000000000ull
-enum {
-    PHYS_TABLES = 0x10000,
-    PHYS_GDT = 0x20000,
-    PHYS_IDT = 0x21000,
-    PHYS_TSS = 0x22000,
-    PHYS_HANDLERS = 0x23000,
-    PHYS_STACK = 0x24000,
-    PHYS_STACK_TOP = 0x25000,
-    PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
-};
-#define RAM_BYTES (2u << 20)
-#define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
-
-struct native_harness {
-    struct fake_machine *fake;
-    struct accel *accel;
-    struct decode_tables *tables;
-    struct cpu_state base;
-    struct native_accesses *log; /* of the device behind NATIVE_DATA; null: nobody looks */
-};
-
-static uint8_t *ram(struct native_harness *h, uint64_t gpa)
-{
-    return h->fake->ram->host + gpa;
-}
-static void put64(struct native_harness *h, uint64_t gpa, uint64_t value)
-{
-    memcpy(ram(h, gpa), &value, 8);
-}
-static uint64_t get64(struct native_harness *h, uint64_t gpa)
-{
-    uint64_t value;
-    memcpy(&value, ram(h, gpa), 8);
-    return value;
-}
-
-static void build_tables(struct native_harness *h)
-{
-    const uint64_t pml4 = PHYS_TABLES, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000, pt_arena = pml4 + 0x3000,
-                   high_pdpt = pml4 + 0x4000, high_pd = pml4 + 0x5000, high_pt = pml4 + 0x6000;
-
-    put64(h, pml4, pdpt | 0x67);
-    put64(h, pdpt, pd | 0x67);
-    put64(h, pml4 + 511 * 8, high_pdpt | 0x67);
-    put64(h, high_pdpt, high_pd | 0x67);
-    put64(h, high_pd, high_pt | 0x67);
-    put64(h, pd + (NATIVE_CODE >> 21) * 8, pt_arena | 0x67);
-    for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000)
-        put64(h, high_pt + (gpa >> 12) * 8, gpa | 0x63); /* supervisor */
-    for (uint64_t page = 0; page < 0x16000; page += 0x1000) {
-        uint64_t linear = NATIVE_CODE + page, rights = 0;
-        if (linear < NATIVE_CODE + NATIVE_CODE_BYTES)
-            rights = 0x65;
-        else if (linear >= NATIVE_DATA && linear < NATIVE_DATA + NATIVE_DATA_BYTES)
-            rights = 0x67;
-        else if (linear >= NATIVE_RODATA && linear < NATIVE_RODATA + NATIVE_RODATA_BYTES)
-            rights = 0x65;
-        if (rights)
-            put64(h, pt_arena + (page >> 12) * 8, (PHYS_ARENA + page) | rights);
-    }
-}
-
-static void build_descriptors(struct native_harness *h)
-{
-    put64(h, PHYS_GDT + 0x10, 0x00AF9B000000FFFFull); /* 64-bit code, level 0 */
-    put64(h, PHYS_GDT + 0x18, 0x00CF93000000FFFFull);
-    put64(h, PHYS_GDT + 0x20, 0x00CFFB000000FFFFull); /* as Linux: 0x23, 0x2B, 0x33 */
-    put64(h, PHYS_GDT + 0x28, 0x00CFF3000000FFFFull);
-    put64(h, PHYS_GDT + 0x30, 0x00AFFB000000FFFFull);
-    for (unsigned vector = 0; vector < 32; vector++) {
-        uint64_t handler = SUPERVISOR + PHYS_HANDLERS + vector * 16;
-        put64(h, PHYS_IDT + vector * 16,
-              (handler & 0xFFFF) | 0x00100000u | (0x8E00ull << 32) | ((handler >> 16 & 0xFFFF) << 48));
-        put64(h, PHYS_IDT + vector * 16 + 8, handler >> 32);
-    }
-    put64(h, PHYS_TSS + 4, SUPERVISOR + PHYS_STACK_TOP);
-    put64(h, PHYS_TSS + 0x60, 0xFFFFull << 48); /* no I/O bitmap */
-}
-
-static struct cpu_segment segment(uint16_t selector, uint16_t attributes)
-{
-    return (struct cpu_segment){.selector = selector, .attributes = attributes, .limit = UINT32_MAX};
-}
-
-static void build_state(struct native_harness *h)
-{
-    struct cpu_state *s = &h->base;
-
-    h->accel->ops->get_state(h->accel, s);
-    s->segment[CPU_CS] = segment(USER_CS64, 0xA0FB);
-    s->segment[CPU_SS] = s->segment[CPU_DS] = s->segment[CPU_ES] = segment(USER_DS, 0xC0F3);
-    s->segment[CPU_FS] = s->segment[CPU_GS] =
-        (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE}; /* null, as in a host process */
-    s->segment[CPU_TR] =
-        (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = SUPERVISOR + PHYS_TSS};
-    s->segment[CPU_LDTR] = (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE};
-    s->gdtr_base = SUPERVISOR + PHYS_GDT;
-    s->gdtr_limit = 0x7F;
-    s->idtr_base = SUPERVISOR + PHYS_IDT;
-    s->idtr_limit = 0x1FF;
-    s->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
-    s->cr3 = PHYS_TABLES;
-    s->cr4 = (1u << 5) | (1u << 9) | (1u << 10) | (1u << 18);  /* PAE OSFXSR OSXMMEXCPT OSXSAVE */
-    s->xcr0 = 7;                                               /* x87 SSE AVX */
-    s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
-}
-
-/* FXSAVE image and the upper halves <-> the architectural x87 and vector state. */
-static void state_put_vectors(struct cpu_state *s, const struct native_state *from)
-{
-    const uint8_t *fx = from->fx;
-
-    memcpy(&s->fcw, fx + NATIVE_FX_FCW, 2);
-    memcpy(&s->fsw, fx + NATIVE_FX_FSW, 2);
-    s->ftw = fx[NATIVE_FX_FTW];
-    memcpy(&s->fop, fx + NATIVE_FX_FOP, 2);
-    memcpy(&s->fip, fx + NATIVE_FX_FIP, 8);
-    memcpy(&s->fdp, fx + NATIVE_FX_FDP, 8);
-    s->fcs = s->fds = 0;
-    memcpy(&s->mxcsr, fx + NATIVE_FX_MXCSR, 4);
-    for (unsigned n = 0; n < 8; n++) {
-        struct cpu_x87_register *reg = &s->fpr[((s->fsw >> 11) + n) & 7];
-        memcpy(&reg->significand, fx + NATIVE_FX_ST + n * 16, 8);
-        memcpy(&reg->sign_exponent, fx + NATIVE_FX_ST + n * 16 + 8, 2);
-    }
-    for (unsigned n = 0; n < NATIVE_VECTORS; n++) {
-        memcpy(s->vector[n].q, fx + NATIVE_FX_XMM + n * 16, 16);
-        memcpy(s->vector[n].q + 2, from->high[n], 16);
-    }
-}
-
-static void state_get_vectors(const struct cpu_state *s, struct native_state *to)
-{
-    uint8_t *fx = to->fx;
-
-    memset(fx, 0, NATIVE_FX_BYTES);
-    memcpy(fx + NATIVE_FX_FCW, &s->fcw, 2);
-    memcpy(fx + NATIVE_FX_FSW, &s->fsw, 2);
-    fx[NATIVE_FX_FTW] = s->ftw;
-    memcpy(fx + NATIVE_FX_FOP, &s->fop, 2);
-    memcpy(fx + NATIVE_FX_FIP, &s->fip, 8);
-    memcpy(fx + NATIVE_FX_FDP, &s->fdp, 8);
-    memcpy(fx + NATIVE_FX_MXCSR, &s->mxcsr, 4);
-    for (unsigned n = 0; n < 8; n++) {
-        const struct cpu_x87_register *reg = &s->fpr[((s->fsw >> 11) + n) & 7];
-        memcpy(fx + NATIVE_FX_ST + n * 16, &reg->significand, 8);
-        memcpy(fx + NATIVE_FX_ST + n * 16 + 8, &reg->sign_exponent, 2);
-    }
-    for (unsigned n = 0; n < NATIVE_VECTORS; n++) {
-        memcpy(fx + NATIVE_FX_XMM + n * 16, s->vector[n].q, 16);
-        memcpy(to->high[n], s->vector[n].q + 2, 16);
-    }
-}
-
-/* ---- NATIVE_DATA as a device ------------------------------------------------------------------------------------ */
-
-static void note_access(struct native_harness *h, struct native_access access)
-{
-    if (!h->log)
-        return;
-    access.address += NATIVE_DATA;
-    if (h->log->count < NATIVE_ACCESSES_MAX)
-        h->log->access[h->log->count] = access;
-    h->log->count++;
-}
-
-static uint64_t device_read(void *opaque, uint64_t address, unsigned size_bytes)
-{
-    struct native_harness *h = opaque;
-    uint64_t value = 0;
-
-    memcpy(&value, ram(h, PHYS_ARENA + NATIVE_DATA - NATIVE_CODE + address), size_bytes);
-    note_access(h, (struct native_access){.address = address, .value = value, .size_bytes = size_bytes});
-    return value;
-}
-
-static void device_write(void *opaque, uint64_t address, uint64_t value, unsigned size_bytes)
-{
-    struct native_harness *h = opaque;
-
-    memcpy(ram(h, PHYS_ARENA + NATIVE_DATA - NATIVE_CODE + address), &value, size_bytes);
-    note_access(h, (struct native_access){.address = address, .value = value, .size_bytes = size_bytes, .write = true});
-}
-
-static const struct bus_ops device_ops = {.read = device_read, .write = device_write, .max_size_bytes = 8};
-
-static void map_data(struct native_harness *h, unsigned devices)
-{
-    const uint64_t data = NATIVE_DATA - NATIVE_CODE, pt = PHYS_TABLES + 0x3000 + (data >> 12) * 8;
-
-    for (unsigned page = 0; page < NATIVE_DATA_BYTES >> 12; page++) {
-        uint64_t gpa = devices >> page & 1 ? DEVICE_GPA : PHYS_ARENA + data;
-        put64(h, pt + 8 * page, (gpa + page * 0x1000ull) | 0x67);
-    }
-}
-
 struct native_harness *native_create(void)
 {
-    struct native_harness *h = calloc(1, sizeof *h);
-    struct error error = {0};
+    struct native_harness *h = native_interp_create();
 
-    h->fake = fake_machine_create_cpu(RAM_BYTES, "max,+vaes,+vpclmulqdq"); /* every row that there is */
-    h->tables = decode_tables_create(machine_cpu_model(h->fake->machine));
-    h->accel = interp_create(h->fake->machine, NULL, &error);
-    if (!h->accel) {
-        fprintf(stderr, "interp_create failed\n");
-        exit(1);
-    }
-    machine_set_accel(h->fake->machine, h->accel);
-    h->accel->ops->reset(h->accel);
-    bus_map_mmio(machine_bus(h->fake->machine), DEVICE_GPA, NATIVE_DATA_BYTES, &device_ops, h, "data");
-    memset(ram(h, PHYS_HANDLERS), 0xF4, 0x200); /* HLT */
-    build_tables(h);
-    build_descriptors(h);
-    build_state(h);
-    memset(ram(h, PHYS_ARENA), 0xCC, NATIVE_CODE_BYTES);
-    memset(ram(h, PHYS_ARENA + NATIVE_RODATA - NATIVE_CODE), 0x5A, NATIVE_RODATA_BYTES);
     native_host_open();
     return h;
 }
 
 void native_destroy(struct native_harness *h)
 {
-    decode_tables_destroy(h->tables);
-    fake_machine_destroy(h->fake);
-    free(h);
+    native_interp_destroy(h);
     native_host_close();
 }
 
-static void interp_put(struct native_harness *h, const struct native_case *c)
+static void print_word(void *opaque, const char *name, uint64_t in, uint64_t host_value, uint64_t interp_value)
 {
-    struct cpu_state s = h->base;
-
-    memcpy(s.gpr, c->in.gpr, sizeof s.gpr);
-    s.rip = c->bits == 16 ? c->in.rip - NATIVE_CODE : c->in.rip;
-    s.rflags = c->in.rflags | 0x202;
-    state_put_vectors(&s, &c->in);
-    if (c->bits == 32)
-        s.segment[CPU_CS] = segment(USER_CS32, 0xC0FB);
-    if (c->bits == 16)
-        s.segment[CPU_CS] = (struct cpu_segment){
-            .selector = NATIVE_SELECTOR16, .attributes = 0x00FB, .limit = 0xFFFF, .base = NATIVE_CODE};
-    h->accel->ops->set_state(h->accel, &s);
-}
-
-/* A fault has put the program's state on the supervisor stack. */
-static void interp_unwind_fault(struct native_harness *h, struct native_state *out, uint64_t cr2)
-{
-    static const uint32_t with_error =
-        1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC;
-    uint64_t frame = out->gpr[CPU_RSP] - SUPERVISOR;
-
-    out->vector = (int)(out->rip - SUPERVISOR - PHYS_HANDLERS) / 16;
-    out->cr2 = out->vector == EXC_PF ? cr2 : 0;
-    if (with_error & (1u << out->vector)) {
-        out->error = (uint32_t)get64(h, frame);
-        frame += 8;
-    }
-    out->rip = get64(h, frame);
-    out->rflags = get64(h, frame + 16);
-    out->gpr[CPU_RSP] = get64(h, frame + 24);
-}
-
-/* 16-bit code's IP as it is for all others: linear. */
-static void interp_linear_rip(const struct native_case *c, struct native_state *out)
-{
-    if (c->bits == 16)
-        out->rip = (out->rip & 0xFFFF) + NATIVE_CODE;
-}
-
-static void interp_run(struct native_harness *h, const struct native_case *c, struct native_state *out,
-                       uint8_t *data_out)
-{
-    struct machine *m = h->fake->machine;
-    const uint64_t code_gpa = PHYS_ARENA + c->offset, data_gpa = PHYS_ARENA + NATIVE_DATA - NATIVE_CODE;
-    struct cpu_state s;
-
-    memory_write(machine_memory(m), code_gpa, c->code, c->length);
-    memcpy(ram(h, data_gpa), c->data, NATIVE_DATA_BYTES);
-    interp_put(h, c);
-    for (unsigned slices = 0; slices < 64; slices++) {
-        struct position limit = machine_position(m);
-        limit.icount++;
-        machine_run(m, limit);
-        h->accel->ops->get_state(h->accel, &s);
-        if (s.rip != (c->bits == 16 ? c->in.rip - NATIVE_CODE : c->in.rip))
-            break;
-    }
-    memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
-    uint8_t fill[16];
-    memset(fill, 0xCC, sizeof fill);
-    memory_write(machine_memory(m), code_gpa, fill, c->length);
-
-    *out = (struct native_state){.vector = -1, .rip = s.rip, .rflags = s.rflags};
-    memcpy(out->gpr, s.gpr, sizeof out->gpr);
-    state_get_vectors(&s, out);
-    if (s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16)
-        interp_unwind_fault(h, out, s.cr2);
-    interp_linear_rip(c, out);
-    if (out->vector == EXC_BP) { /* not reached by a case that ends at an INT3: it stops before it */
-        out->rip--;
-    }
-}
-
-/* Up to the HLT of a handler, that of INT3 at least: a case that does not end so does not end. */
-void native_run_devices(struct native_harness *h, const struct native_case *c, unsigned devices,
-                        struct native_state *out, uint8_t *data_out, struct native_accesses *log)
-{
-    const uint64_t code_gpa = PHYS_ARENA + c->offset, data_gpa = PHYS_ARENA + NATIVE_DATA - NATIVE_CODE;
-    struct machine *m = h->fake->machine;
-    struct position limit = machine_position(m);
-    struct cpu_state s;
-    uint8_t fill[16];
-
-    log->count = 0;
-    map_data(h, devices);
-    memory_write(machine_memory(m), code_gpa, c->code, c->length);
-    memcpy(ram(h, data_gpa), c->data, NATIVE_DATA_BYTES);
-    interp_put(h, c);
-    h->log = log;
-    limit.icount += 200;
-    machine_run(m, limit);
-    h->log = NULL;
-    h->accel->ops->get_state(h->accel, &s);
-    memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
-    memset(fill, 0xCC, sizeof fill);
-    memory_write(machine_memory(m), code_gpa, fill, c->length);
-    map_data(h, 0);
-    bool ended = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16;
-    *out = (struct native_state){.vector = ended ? -1 : NATIVE_ENDLESS, .rip = s.rip, .rflags = s.rflags};
-    memcpy(out->gpr, s.gpr, sizeof out->gpr);
-    state_get_vectors(&s, out);
-    if (ended)
-        interp_unwind_fault(h, out, s.cr2);
-    interp_linear_rip(c, out);
-}
-
-/* ---- comparison ------------------------------------------------------------------------------------------------- */
-
-static const char *const gpr_name[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-
-static void print_word(const char *name, uint64_t in, uint64_t host_value, uint64_t interp_value)
-{
-    fprintf(stderr, "    %-7s in %016llx host %016llx interp %016llx\n", name, (unsigned long long)in,
+    (void)opaque;
+    fprintf(stderr, "    %-10s in %016llx host %016llx interp %016llx\n", name, (unsigned long long)in,
             (unsigned long long)host_value, (unsigned long long)interp_value);
-}
-
-static bool differ(bool quiet, const char *name, uint64_t in, uint64_t host_value, uint64_t interp_value)
-{
-    if (host_value == interp_value)
-        return false;
-    if (!quiet)
-        print_word(name, in, host_value, interp_value);
-    return true;
-}
-
-static bool differ_words(bool quiet, const char *what, const void *in, const void *a, const void *b,
-                         unsigned size_bytes)
-{
-    bool any = false;
-
-    if (!memcmp(a, b, size_bytes))
-        return false;
-    for (unsigned n = 0; n < size_bytes; n += 8) {
-        uint64_t before, x, y;
-        char name[16];
-        memcpy(&before, (const uint8_t *)in + n, 8);
-        memcpy(&x, (const uint8_t *)a + n, 8);
-        memcpy(&y, (const uint8_t *)b + n, 8);
-        snprintf(name, sizeof name, "%s+%u", what, n);
-        any |= differ(quiet, name, before, x, y);
-    }
-    return any;
-}
-
-static bool differ_data(bool quiet, const struct native_case *c, const uint8_t *a, const uint8_t *b)
-{
-    if (!memcmp(a, b, NATIVE_DATA_BYTES))
-        return false;
-    unsigned first = 0;
-    while (a[first] == b[first])
-        first++;
-    if (!quiet)
-        fprintf(stderr, "    memory  at %08x: in %02x host %02x interp %02x\n", NATIVE_DATA + first, c->data[first],
-                a[first], b[first]);
-    return true;
-}
-
-/* Differences that no program is meant to see. */
-static void normalise_common(const struct native_profile *profile, struct native_state *s)
-{
-    static const uint32_t error_matters = 1u << EXC_PF | 1u << EXC_GP | 1u << EXC_SS | 1u << EXC_NP | 1u << EXC_TS;
-
-    s->rflags &= ~(uint64_t)(profile->ignore_rflags | 0x210000u); /* RF of a fault's frame, ID */
-    if (s->vector < 0 || !(error_matters & (1u << s->vector)))
-        s->error = 0;
-    if (s->vector == EXC_PF && s->cr2 >> 47) /* Linux says "present" for its own half */
-        s->error |= 1;
-    memset(s->fx + NATIVE_FX_FTW + 1, 0, 1);
-    memset(s->fx + NATIVE_FX_MXCSR_MASK, 0, 4);
-    for (unsigned n = 0; n < 8; n++)
-        memset(s->fx + NATIVE_FX_ST + n * 16 + 10, 0, 6);
-}
-
-static bool compare(bool quiet, const struct native_case *c, const struct native_profile *profile,
-                    const struct native_state *a, const uint8_t *a_data, const struct native_state *b,
-                    const uint8_t *b_data)
-{
-    bool any = false;
-
-    any |= differ(quiet, "vector", 0, (uint64_t)a->vector, (uint64_t)b->vector);
-    any |= differ(quiet, "error", 0, a->error, b->error);
-    any |= differ(quiet, "cr2", 0, a->cr2, b->cr2);
-    for (unsigned n = 0; n < 16; n++)
-        any |= differ(quiet, gpr_name[n], c->in.gpr[n], a->gpr[n], b->gpr[n]);
-    any |= differ(quiet, "rip", c->in.rip, a->rip, b->rip);
-    any |= differ(quiet, "rflags", c->in.rflags, a->rflags, b->rflags);
-    if (!profile->ignore_fx) {
-        any |= differ_words(quiet, "fx", c->in.fx, a->fx, b->fx, NATIVE_FX_BYTES);
-        any |= differ_words(quiet, "high", c->in.high, a->high, b->high, sizeof a->high);
-    }
-    any |= differ_data(quiet, c, a_data, b_data);
-    return any;
 }
 
 static void print_case(const struct native_case *c)
@@ -488,60 +70,29 @@ static bool beyond_48_bits(const struct native_state *host)
 bool native_check_case(struct native_harness *h, struct native_case *c, const struct native_profile *profile,
                        struct native_state *host_out)
 {
-    static uint8_t host_data[NATIVE_DATA_BYTES], interp_data[NATIVE_DATA_BYTES];
-    struct native_state a, b;
+    static struct native_outcome host, interp;
 
-    interp_run(h, c, &b, interp_data);
-    if (hits_shadow(&b)) {
-        *host_out = b;
+    native_interp_step(h, c, &interp.state, interp.data);
+    if (hits_shadow(&interp.state)) {
+        *host_out = interp.state;
         return true;
     }
-    native_host_run(c, &a, host_data);
-    *host_out = a;
-    if (beyond_48_bits(&a))
+    native_host_run(c, &host.state, host.data);
+    *host_out = host.state;
+    if (beyond_48_bits(&host.state))
         return true;
-    normalise_common(profile, &a);
-    normalise_common(profile, &b);
+    native_normalise(&host.state, profile->ignore_rflags);
+    native_normalise(&interp.state, profile->ignore_rflags);
     if (profile->normalise)
-        profile->normalise(c, &a, &b);
-    if (!compare(true, c, profile, &a, host_data, &b, interp_data))
+        profile->normalise(c, &host.state, &interp.state);
+    if (!native_differ(c, profile->ignore_fx, &host, &interp, NULL, NULL))
         return true;
     print_case(c);
-    if (a.vector >= 0 || b.vector >= 0)
-        fprintf(stderr, "    host vector %d cr2 %llx, interp vector %d cr2 %llx\n", a.vector, (unsigned long long)a.cr2,
-                b.vector, (unsigned long long)b.cr2);
-    compare(false, c, profile, &a, host_data, &b, interp_data);
+    if (host.state.vector >= 0 || interp.state.vector >= 0)
+        fprintf(stderr, "    host vector %d cr2 %llx, interp vector %d cr2 %llx\n", host.state.vector,
+                (unsigned long long)host.state.cr2, interp.state.vector, (unsigned long long)interp.state.cr2);
+    native_differ(c, profile->ignore_fx, &host, &interp, print_word, NULL);
     return false;
-}
-
-bool native_has_feature(const struct native_harness *h, const char *feature)
-{
-    return !feature || cpu_model_has(machine_cpu_model(h->fake->machine), feature);
-}
-
-uint8_t native_mode(unsigned bits)
-{
-    unsigned code = bits == 64 ? MODE_CODE64 : bits == 32 ? MODE_CODE32 : MODE_CODE16;
-
-    return (uint8_t)(code | (bits == 16 ? 0 : MODE_FLAT) | MODE_STACK32 | MODE_USER | MODE_LONG);
-}
-
-bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c)
-{
-    struct decoded decoded;
-    enum decode_status status = decode_insn(h->tables, native_mode(c->bits), c->code, c->length, 0, 0, &decoded);
-
-    return status == DECODE_OK && !native_host_has(decoded.row->feature);
-}
-
-struct accel *native_accel(struct native_harness *h)
-{
-    return h->accel;
-}
-
-const struct cpu_model *native_cpu_model(const struct native_harness *h)
-{
-    return machine_cpu_model(h->fake->machine);
 }
 
 void native_run_host(const struct native_case *c, struct native_state *out)
@@ -555,5 +106,5 @@ void native_run_interp(struct native_harness *h, const struct native_case *c, st
 {
     static uint8_t data[NATIVE_DATA_BYTES];
 
-    interp_run(h, c, out, data);
+    native_interp_step(h, c, out, data);
 }

@@ -8,7 +8,7 @@
 #include "tests/support/random_program.h"
 
 #include "core/cpu_model.h"
-#include "tests/support/native_internal.h"
+#include "tools/fuzz/native_internal.h"
 
 #include <string.h>
 
@@ -221,16 +221,6 @@ static unsigned pick(struct body *b, unsigned n)
     return (unsigned)(body_random(b) % n);
 }
 
-static void put_move(struct native_encoding *e, unsigned bits, unsigned reg, uint64_t value)
-{
-    if (bits == 64)
-        native_emit(e, 0x48u | reg >> 3, 1);
-    if (bits == 16)
-        native_emit(e, 0x66, 1);
-    native_emit(e, 0xB8u + (reg & 7), 1);
-    native_emit(e, value, bits == 64 ? 8 : 4);
-}
-
 /* A slot's rest: nothing, in instructions of one to four bytes, or a jump over INT3s. */
 static void pad(struct body *b, struct native_encoding *e)
 {
@@ -270,7 +260,7 @@ static void put_native(struct body *b, struct native_encoding *e, unsigned slot)
     while (!wanted_row(b, row) || !native_generate(c, row, &profile, body_random(b)));
     for (unsigned reg = 0; reg < 16; reg++)
         if ((c->placed >> reg & 1) && e->length + 10 + c->length <= SLOT_BYTES)
-            put_move(e, bits, reg, c->in.gpr[reg]);
+            native_emit_move(e, bits, reg, c->in.gpr[reg]);
     if (c->rip_disp_at) {
         uint32_t disp, from = NATIVE_CODE + slot * SLOT_BYTES + e->length;
         memcpy(&disp, c->code + c->rip_disp_at, 4);
@@ -307,7 +297,7 @@ static void put_indirect(struct body *b, struct native_encoding *e, unsigned slo
 
     if (slot + ahead >= b->program->slots)
         ahead = 1;
-    put_move(e, bits, reg, (bits == 16 ? 0 : NATIVE_CODE) + (slot + ahead) * SLOT_BYTES);
+    native_emit_move(e, bits, reg, (bits == 16 ? 0 : NATIVE_CODE) + (slot + ahead) * SLOT_BYTES);
     switch (pick(b, 3)) {
     case 0: native_emit(e, 0xE0FF + reg * 0x100, 2); break; /* JMP */
     case 1: native_emit(e, 0xD0FF + reg * 0x100, 2); break; /* CALL */
@@ -371,9 +361,9 @@ static void put_copy(struct body *b, struct native_encoding *e, unsigned slot)
 
     if (!b->may_copy[from] || !b->may_copy[to] || from == slot || to == slot)
         return;
-    put_move(e, bits, CPU_RSI, NATIVE_CODE + from * SLOT_BYTES);
-    put_move(e, bits, CPU_RDI, NATIVE_CODE + to * SLOT_BYTES);
-    put_move(e, bits, CPU_RCX, SLOT_BYTES / 4);
+    native_emit_move(e, bits, CPU_RSI, NATIVE_CODE + from * SLOT_BYTES);
+    native_emit_move(e, bits, CPU_RDI, NATIVE_CODE + to * SLOT_BYTES);
+    native_emit_move(e, bits, CPU_RCX, SLOT_BYTES / 4);
     if (bits == 16)
         native_emit(e, 0x6667, 2);
     native_emit(e, 0xFC, 1); /* CLD; prefixes do nothing to it */

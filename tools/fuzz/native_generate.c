@@ -1,5 +1,5 @@
 /* The native instruction check: cases from a row's operands string. */
-#include "tests/support/native_internal.h"
+#include "tools/fuzz/native_internal.h"
 
 #include "core/cpu_state.h"
 
@@ -76,6 +76,16 @@ void native_emit(struct native_encoding *e, uint64_t value, unsigned size_bytes)
 {
     memcpy(e->bytes + e->length, &value, size_bytes);
     e->length += size_bytes;
+}
+
+void native_emit_move(struct native_encoding *e, unsigned bits, unsigned reg, uint64_t value)
+{
+    if (bits == 64)
+        native_emit(e, 0x48u | reg >> 3, 1);
+    if (bits == 16)
+        native_emit(e, 0x66, 1);
+    native_emit(e, 0xB8u + (reg & 7), 1);
+    native_emit(e, value, bits == 64 ? 8 : 4);
 }
 
 /* Effective sizes: 66 and 67 turn round what the code's size says. */

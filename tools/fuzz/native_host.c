@@ -1,6 +1,8 @@
 /* The native instruction check: the host's side. Includes nothing of the interpreter: its names are ucontext's too. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* REG_RIP and the like */
-#include "tests/support/native_host.h"
+#endif
+#include "tools/fuzz/native_host.h"
 
 #include <asm/ldt.h>
 #include <cpuid.h>
@@ -29,10 +31,11 @@ static struct {
     ucontext_t home;                  /* where the process was when it entered */
     struct native_state home_vectors; /* fx and high of it */
     bool inside, has16;
-    bool fdp_moves;    /* see probe_fdp_moves */
-    unsigned fip_bits; /* see probe_fip_bits */
-    unsigned ticks;    /* of the CPU time used by one case */
-    uint8_t *code;     /* NATIVE_CODE once more, writable; null: not open */
+    bool fdp_moves;      /* see probe_fdp_moves */
+    unsigned fip_bits;   /* see probe_fip_bits */
+    unsigned ticks;      /* of the CPU time used by one case */
+    uint32_t avx_offset; /* in a frame's XSAVE area: CPUID is slow in a virtual machine */
+    uint8_t *code;       /* NATIVE_CODE once more, writable; null: not open */
 } host;
 
 static const int gpr_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -46,15 +49,14 @@ static const int gpr_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, R
 
 static uint8_t *frame_avx(uint8_t *area)
 {
-    uint32_t magic, offset, leaf = 13, subleaf = 2;
+    uint32_t magic;
     uint64_t features;
 
     memcpy(&magic, area + FRAME_SOFTWARE, 4);
     memcpy(&features, area + FRAME_SOFTWARE + 8, 8);
     if (magic != FRAME_MAGIC || !(features & FEATURE_AVX))
         return NULL;
-    __asm__("cpuid" : "+a"(leaf), "=b"(offset), "+c"(subleaf) : : "edx");
-    return area + offset;
+    return area + host.avx_offset;
 }
 
 static void frame_put_vectors(ucontext_t *uc, const struct native_state *from)
@@ -136,6 +138,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
             leave(context);
             host.out->vector = NATIVE_ENDLESS;
         }
+    } else if (number == SIGSYS && host.inside) { /* where system calls are forbidden */
+        leave(context);
+        host.out->vector = NATIVE_SYSCALL;
     } else if (host.inside) {
         leave(context);
     } else if (number == SIGUSR1) {
@@ -173,6 +178,14 @@ static void *map_at(uint32_t linear, size_t size_bytes, int protection, int file
     return at;
 }
 
+static uint32_t ask_avx_offset(void)
+{
+    uint32_t offset, leaf = 13, subleaf = 2;
+
+    __asm__("cpuid" : "+a"(leaf), "=b"(offset), "+c"(subleaf) : : "edx");
+    return offset;
+}
+
 static void host_map(void)
 {
     int file = memfd_create("native code", 0);
@@ -191,9 +204,15 @@ static void host_map(void)
     mprotect(rodata, NATIVE_RODATA_BYTES, PROT_READ);
 }
 
+/* 64-bit processes have null DS and ES, which compatibility mode can't use. */
+static void set_segments(void)
+{
+    __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es\n\tmovl %1, %%gs" : : "r"(USER_DS), "r"(0));
+}
+
 static void host_install(void)
 {
-    static const int signals[] = {SIGUSR1, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGVTALRM};
+    static const int signals[] = {SIGUSR1, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGVTALRM, SIGSYS};
     static uint8_t alternate[65536];
     stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
     static const struct itimerval tick = {{0, 100000}, {0, 100000}};
@@ -203,8 +222,6 @@ static void host_install(void)
     for (unsigned n = 0; n < sizeof signals / sizeof signals[0]; n++)
         sigaction(signals[n], &action, NULL);
     setitimer(ITIMER_VIRTUAL, &tick, NULL);
-    /* 64-bit processes have null DS and ES, which compatibility mode can't use. */
-    __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es" : : "r"(USER_DS));
 }
 
 /* ---- the x87's pointers ------------------------------------------------------------------------------------------- */
@@ -259,7 +276,8 @@ void native_host_run(const struct native_case *c, struct native_state *out, uint
     memcpy((void *)(uintptr_t)NATIVE_DATA, c->data, NATIVE_DATA_BYTES);
     host.c = c;
     host.out = out;
-    /* NT and ID stay through a signal frame: a POPF before may have set them. */
+    /* Segment registers, NT and ID stay through a signal frame: a case before may have changed them. */
+    set_segments();
     __asm__ volatile("leaq -128(%%rsp), %%rsp\n\t" /* the red zone */
                      "pushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\t"
                      "leaq 128(%%rsp), %%rsp"
@@ -441,6 +459,7 @@ void native_host_open(void)
         exit(1);
     }
     host_map();
+    host.avx_offset = ask_avx_offset();
     host.fip_bits = probe_fip_bits();
     host.fdp_moves = probe_fdp_moves();
     make_segment16();

@@ -1,9 +1,9 @@
-/* Between native.c and native_generate.c. */
-#ifndef VMRR_TESTS_SUPPORT_NATIVE_INTERNAL_H
-#define VMRR_TESTS_SUPPORT_NATIVE_INTERNAL_H
+/* What the files of the native instruction check share, and its tests. */
+#ifndef VMRR_TOOLS_FUZZ_NATIVE_INTERNAL_H
+#define VMRR_TOOLS_FUZZ_NATIVE_INTERNAL_H
 
 #include "accel-interp/opcodes.h"
-#include "tests/support/native_host.h"
+#include "tools/fuzz/native_host.h"
 
 /* A case being put together. */
 struct native_encoding {
@@ -19,6 +19,8 @@ struct native_choice {
     int64_t disp;
 };
 void native_emit(struct native_encoding *e, uint64_t value, unsigned size_bytes);
+/* MOV of a register of all bits, 32 outside 64-bit code. */
+void native_emit_move(struct native_encoding *e, unsigned bits, unsigned reg, uint64_t value);
 bool native_chance(struct native_case *c, unsigned percent);
 uint64_t native_between(struct native_case *c, uint64_t low, uint64_t high);
 /* Is `name` one of the row's operands? Has it one that begins with a letter and goes on with a size? */
@@ -37,6 +39,12 @@ bool native_generate(struct native_case *c, const struct opcode_row *row, const 
 uint64_t native_seed(const struct opcode_row *row, unsigned n);
 /* Does the machine's CPU model have a row's feature? Null: always. */
 bool native_has_feature(const struct native_harness *h, const char *feature);
+/* Of the instruction at the start of code; null: it is none. */
+const struct opcode_row *native_row_of(const struct native_harness *h, unsigned bits, const uint8_t *code,
+                                       unsigned length);
+/* A relative branch: from its first byte to its target. False: it is none. */
+bool native_branch_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length,
+                      int64_t *distance);
 /* Do the case's bytes, which need not be its row's (VEX bits turned round on purpose), want a feature that the host lacks? */
 bool native_host_lacks_case(const struct native_harness *h, const struct native_case *c);
 /* The interpreter of the harness. */

@@ -1,8 +1,8 @@
 /* Runs a case on this CPU, in this process. One at a time. */
-#ifndef VMRR_TESTS_SUPPORT_NATIVE_HOST_H
-#define VMRR_TESTS_SUPPORT_NATIVE_HOST_H
+#ifndef VMRR_TOOLS_FUZZ_NATIVE_HOST_H
+#define VMRR_TOOLS_FUZZ_NATIVE_HOST_H
 
-#include "tests/insn/native.h"
+#include "tools/fuzz/native.h"
 
 /* Of the code segment of 16-bit cases: in the local descriptor table, its base at NATIVE_CODE. */
 #define NATIVE_SELECTOR16 0x07u

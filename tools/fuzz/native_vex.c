@@ -1,6 +1,6 @@
 /* The native instruction check: what VEX rows have beside the others (Intel SDM vol. 2, 2.3): the prefix in its two forms,
  * and vectors as indices of memory operands. */
-#include "tests/support/native_internal.h"
+#include "tools/fuzz/native_internal.h"
 
 #include "core/cpu_state.h"
 

@@ -1,0 +1,114 @@
+/* vmrr fuzz: random sequences of instructions, from random state, on the interpreter and on a reference. A case is made of its
+ * seed alone. Layout and words: native.h. Thread: the caller's, one at a time. */
+#ifndef VMRR_TOOLS_FUZZ_FUZZ_H
+#define VMRR_TOOLS_FUZZ_FUZZ_H
+
+#include "core/status.h"
+#include "tools/fuzz/native.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#define FUZZ_INSNS_MAX 24u /* moves that place an operand count */
+#define FUZZ_INSN_BYTES 15u
+#define FUZZ_BATCH 64u
+#define FUZZ_STEPS (1ull << 20)      /* of the interpreter, at first */
+#define FUZZ_STEPS_LONG (1ull << 29) /* when the reference has ended: as much as that may have done */
+
+struct fuzz_insn {
+    uint8_t bytes[FUZZ_INSN_BYTES], length;
+    uint8_t rip_disp_at; /* where in bytes a RIP-relative displacement is; 0: none */
+    uint64_t rip_target; /* of it: stays when the instruction moves */
+};
+
+struct fuzz_case {
+    uint64_t seed;
+    unsigned bits, offset, count; /* offset: of the first instruction in NATIVE_CODE */
+    struct fuzz_insn insn[FUZZ_INSNS_MAX];
+    struct native_state in; /* rip, vector, error and cr2 are not of it */
+    uint8_t data[NATIVE_DATA_BYTES];
+};
+
+/* ---- references ----
+ *
+ * Who executes the cases too. One batch is under way at a time: submit returns at once where it can, so that the interpreter
+ * runs meanwhile. A reference says by valid[n] whether it can tell of a case at all. */
+struct fuzz_reference;
+struct fuzz_reference_ops {
+    const char *name;
+    /* Null with the reason: this host can't, or not in this mode. */
+    struct fuzz_reference *(*open)(unsigned bits, struct error *error);
+    bool (*has_feature)(struct fuzz_reference *self, const char *feature); /* core/cpu_model's name; null: always */
+    enum status (*submit)(struct fuzz_reference *self, const struct native_case *cases, size_t count,
+                          struct error *error);
+    enum status (*collect)(struct fuzz_reference *self, struct native_outcome *out, bool *valid, struct error *error);
+    /* Makes equal what is known to differ in the two normalised outcomes, and returns its name; null: nothing is. */
+    const char *(*excuse)(struct fuzz_reference *self, const struct native_harness *h, const struct native_case *c,
+                          struct native_outcome *reference, struct native_outcome *interp);
+    void (*close)(struct fuzz_reference *self);
+};
+struct fuzz_reference {
+    const struct fuzz_reference_ops *ops;
+};
+extern const struct fuzz_reference_ops fuzz_host_ops; /* this host's CPU, in a child process */
+
+/* What is to be known of the process that ran a case on the host. own: its memory beside the arena, end exclusive. */
+#define FUZZ_OWN_MAX 512u
+struct fuzz_host_facts {
+    bool fdp_moves; /* native_host_fdp_moves */
+    uint32_t own_count;
+    struct {
+        uint64_t start, end;
+    } own[FUZZ_OWN_MAX];
+};
+/* excuse of the host, by name (fuzz_host_excuse.c). */
+const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct native_harness *h,
+                             const struct native_case *c, struct native_outcome *reference,
+                             struct native_outcome *interp);
+
+/* ---- cases ---- */
+
+void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, const struct native_harness *h,
+                   struct fuzz_reference *reference);
+/* No relative branch leads into the middle of an instruction, where anything may stand. */
+bool fuzz_is_sound(const struct fuzz_case *fuzz, const struct native_harness *h);
+/* Lays the instructions out one behind the other. */
+void fuzz_assemble(const struct fuzz_case *fuzz, struct native_case *c);
+/* Of the instruction n in the assembled case. */
+uint64_t fuzz_address(const struct fuzz_case *fuzz, unsigned n);
+
+enum fuzz_verdict { FUZZ_SAME, FUZZ_EXCUSED, FUZZ_UNKNOWN, FUZZ_DIFFERENT };
+struct fuzz_result {
+    enum fuzz_verdict verdict;
+    const char *excuse; /* EXCUSED: name; UNKNOWN: why nothing can be said */
+};
+/* Holds two outcomes against each other; both are normalised afterwards. */
+struct fuzz_result fuzz_judge(struct fuzz_reference *reference, const struct native_harness *h,
+                              const struct native_case *c, bool valid, struct native_outcome *of_reference,
+                              struct native_outcome *of_interp);
+
+/* Both sides of one case. */
+struct fuzz_run {
+    struct fuzz_reference *reference;
+    struct native_harness *harness;
+    struct native_case c;
+    struct native_outcome of_reference, of_interp;
+    uint64_t runs;
+};
+struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fuzz);
+/* The smallest case found that still differs: fewer instructions, less state. The case differs before and after. */
+void fuzz_shrink(struct fuzz_run *run, struct fuzz_case *fuzz);
+
+/* ---- reproducers: JSON, see vmrr(1) ---- */
+
+json_t *fuzz_case_json(const struct fuzz_case *fuzz);
+/* What is not a case is refused with the reason; nothing in it is believed. */
+enum status fuzz_case_parse(const json_t *object, struct fuzz_case *fuzz, struct error *error) MUST_CHECK;
+enum status fuzz_case_write(const struct fuzz_case *fuzz, const char *path, struct error *error) MUST_CHECK;
+enum status fuzz_case_read(struct fuzz_case *fuzz, const char *path, struct error *error) MUST_CHECK;
+
+/* Disassembly, state and differences of what fuzz_run_one left. */
+void fuzz_print(const struct fuzz_run *run, const struct fuzz_case *fuzz, FILE *out);
+json_t *fuzz_differences_json(const struct fuzz_run *run);
+
+#endif

@@ -1,0 +1,148 @@
+/* vmrr fuzz: judging outcomes, and shrinking a case that differs. */
+#include "tools/fuzz/fuzz.h"
+
+#include <string.h>
+
+/* ---- the verdict ---- */
+
+static struct fuzz_result unknown(const char *why)
+{
+    return (struct fuzz_result){FUZZ_UNKNOWN, why};
+}
+
+struct fuzz_result fuzz_judge(struct fuzz_reference *reference, const struct native_harness *h,
+                              const struct native_case *c, bool valid, struct native_outcome *of_reference,
+                              struct native_outcome *of_interp)
+{
+    if (!valid)
+        return unknown("the reference's process died");
+    if (of_reference->state.vector == NATIVE_SYSCALL || of_interp->state.vector == NATIVE_SYSCALL)
+        return unknown("it came to a system call");
+    if (of_reference->state.vector == NATIVE_ENDLESS || of_interp->state.vector == NATIVE_ENDLESS) {
+        if (of_reference->state.vector == of_interp->state.vector)
+            return unknown("it does not end");
+        return (struct fuzz_result){FUZZ_DIFFERENT, NULL};
+    }
+    native_normalise(&of_reference->state, 0);
+    native_normalise(&of_interp->state, 0);
+    if (!native_differ(c, false, of_reference, of_interp, NULL, NULL))
+        return (struct fuzz_result){FUZZ_SAME, NULL};
+    const char *excuse = reference->ops->excuse(reference, h, c, of_reference, of_interp);
+    bool differ = native_differ(c, false, of_reference, of_interp, NULL, NULL);
+    return differ ? (struct fuzz_result){FUZZ_DIFFERENT, NULL} : (struct fuzz_result){FUZZ_EXCUSED, excuse};
+}
+
+struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fuzz)
+{
+    struct error error = {{0}};
+    bool valid = false;
+
+    run->runs++;
+    fuzz_assemble(fuzz, &run->c);
+    if (run->reference->ops->submit(run->reference, &run->c, 1, &error) != STATUS_OK)
+        return unknown("the reference can't go on");
+    native_interp_run(run->harness, &run->c, FUZZ_STEPS_LONG, &run->of_interp.state, run->of_interp.data);
+    if (run->reference->ops->collect(run->reference, &run->of_reference, &valid, &error) != STATUS_OK)
+        return unknown("the reference can't go on");
+    return fuzz_judge(run->reference, run->harness, &run->c, valid, &run->of_reference, &run->of_interp);
+}
+
+/* ---- shrinking ---- */
+
+static bool differs(struct fuzz_run *run, const struct fuzz_case *fuzz)
+{
+    return fuzz_is_sound(fuzz, run->harness) && fuzz_run_one(run, fuzz).verdict == FUZZ_DIFFERENT;
+}
+
+static bool drop_one(struct fuzz_run *run, struct fuzz_case *fuzz)
+{
+    for (unsigned n = fuzz->count; n-- > 0 && fuzz->count > 1;) {
+        struct fuzz_case less = *fuzz;
+        memmove(&less.insn[n], &less.insn[n + 1], (less.count - n - 1) * sizeof less.insn[0]);
+        less.count--;
+        if (!differs(run, &less))
+            continue;
+        *fuzz = less;
+        return true;
+    }
+    return false;
+}
+
+/* Bytes of the case become others, where they are not so already and it still differs. */
+static void try_bytes(struct fuzz_run *run, struct fuzz_case *fuzz, void *at, const void *bytes, size_t size)
+{
+    struct fuzz_case before = *fuzz;
+
+    if (!memcmp(at, bytes, size))
+        return;
+    memcpy(at, bytes, size);
+    if (!differs(run, fuzz))
+        *fuzz = before;
+}
+
+static void try_zero(struct fuzz_run *run, struct fuzz_case *fuzz, void *at, size_t size)
+{
+    static const uint8_t zeros[NATIVE_DATA_BYTES];
+
+    try_bytes(run, fuzz, at, zeros, size);
+}
+
+static void plain_registers(struct fuzz_run *run, struct fuzz_case *fuzz)
+{
+    static const uint64_t rflags = 0x202;
+
+    for (unsigned n = 0; n < 16; n++)
+        try_zero(run, fuzz, &fuzz->in.gpr[n], 8);
+    try_bytes(run, fuzz, &fuzz->in.rflags, &rflags, 8);
+    for (unsigned bit = 0; bit < 32; bit++) {
+        uint64_t without = (fuzz->in.rflags & ~(1ull << bit)) | rflags;
+        try_bytes(run, fuzz, &fuzz->in.rflags, &without, 8);
+    }
+}
+
+static void plain_vectors(struct fuzz_run *run, struct fuzz_case *fuzz)
+{
+    static const uint8_t fcw[2] = {0x7F, 0x03}, mxcsr[4] = {0x80, 0x1F};
+    uint8_t *fx = fuzz->in.fx;
+
+    try_bytes(run, fuzz, fx + NATIVE_FX_FCW, fcw, 2);
+    try_bytes(run, fuzz, fx + NATIVE_FX_MXCSR, mxcsr, 4);
+    try_zero(run, fuzz, fx + NATIVE_FX_FSW, 2);
+    try_zero(run, fuzz, fx + NATIVE_FX_FTW, 1);
+    for (unsigned n = 0; n < 8; n++)
+        try_zero(run, fuzz, fx + NATIVE_FX_ST + 16 * n, 16);
+    for (unsigned n = 0; n < 2 * NATIVE_VECTORS; n++) {
+        try_zero(run, fuzz, fx + NATIVE_FX_XMM + 8 * n, 8);
+        try_zero(run, fuzz, (uint8_t *)fuzz->in.high + 8 * n, 8);
+    }
+}
+
+/* All of it, then halves of what can't be. */
+static void plain_data(struct fuzz_run *run, struct fuzz_case *fuzz)
+{
+    for (size_t size = NATIVE_DATA_BYTES; size >= 1; size /= 2) {
+        bool any = false;
+        for (size_t at = 0; at < NATIVE_DATA_BYTES; at += size) {
+            for (size_t n = 0; n < size && !any; n++)
+                any = fuzz->data[at + n] != 0;
+            if (any)
+                try_zero(run, fuzz, fuzz->data + at, size);
+            any = false;
+        }
+    }
+}
+
+void fuzz_shrink(struct fuzz_run *run, struct fuzz_case *fuzz)
+{
+    unsigned start = 0;
+
+    while (drop_one(run, fuzz))
+        ;
+    try_bytes(run, fuzz, &fuzz->offset, &start, sizeof start);
+    plain_data(run, fuzz);
+    plain_registers(run, fuzz);
+    plain_vectors(run, fuzz);
+    while (drop_one(run, fuzz))
+        ;
+    (void)differs(run, fuzz); /* what it leaves is what is shown */
+}
