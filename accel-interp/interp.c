@@ -619,6 +619,7 @@ static const struct accel_ops interp_ops = {
     .debug_remove = run_control_remove,
     .debug_stop = run_control_stop,
     .debug_go_past = run_control_go_past,
+    .debug_forget = run_control_forget_hits,
     .debug_in_step = run_control_in_step,
     .unimplemented = interp_list_unimplemented,
     .statistics = interp_statistics,

@@ -210,9 +210,13 @@ bool run_control_stops(struct interp *cpu)
     return any;
 }
 
-void run_control_go_past(struct accel *accel)
+void run_control_forget_hits(struct accel *accel)
 {
     forget_hits(interp_of(accel));
+}
+
+void run_control_go_past(struct accel *accel)
+{
     pass(interp_of(accel));
 }
 

@@ -31,6 +31,7 @@ enum status run_control_insert(struct accel *accel, const struct debug_point *po
 enum status run_control_remove(struct accel *accel, const struct debug_point *point);
 const struct debug_stop *run_control_stop(const struct accel *accel);
 void run_control_go_past(struct accel *accel);
+void run_control_forget_hits(struct accel *accel);
 bool run_control_in_step(const struct accel *accel);
 /* run ends with ACCEL_EXIT_DEBUG. */
 void run_control_reported(struct interp *cpu);

@@ -48,8 +48,11 @@ static void on_idle(void *opaque)
 /* With somebody at the other end, virtual time goes no faster than the host's. */
 static bool has_company(const struct session *session)
 {
+    const char *gdb = session->options.gdb;
     struct chardev *chardev;
     for (unsigned n = 0; (chardev = chardev_hub_at(session->hub, n)); n++) {
+        if (gdb && !strcmp(chardev_label(chardev), gdb))
+            continue; /* a debugger types nothing that the guest could wait for */
         if (chardev_used(chardev) && chardev_has_input(chardev))
             return true;
     }
@@ -390,8 +393,11 @@ static enum status build(struct session *session, enum options_use use, struct b
     status = create_executor(session, use, error);
     if (!status)
         status = create_machine(session, error);
-    if (!status)
+    if (!status) {
         control_init(session);
+        if (session->options.gdb)
+            session->gdb = gdb_create(session, chardev_hub_find(session->hub, session->options.gdb));
+    }
     if (!status)
         status = create_drives(session, images, error);
     if (!status)
@@ -498,7 +504,8 @@ static enum machine_stop replay_stop(struct session *session, enum machine_stop 
 enum machine_stop session_run(struct session *session)
 {
     struct sigaction saved[3];
-    if (session->options.start_stopped && monitors_count(session->monitors)) {
+    bool debugged_replay = session->gdb && session->player;
+    if (debugged_replay || (session->options.start_stopped && control_has_company(session))) {
         session->control.stopped = true;
     } else if (session->options.start_stopped) {
         tool_error("stopped before the first instruction; continue with `kill -CONT %d` or fg", (int)getpid());
@@ -518,6 +525,7 @@ enum machine_stop session_run(struct session *session)
         machine_finish(session->machine, stop);
     session->digest = machine_digest_all(session->machine);
     control_say_end(session, stop);
+    gdb_exited(session->gdb, session_exit_code(session, stop));
     restore_signals(saved);
     signal_session = NULL;
     console_flush(session->console);
@@ -582,6 +590,7 @@ void session_report(struct session *session, enum machine_stop stop)
 int session_close(struct session *session, int code)
 {
     chardev_hub_destroy(session->hub);
+    gdb_destroy(session->gdb);
     console_close(session->console);
     monitors_destroy(session->monitors);
     terminal_status(NULL);
