@@ -148,6 +148,13 @@ static bool prepare(struct chardev *chardev, struct pollfd wait[PER_CHARDEV], ui
     return soon || room < CHARDEV_READ_BYTES;
 }
 
+/* The client has closed: whoever comes now is the next one, once the last of its bytes are read. */
+static bool is_leaving(const struct chardev *chardev)
+{
+    struct pollfd look = {.fd = chardev->in, .events = POLLRDHUP};
+    return poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLRDHUP | POLLERR));
+}
+
 static void serve(struct chardev *chardev, const struct pollfd wait[PER_CHARDEV])
 {
     if (chardev->connecting) {
@@ -162,7 +169,7 @@ static void serve(struct chardev *chardev, const struct pollfd wait[PER_CHARDEV]
     }
     if (wait[0].fd < 0)
         return;
-    if (wait[2].revents)
+    if (wait[2].revents && !is_leaving(chardev))
         chardev_socket_turn_away(chardev);
     if (!chardev_is_direct(chardev) && !chardev_flush(chardev)) {
         lost(chardev);

@@ -150,11 +150,24 @@ static const char *behind(const char *text, const char *start)
     return strncmp(text, start, length) ? NULL : text + length;
 }
 
+/* Made when its reading begins, and the same until it is read from the start again. */
+static void transfer_description(struct gdb_server *server, const char *text)
+{
+    struct cpu_state state;
+    struct accel *accel = machine_accel(server->target.machine);
+    if (!server->xml || !strncmp(text, "0,", 2)) {
+        free(server->xml);
+        accel->ops->get_state(accel, &state);
+        server->xml = gdb_registers_xml(state.efer & 0x400, &server->xml_bytes);
+    }
+    transfer(server, text, server->xml, server->xml_bytes);
+}
+
 static void transfer_query(struct gdb_server *server, const char *text)
 {
     const char *rest;
     if ((rest = behind(text, "features:read:target.xml:")))
-        transfer(server, rest, server->xml, server->xml_bytes);
+        transfer_description(server, rest);
     else if ((rest = behind(text, "memory-map:read::")))
         transfer(server, rest, memory_map, sizeof memory_map - 1);
     else if (behind(text, "features:read:") || behind(text, "memory-map:read:"))

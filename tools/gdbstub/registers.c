@@ -1,6 +1,9 @@
-/* See registers.h. Names and groups are those that gdb knows ("i386 Features" in its manual): core, sse, avx, segments; the
+/* See registers.h. Names and groups are those that gdb knows ("i386 Features" in its manual): core, sse, avx; the
  * rest is a group of its own. Sizes do not depend on the CPU's mode, so that a change of mode or of gdb's architecture
  * leaves the register packet as it is.
+ * The names of 32-bit code stand beside the others, so that the same packet serves gdb's architectures i8086, i386 and
+ * i386:x86-64. Which of them gdb is to begin with is said in long mode only: where it is said, gdb refuses to be set to another.
+ * (The group "segments" cannot be used for fs_base and gs_base: with it gdb 13 fails as i386.)
  * Not writable: segment selectors, CR0 to CR8, EFER: their hidden parts and checks are the CPU's. */
 #include "tools/gdbstub/registers.h"
 
@@ -10,7 +13,9 @@
 
 enum kind {
     GPR,
+    GPR_LOW,
     RIP,
+    RIP_LOW,
     RFLAGS,
     SELECTOR,
     ST,
@@ -47,6 +52,10 @@ struct gdb_register {
 #define FPU_(name, index)                                                                                              \
     {                                                                                                                  \
         name, "int", "float", 4, FPU, index, NULL                                                                      \
+    }
+#define LOW_(name, index)                                                                                              \
+    {                                                                                                                  \
+        name, "int32", "x86-32", 4, GPR_LOW, index, NULL                                                               \
     }
 #define XMM_(n)                                                                                                        \
     {                                                                                                                  \
@@ -102,6 +111,15 @@ static const struct gdb_register registers[] = {
     FPU_("foseg", FOSEG),
     FPU_("fooff", FOOFF),
     FPU_("fop", FOP),
+    LOW_("eax", CPU_RAX),
+    LOW_("ecx", CPU_RCX),
+    LOW_("edx", CPU_RDX),
+    LOW_("ebx", CPU_RBX),
+    LOW_("esp", CPU_RSP),
+    LOW_("ebp", CPU_RBP),
+    LOW_("esi", CPU_RSI),
+    LOW_("edi", CPU_RDI),
+    {"eip", "int32", "x86-32", 4, RIP_LOW, 0, NULL},
     {"xmm0", "vec128", NULL, 16, XMM, 0, FEATURE "sse"},
     XMM_(1),
     XMM_(2),
@@ -135,9 +153,9 @@ static const struct gdb_register registers[] = {
     YMM_(13),
     YMM_(14),
     YMM_(15),
-    {"fs_base", "int64", NULL, 8, BASE, CPU_FS, FEATURE "segments"},
+    {"fs_base", "int64", NULL, 8, BASE, CPU_FS, "org.vmrr.x86.system"},
     INT64("gs_base", BASE, CPU_GS),
-    {"k_gs_base", "int64", "system", 8, SYSTEM, K_GS_BASE, "org.vmrr.x86.system"},
+    {"k_gs_base", "int64", "system", 8, SYSTEM, K_GS_BASE, NULL},
     SYSTEM_("cr0", CR0),
     SYSTEM_("cr2", CR2),
     SYSTEM_("cr3", CR3),
@@ -185,7 +203,14 @@ static void print_flags(FILE *out)
     fputs("</flags>", out);
 }
 
-static void print_register(FILE *out, const struct gdb_register *r)
+/* Pointers have the width of gdb's architecture, and the packet may not change with that. */
+static const char *type_of(const struct gdb_register *r, bool long_mode)
+{
+    bool pointer = !strcmp(r->type, "code_ptr") || !strcmp(r->type, "data_ptr");
+    return pointer && !long_mode ? "int64" : r->type;
+}
+
+static void print_register(FILE *out, const struct gdb_register *r, bool long_mode)
 {
     if (r->feature) {
         fprintf(out, "%s<feature name=\"%s\">", r == registers ? "" : "</feature>", r->feature);
@@ -194,22 +219,24 @@ static void print_register(FILE *out, const struct gdb_register *r)
         else if (r->kind == XMM)
             fputs(types_sse, out);
     }
-    fprintf(out, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\"", r->name, r->bytes * 8, r->type);
+    fprintf(out, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\"", r->name, r->bytes * 8, type_of(r, long_mode));
     if (r->group)
         fprintf(out, " group=\"%s\"", r->group);
     fputs("/>", out);
 }
 
-char *gdb_registers_xml(size_t *size_bytes)
+char *gdb_registers_xml(bool long_mode, size_t *size_bytes)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, size_bytes);
     CHECK(out);
     fputs("<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\">"
-          "<target><architecture>i386:x86-64</architecture>",
+          "<target>",
           out);
+    if (long_mode)
+        fputs("<architecture>i386:x86-64</architecture>", out);
     for (size_t n = 0; n < REGISTERS; n++)
-        print_register(out, &registers[n]);
+        print_register(out, &registers[n], long_mode);
     fputs("</feature></target>", out);
     CHECK(!fclose(out));
     return text;
@@ -300,7 +327,9 @@ void gdb_register_get(const struct cpu_state *state, uint8_t cr8, unsigned numbe
     CHECK(number < REGISTERS);
     switch ((enum kind)r->kind) {
     case GPR: put(bytes, state->gpr[r->index], 8); break;
+    case GPR_LOW: put(bytes, state->gpr[r->index], 4); break;
     case RIP: put(bytes, state->rip, 8); break;
+    case RIP_LOW: put(bytes, state->rip, 4); break;
     case RFLAGS: put(bytes, state->rflags, 4); break;
     case SELECTOR: put(bytes, state->segment[r->index].selector, 4); break;
     case ST:
@@ -350,6 +379,8 @@ static bool write_value(struct cpu_state *state, const struct gdb_register *r, c
 {
     switch ((enum kind)r->kind) {
     case GPR: state->gpr[r->index] = get(bytes, 8); return true;
+    case GPR_LOW: state->gpr[r->index] = (state->gpr[r->index] & ~(uint64_t)UINT32_MAX) | get(bytes, 4); return true;
+    case RIP_LOW: return set_base(&state->rip, (state->rip & ~(uint64_t)UINT32_MAX) | get(bytes, 4));
     case RIP: return set_base(&state->rip, in_64_bit_code(state) ? get(bytes, 8) : (uint32_t)get(bytes, 8));
     case RFLAGS:
         state->rflags = (state->rflags & ~RFLAGS_WRITABLE) | (get(bytes, 4) & RFLAGS_WRITABLE);

@@ -6,8 +6,8 @@
 
 #define GDB_REGISTER_BYTES_MAX 16
 
-/* The XML document, and its length. Owned by the caller. */
-char *gdb_registers_xml(size_t *size_bytes);
+/* The XML document, and its length. Owned by the caller. long_mode: gdb is to begin as for 64-bit code. */
+char *gdb_registers_xml(bool long_mode, size_t *size_bytes);
 unsigned gdb_register_count(void);
 unsigned gdb_register_bytes(unsigned number);
 /* cr8: of the local APIC, which is not in the state. */

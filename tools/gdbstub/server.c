@@ -20,7 +20,6 @@ struct gdb_server *gdb_server_create(const struct gdb_target *target)
     struct gdb_server *server = calloc(1, sizeof *server);
     CHECK(server);
     server->target = *target;
-    server->xml = gdb_registers_xml(&server->xml_bytes);
     snprintf(server->last_stop, sizeof server->last_stop, "T%02xthread:1;", SIGNAL_TRAP);
     return server;
 }
