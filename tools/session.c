@@ -157,6 +157,10 @@ static enum status create_machine(struct session *session, struct error *error)
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);
+    if (session->options.gdb && !accel->ops->debug_insert)
+        return error_status(error, STATUS_UNSUPPORTED,
+                            "-gdb: not with -accel %s; record it, and debug its replay, or use -accel interp",
+                            accel->ops->name);
     if (session->recorder)
         replay_recorder_attach(session->recorder, session->machine);
     if (session->player)
@@ -570,14 +574,13 @@ void session_report(struct session *session, enum machine_stop stop)
     if (!session->options.quiet) {
         if (machine_counts_exits(session->machine))
             fprintf(stderr, "guest: %s after %s exits, %.3f s virtual, %.3f s host, digest %016" PRIx64 "\n",
-                    machine_stop_name(stop), format_count(now.icount, count, sizeof count),
-                    (double)now.vtime_ns / 1e9, seconds, session->digest);
+                    machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
+                    seconds, session->digest);
         else
             fprintf(stderr,
                     "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
-                    machine_stop_name(stop), format_count(now.icount, count, sizeof count),
-                    (double)now.vtime_ns / 1e9, seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0,
-                    session->digest);
+                    machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
+                    seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0, session->digest);
         accel_report(machine_accel(session->machine), stderr);
         report_unimplemented(session);
     }

@@ -205,6 +205,10 @@ void gdb_server_interrupt(struct gdb_server *server)
 
 static void resume(struct gdb_server *server, enum gdb_step step)
 {
+    if (step != GDB_NO_STEP && machine_counts_exits(server->target.machine)) {
+        gdb_say(server, "E.positions of a run on KVM count exits: there are no single steps in it yet");
+        return;
+    }
     server->step = step;
     server->waiting = true;
     if (step != GDB_NO_STEP)
