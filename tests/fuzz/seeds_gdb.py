@@ -26,7 +26,7 @@ SEEDS = {
     "interrupts": b"\x01" + frame("c") + b"\x03" + frame("c") + b"\x03\x03-" + frame("g") + b"-",
     "broken": b"\x01noise$g#00$g$g#67$" + b"a" * 100 + b"#zz$m0,4}#00++--\x03$}\x03#43",
     "numbers": session("mffffffffffffffff,ffffffffffffffff", "Z2,ffffffffffffffff,1", "Z2,0,ffffffffffffffff", "c", "X0,ffffffff:a",
-                       "qXfer:features:read:target.xml:ffffffffffffffff,1", "pffffffff", "vCont;rffffffffffffffff,0"),
+                       "qXfer:features:read:target.xml:ffffffffffffffff,1", "pffffffff", "vCont;rffffffffffffffff,0", "vCont;", "vCont", "Z", "P", "G", "M", "C"),
 }
 for name, data in SEEDS.items():
     with open(f"{sys.argv[1]}/{name}", "wb") as out:

@@ -142,7 +142,7 @@ def monitor(stub):
     check("when", re.search(r"icount \d+, virtual time \d+\.\d{9} s", stub.monitor("when")))
     check("help", "physical" in stub.monitor("help") and "info" in stub.monitor("help"))
     check("digest", re.search("all [0-9a-f]{16}", stub.monitor("digest")))
-    for command in ("info qtree", "info irq", "info pic", "info lapic", "info mem", "info tlb", "info registers", "info device ioapic",
+    for command in ("info qtree", "info irq", "info pic", "info lapic", "info mem", "info tlb", "info registers", "info device ioapic", "info ioapic",
                     "x/3i $rip"):
         text = stub.monitor(command)
         check(f"{command}: {text!r}", text and "unknown" not in text and "\r" not in text)

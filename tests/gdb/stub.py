@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 VMRR, GUESTS = sys.argv[1], sys.argv[2]
 WAIT_SECONDS = 60
@@ -44,6 +45,17 @@ def same(what, got, expected):
 def check(what, condition):
     if not condition:
         fail(what)
+
+
+def unexpected(*what):
+    traceback.print_exception(*what)
+    for number in range(1, Vmrr.count + 1):
+        with open(f"{work}/{number}.log", errors="replace") as log:
+            print(log.read()[-3000:])
+    finish(1)
+
+
+sys.excepthook = unexpected
 
 
 class Closed(Exception):

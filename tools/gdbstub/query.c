@@ -75,6 +75,8 @@ static void run_by_target(struct gdb_server *server, const char *line, FILE *out
     if (!strncmp(line, "x/", 2)) {
         snprintf(examine, sizeof examine, "x %s", line + 1);
         line = examine;
+    } else if (!strcmp(line, "info ioapic")) {
+        line = "info device ioapic"; /* QEMU's name for it */
     }
     char *text = server->target.monitor(server->target.opaque, line);
     fputs(text, out);

@@ -240,7 +240,10 @@ void gdb_do_go(struct gdb_server *server, const char *text)
 static bool vcont_action(struct gdb_server *server, const char *text)
 {
     uint64_t number;
-    char what = *text++;
+    char what = *text;
+    if (!what)
+        return false;
+    text++;
     if ((what == 'C' || what == 'S') && !gdb_read_hex(&text, &number))
         return false;
     if (what == 'r') {
