@@ -39,6 +39,13 @@ void debug_go_past(struct machine *machine)
         accel->ops->debug_go_past(accel);
 }
 
+void debug_step(struct machine *machine)
+{
+    struct accel *accel = machine_accel(machine);
+    if (accel->ops->debug_step)
+        accel->ops->debug_step(accel);
+}
+
 bool debug_in_step(struct machine *machine)
 {
     struct accel *accel = machine_accel(machine);

@@ -64,6 +64,10 @@ const struct debug_stop *debug_stop(struct machine *machine); /* never null */
  * by a breakpoint it is so already. */
 void debug_go_past(struct machine *machine);
 
+/* The next machine_run that gets so far ends with MACHINE_STOP_DEBUG after one step, with or without hits: for machines whose
+ * positions count no steps. debug_go_past takes it back. */
+void debug_step(struct machine *machine);
+
 /* The machine stands between two iterations of a slice: the position is that of its beginning, and machine_run finishes it
  * before anything else is looked at. A checkpoint cannot be made here. */
 bool debug_in_step(struct machine *machine);

@@ -636,6 +636,14 @@ START_TEST(in_and_out)
         ck_assert_int_eq(machine_run(machine, MACHINE_NO_LIMIT), MACHINE_STOP_DEBUG);
         ck_assert_uint_eq(machine_position(machine).icount, 3 * n + 1);
     }
+    debug_step(machine);
+    ck_assert_int_eq(machine_run(machine, MACHINE_NO_LIMIT), MACHINE_STOP_DEBUG);
+    ck_assert_uint_eq(debug_stop(machine)->hits, 0);
+    ck_assert_uint_eq(machine_position(machine).icount, 149);
+    debug_step(machine);
+    debug_go_past(machine);
+    ck_assert_int_eq(machine_run(machine, MACHINE_NO_LIMIT), MACHINE_STOP_DEBUG);
+    ck_assert_uint_eq(debug_stop(machine)->hits, 1);
     const struct debug_point bad = {DEBUG_WRITE, 0, UINT64_MAX, 2};
     ck_assert_int_eq(debug_insert(machine, &bad), STATUS_INVALID);
     t_destroy(&t);

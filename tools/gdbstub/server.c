@@ -124,11 +124,15 @@ static void begin_step(struct gdb_server *server)
     struct position now = machine_position(server->target.machine);
     server->step_icount = now.icount + 1;
     debug_go_past(server->target.machine);
+    if (machine_counts_exits(server->target.machine)) { /* no position is the next step's */
+        server->step_icount = POSITION_NEVER;
+        debug_step(server->target.machine);
+    }
 }
 
 bool gdb_server_stopped(struct gdb_server *server, enum machine_stop stop)
 {
-    if (stop == MACHINE_STOP_DEBUG) {
+    if (stop == MACHINE_STOP_DEBUG && debug_stop(server->target.machine)->hits) {
         note_hits(server);
     } else if (still_in_range(server)) {
         begin_step(server);
@@ -205,10 +209,6 @@ void gdb_server_interrupt(struct gdb_server *server)
 
 static void resume(struct gdb_server *server, enum gdb_step step)
 {
-    if (step != GDB_NO_STEP && machine_counts_exits(server->target.machine)) {
-        gdb_say(server, "E.positions of a run on KVM count exits: there are no single steps in it yet");
-        return;
-    }
     server->step = step;
     server->waiting = true;
     if (step != GDB_NO_STEP)
