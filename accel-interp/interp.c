@@ -277,7 +277,7 @@ static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
     set_budget(cpu, icount, cpu->counts_exits ? icount + EXIT_BUDGET_STEPS : cpu->stop_icount);
     block_update_mode(cpu);
     cpu->control &= (uint8_t)~CONTROL_ITERATE;
-    if (cpu->control & CONTROL_HIT)
+    if ((cpu->control & CONTROL_HIT) || ((cpu->control & CONTROL_STEP) && run_control_stepped(cpu, icount)))
         *exit = ACCEL_EXIT_DEBUG;
     else if (cpu->control & CONTROL_IN_STEP)
         return true;
@@ -328,7 +328,7 @@ static bool events_ahead(struct interp *cpu)
 static bool runs_alone(const struct interp *cpu)
 {
     return debug_active(cpu) || ((cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow) && *cpu->attention) ||
-           (cpu->control & CONTROL_ITERATE);
+           (cpu->control & (CONTROL_ITERATE | CONTROL_STEP));
 }
 
 static enum accel_exit run_guest(struct interp *cpu)
@@ -370,10 +370,12 @@ static enum accel_exit interp_run(struct accel *accel)
     enum accel_exit exit;
 
     fp_enter(cpu);
-    cpu->at_stop = true;
+    if (!cpu->debug_left) /* a debugger's stop is none of the guest's */
+        cpu->at_stop = true;
     exit = run_guest(cpu);
     fp_leave(cpu);
-    if (exit == ACCEL_EXIT_DEBUG)
+    cpu->debug_left = exit == ACCEL_EXIT_DEBUG;
+    if (cpu->debug_left)
         run_control_reported(cpu);
     return exit;
 }
@@ -619,6 +621,8 @@ static const struct accel_ops interp_ops = {
     .debug_remove = run_control_remove,
     .debug_stop = run_control_stop,
     .debug_go_past = run_control_go_past,
+    .debug_step = run_control_step,
+    .debug_forget = run_control_forget_hits,
     .debug_in_step = run_control_in_step,
     .unimplemented = interp_list_unimplemented,
     .statistics = interp_statistics,

@@ -240,8 +240,9 @@ struct interp {
     bool each_iteration;                /* repeated string instructions stop after each */
     bool landmark_set;                  /* landmark.c: its breakpoint is in */
     uint64_t landmark_linear;
-    bool at_stop;                       /* nothing was executed since run was called */
-    bool in_delivery;                   /* the run loop called exception_deliver: a raise from there is no step */
+    bool at_stop;     /* nothing was executed since run was called */
+    bool debug_left;  /* the last run ended with ACCEL_EXIT_DEBUG: at_stop is as it was then */
+    bool in_delivery; /* the run loop called exception_deliver: a raise from there is no step */
 
     /* exception being raised (exceptions.c) */
     uint8_t raise_vector;

@@ -34,6 +34,7 @@ struct run_control {
     /* The breakpoint that has been passed. */
     bool passed;
     uint64_t passed_linear, passed_icount;
+    uint64_t step_from; /* CONTROL_STEP: icount */
 };
 
 void run_control_create(struct interp *cpu)
@@ -80,7 +81,7 @@ const struct debug_stop *run_control_stop(const struct accel *accel)
 void run_control_reported(struct interp *cpu)
 {
     cpu->run_control->reported = true;
-    cpu->control &= (uint8_t)~CONTROL_HIT;
+    cpu->control &= (uint8_t) ~(CONTROL_HIT | CONTROL_STEP);
 }
 
 static void forget_hits(struct interp *cpu)
@@ -108,7 +109,7 @@ void run_control_faulted(struct interp *cpu)
 void run_control_forget(struct interp *cpu)
 {
     forget_hits(cpu);
-    cpu->control &= (uint8_t) ~(CONTROL_IN_STEP | CONTROL_ITERATE);
+    cpu->control &= (uint8_t) ~(CONTROL_IN_STEP | CONTROL_ITERATE | CONTROL_STEP);
     cpu->run_control->passed = false;
 }
 
@@ -210,9 +211,33 @@ bool run_control_stops(struct interp *cpu)
     return any;
 }
 
-void run_control_go_past(struct accel *accel)
+void run_control_forget_hits(struct accel *accel)
 {
     forget_hits(interp_of(accel));
+}
+
+void run_control_step(struct accel *accel)
+{
+    struct interp *cpu = interp_of(accel);
+
+    cpu->control |= CONTROL_STEP;
+    cpu->run_control->step_from = icount_now(cpu);
+}
+
+bool run_control_stepped(struct interp *cpu, uint64_t icount)
+{
+    struct run_control *control = cpu->run_control;
+
+    if (icount == control->step_from)
+        return false;
+    if (control->reported)
+        control->stop.hits = 0;
+    return true;
+}
+
+void run_control_go_past(struct accel *accel)
+{
+    interp_of(accel)->control &= (uint8_t)~CONTROL_STEP;
     pass(interp_of(accel));
 }
 

@@ -21,6 +21,8 @@
 #define CONTROL_IN_STEP 0x10u /* stopped between two iterations of a step */
 #define CONTROL_ITERATE 0x20u /* the instruction that runs alone is to stop after an iteration */
 
+#define CONTROL_STEP 0x40u /* stop after one step */
+
 #define CONTROL_OWN 0x80000000u /* flag of a breakpoint: of the run loop's, which looks for itself: no stop */
 
 void run_control_create(struct interp *cpu);
@@ -31,6 +33,8 @@ enum status run_control_insert(struct accel *accel, const struct debug_point *po
 enum status run_control_remove(struct accel *accel, const struct debug_point *point);
 const struct debug_stop *run_control_stop(const struct accel *accel);
 void run_control_go_past(struct accel *accel);
+void run_control_forget_hits(struct accel *accel);
+void run_control_step(struct accel *accel);
 bool run_control_in_step(const struct accel *accel);
 /* run ends with ACCEL_EXIT_DEBUG. */
 void run_control_reported(struct interp *cpu);
@@ -38,6 +42,8 @@ void run_control_reported(struct interp *cpu);
 /* For the run loop, no chain running. */
 /* A breakpoint that has not been passed is at cpu->rip: notes the hit. Sets CONTROL_ITERATE for one passed. */
 bool run_control_stops(struct interp *cpu);
+/* The step that was asked for has been executed. */
+bool run_control_stepped(struct interp *cpu, uint64_t icount);
 /* Before a step is finished that stopped between two iterations. */
 void run_control_resume_step(struct interp *cpu);
 /* The registers are others now: nothing is half done, no hit waits. */

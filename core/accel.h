@@ -76,6 +76,8 @@ struct accel_ops {
     enum status (*debug_remove)(struct accel *accel, const struct debug_point *point);
     const struct debug_stop *(*debug_stop)(const struct accel *accel);
     void (*debug_go_past)(struct accel *accel);
+    void (*debug_step)(struct accel *accel);
+    void (*debug_forget)(struct accel *accel); /* hits that were noted since run ended: a debugger's own writes */
     bool (*debug_in_step)(const struct accel *accel);
     size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);
     void (*statistics)(struct accel *accel, struct accel_statistics *statistics);

@@ -39,6 +39,13 @@ void debug_go_past(struct machine *machine)
         accel->ops->debug_go_past(accel);
 }
 
+void debug_step(struct machine *machine)
+{
+    struct accel *accel = machine_accel(machine);
+    if (accel->ops->debug_step)
+        accel->ops->debug_step(accel);
+}
+
 bool debug_in_step(struct machine *machine)
 {
     struct accel *accel = machine_accel(machine);
@@ -61,6 +68,45 @@ size_t debug_read_linear(struct machine *machine, uint64_t linear, void *buffer,
         done += part;
     }
     return done;
+}
+
+/* The page of an address; null: no RAM. */
+static uint8_t *writable_page(struct machine *machine, uint64_t address, bool physical, uint64_t *gpa)
+{
+    struct accel *accel = machine_accel(machine);
+    *gpa = address;
+    if (!physical && !accel->ops->translate(accel, address, gpa))
+        return NULL;
+    struct memory_page page = memory_lookup(machine_memory(machine), *gpa);
+    return page.writable ? page.host : NULL;
+}
+
+/* Calls for each page's part; look only: is all of it RAM? */
+static bool write_pages(struct machine *machine, uint64_t address, const uint8_t *in, size_t size_bytes, bool physical,
+                        bool look_only)
+{
+    for (size_t done = 0, part; done < size_bytes; done += part) {
+        uint64_t gpa;
+        part = MEMORY_PAGE_BYTES - ((address + done) & (MEMORY_PAGE_BYTES - 1));
+        if (part > size_bytes - done)
+            part = size_bytes - done;
+        if (!writable_page(machine, address + done, physical, &gpa))
+            return false;
+        if (!look_only)
+            memory_write(machine_memory(machine), gpa, in + done, part);
+    }
+    return true;
+}
+
+bool debug_write(struct machine *machine, uint64_t address, const void *buffer, size_t size_bytes, bool physical)
+{
+    struct accel *accel = machine_accel(machine);
+    if (!write_pages(machine, address, buffer, size_bytes, physical, true))
+        return false;
+    bool written = write_pages(machine, address, buffer, size_bytes, physical, false);
+    if (accel->ops->debug_forget)
+        accel->ops->debug_forget(accel);
+    return written;
 }
 
 uint64_t debug_code_address(struct machine *machine, unsigned *bits)

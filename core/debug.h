@@ -61,8 +61,12 @@ struct debug_stop {
 const struct debug_stop *debug_stop(struct machine *machine); /* never null */
 
 /* The instruction where the machine stands is executed by the next machine_run, whatever breakpoint is on it. After a stop
- * by a breakpoint it is so already. Forgets hits that were noted since (a tool's own writes to memory). */
+ * by a breakpoint it is so already. */
 void debug_go_past(struct machine *machine);
+
+/* The next machine_run that gets so far ends with MACHINE_STOP_DEBUG after one step, with or without hits: for machines whose
+ * positions count no steps. debug_go_past takes it back. */
+void debug_step(struct machine *machine);
 
 /* The machine stands between two iterations of a slice: the position is that of its beginning, and machine_run finishes it
  * before anything else is looked at. A checkpoint cannot be made here. */
@@ -73,6 +77,8 @@ bool debug_in_step(struct machine *machine);
 /* Reads guest memory through the present page tables, without access bits and without touching MMIO. Returns the bytes
  * read before the first unmapped one. */
 size_t debug_read_linear(struct machine *machine, uint64_t linear, void *buffer, size_t size_bytes);
+/* Writes guest memory, by linear or physical address: RAM alone, all or nothing. The guest is another one from then on. */
+bool debug_write(struct machine *machine, uint64_t address, const void *buffer, size_t size_bytes, bool physical);
 /* Text of the registers, several lines. */
 void debug_print_registers(struct machine *machine, FILE *out);
 /* Linear address of the next instruction, and the CPU's mode as 16, 32 or 64. */

@@ -58,6 +58,11 @@ void control_stop(struct session *session)
     monitors_event(session->monitors, "STOP", NULL);
 }
 
+bool control_has_company(const struct session *session)
+{
+    return monitors_count(session->monitors) || session->gdb;
+}
+
 bool control_over(const struct session *session)
 {
     return session->control.shut_down;
@@ -111,7 +116,8 @@ static void wait_stopped(struct session *session)
 {
     struct control *control = &session->control;
     struct timespec until;
-    if (!monitors_waiting(session->monitors) && !control->signalled) {
+    gdb_note_halted(session->gdb);
+    if (!monitors_waiting(session->monitors) && !gdb_waiting(session->gdb) && !control->signalled) {
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += TICK_NS;
         if (until.tv_nsec >= 1000000000) {
@@ -123,6 +129,7 @@ static void wait_stopped(struct session *session)
     if (session->recorder)
         replay_recorder_tick(session->recorder);
     monitors_run(session->monitors);
+    gdb_run(session->gdb);
 }
 
 /* While the guest runs it makes some way between two visits, whoever rings how often. */
@@ -139,7 +146,8 @@ static void visit(struct session *session)
     control->visited_once = true;
     console_flush(session->console);
     monitors_run(session->monitors);
-    control->deferred = monitors_waiting(session->monitors);
+    gdb_run(session->gdb);
+    control->deferred = monitors_waiting(session->monitors) || gdb_waiting(session->gdb);
 }
 
 void control_slice(struct session *session)
@@ -169,7 +177,7 @@ static bool at_break(struct session *session, struct position limit)
 static bool ends_here(struct session *session)
 {
     if (!session->player)
-        return !monitors_count(session->monitors);
+        return !control_has_company(session);
     return replay_player_stop(session->player) == MACHINE_STOP_IO_ERROR &&
            position_equal(machine_position(session->machine), replay_player_end(session->player));
 }
@@ -276,10 +284,15 @@ static void stay(struct session *session, enum machine_stop stop)
 }
 
 /* One call of machine_run and what follows. True: the run is over, with *stop. */
-static bool run_on(struct session *session, struct position limit, enum machine_stop *stop)
+static bool run_on(struct session *session, struct position whole, enum machine_stop *stop)
 {
+    struct position limit;
     struct control *control = &session->control;
-    *stop = machine_run(session->machine, next_limit(session, limit));
+    limit = next_limit(session, whole);
+    *stop = machine_run(session->machine, gdb_limit(session->gdb, limit));
+    if (gdb_took(session->gdb, *stop, limit))
+        return false;
+    limit = whole;
     if (*stop == MACHINE_STOP_LIMIT && at_break(session, limit)) {
         console_flush(session->console);
         control_stop(session);
@@ -299,13 +312,18 @@ enum machine_stop control_run(struct session *session, struct position limit)
     enum machine_stop stop;
     for (;;) {
         if (control->quit || control->signalled)
-            return MACHINE_STOP_HOST;
+            return control->ended ? control->ended : MACHINE_STOP_HOST;
         if (control->stopped) {
             wait_stopped(session);
             continue;
         }
         control->launched = true;
         if (run_on(session, limit, &stop)) {
+            if (gdb_keeps(session->gdb, stop)) {
+                if (!control->ended)
+                    control->ended = stop;
+                continue;
+            }
             stay(session, stop);
             return stop;
         }

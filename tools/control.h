@@ -26,6 +26,7 @@ struct control {
     struct position visited;
     bool visited_once, deferred;  /* requests wait for the guest to make some way */
     bool corrupt[JOURNAL_DRIVES]; /* that the drive's image is corrupt was said */
+    enum machine_stop ended;      /* kept for a debugger: how the run has ended; NONE: not */
     bool unsaved;                 /* something that the guest wrote did not reach an image at the end */
     bool ready;                   /* control_init was called */
     enum block_io_status {
@@ -54,6 +55,9 @@ void control_io_error(struct session *session, const struct block_error_event *e
 void control_tray_moved(struct session *session, uint32_t drive, bool open);
 /* At each slice. */
 void control_slice(struct session *session);
+
+/* Somebody who can say that a stopped machine goes on: a monitor, a debugger. */
+bool control_has_company(const struct session *session);
 
 /* The guest's run is over, and kept only to be looked at: nothing goes on. */
 bool control_over(const struct session *session);

@@ -11,6 +11,7 @@
     "  -monitor DEV             the human monitor (help says its commands)\n"                                          \
     "  -qmp DEV                 QMP, for programs\n"                                                                   \
     "  -mon chardev=ID[,mode=readline|control]  the same two on a -chardev\n"                                          \
+    "  -gdb tcp:HOST:PORT|unix:PATH|stdio  for gdb's `target remote` (-s: tcp:127.0.0.1:1234)\n"                       \
     "  -name NAME               for query-name\n"
 
 #define MACHINE_OPTIONS                                                                                                \
@@ -47,7 +48,7 @@
     "  -rtc base=utc|DATE       wall clock at start\n"                                                                 \
     "  -no-reboot               a reset or a triple fault ends the run\n"                                              \
     "  -no-shutdown             a guest that powers off leaves the run standing, until a monitor's quit\n"             \
-    "  -S                       stop before the first instruction, until a monitor's cont (without one: SIGCONT)\n"    \
+    "  -S                       stop before the first instruction, until gdb or a monitor goes on (or SIGCONT)\n"    \
     "  -nographic, -display none, -smp 1, -M pc, -nodefaults, -net none: as QEMU, already so\n"                        \
     "Timing:\n"                                                                                                        \
     "  --timing=model|host      disk completions by a latency model (the same start gives the same run) or as the\n"   \
@@ -104,7 +105,7 @@ static const char replay_help[] =
     "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"
     "  --dump-state             at the end: registers and device state to standard error\n"
-    "  -S                       stop before the first instruction, until a monitor's cont (without one: SIGCONT)\n"
+    "  -S                       stop before the first instruction, until gdb or a monitor goes on (or SIGCONT)\n"
     "  -q, --quiet              no summary, no progress\n";
 
 static const char info_help[] =

@@ -220,6 +220,12 @@ static int parse_rtc(struct parser *parser, const char *value)
     return -1;
 }
 
+static int parse_gdb_short(struct parser *parser, const char *value)
+{
+    (void)value;
+    return options_parse_gdb(parser, "tcp:127.0.0.1:1234");
+}
+
 /* ---- timing and the run ---- */
 
 static int parse_timing(struct parser *parser, const char *value)
@@ -298,6 +304,8 @@ static const struct option_row rows[] = {
     {"monitor", true, FOR_ALL, options_parse_monitor},
     {"qmp", true, FOR_ALL, options_parse_qmp},
     {"mon", true, FOR_ALL, options_parse_mon},
+    {"gdb", true, FOR_ALL, options_parse_gdb},
+    {"s", false, FOR_ALL, parse_gdb_short},
     {"debugcon", true, FOR_ALL, options_parse_debugcon},
     {"no-reboot", false, FOR_MACHINE, parse_no_reboot},
     {"no-shutdown", false, FOR_MACHINE, parse_no_shutdown},

@@ -63,6 +63,7 @@ struct run_options {
     unsigned chardev_count;
     struct monitor_option monitor[OPTION_MONITORS];
     unsigned monitor_count;
+    const char *gdb;        /* label of the debugger's character device; null: none */
     const char *guest_name; /* -name; null: none */
     bool has_rtc_base;
     uint64_t rtc_base_seconds;

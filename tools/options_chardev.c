@@ -298,6 +298,49 @@ int options_parse_debugcon(struct parser *parser, const char *value)
     return parse_serial_value(parser, value, "debugcon", &parser->options->debugcon);
 }
 
+/* ---- the debugger ---- */
+
+#define REMOTE ",remote=on"
+
+static bool is_loopback(const char *host)
+{
+    return !host || !*host || !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "::1");
+}
+
+/* Whoever connects has the guest in his hands, and files by way of the monitor: this host's users, unless told otherwise. */
+static int place_gdb(struct parser *parser, const char *value, bool remote)
+{
+    struct run_options *options = parser->options;
+    const char *used;
+    int code = parse_use(parser, value, "gdb", &used);
+    if (code >= 0)
+        return code;
+    struct chardev_options *chardev = &options->chardev[options->chardev_count - 1];
+    if (!used || !strncmp(value, "chardev:", 8) || (chardev->kind != CHARDEV_SOCKET && chardev->kind != CHARDEV_STDIO))
+        return options_bad(parser, value, "tcp:HOST:PORT, unix:PATH or stdio");
+    if (!remote && !chardev->path && !is_loopback(chardev->host))
+        return refuse(parser, value, "only this host's programs may connect, unless you add ,remote=on");
+    chardev->server = chardev->turn_away = chardev->kind == CHARDEV_SOCKET;
+    chardev->wait = false;
+    chardev->no_signal = true;
+    options->gdb = used;
+    return -1;
+}
+
+int options_parse_gdb(struct parser *parser, const char *value)
+{
+    char *text = options_own(parser, strdup(value));
+    size_t length = strlen(text), tail = strlen(REMOTE);
+    bool remote = length > tail && !strcmp(text + length - tail, REMOTE);
+    if (remote)
+        text[length - tail] = 0;
+    if (!strcmp(value, "none"))
+        return -1;
+    if (parser->options->gdb)
+        return refuse(parser, value, "one debugger is enough");
+    return place_gdb(parser, text, remote);
+}
+
 /* ---- at the end ---- */
 
 static struct chardev_options *find_chardev(struct run_options *options, const char *label)
@@ -336,6 +379,8 @@ static void default_serial(struct run_options *options)
 
 static bool has_monitor(const struct run_options *options, const char *label)
 {
+    if (options->gdb && !strcmp(options->gdb, label))
+        return true;
     for (unsigned n = 0; n < options->monitor_count; n++) {
         if (!strcmp(options->monitor[n].chardev, label))
             return true;

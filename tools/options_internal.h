@@ -60,7 +60,7 @@ int options_name_drives(struct parser *parser);
 
 /* options_chardev.c */
 option_fn options_parse_chardev, options_parse_serial, options_parse_debugcon, options_parse_monitor, options_parse_qmp,
-    options_parse_mon;
+    options_parse_mon, options_parse_gdb;
 /* After the last option: defaults, and whether each name that is used was given. */
 int options_chardev_complete(struct parser *parser);
 

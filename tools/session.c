@@ -48,8 +48,11 @@ static void on_idle(void *opaque)
 /* With somebody at the other end, virtual time goes no faster than the host's. */
 static bool has_company(const struct session *session)
 {
+    const char *gdb = session->options.gdb;
     struct chardev *chardev;
     for (unsigned n = 0; (chardev = chardev_hub_at(session->hub, n)); n++) {
+        if (gdb && !strcmp(chardev_label(chardev), gdb))
+            continue; /* a debugger types nothing that the guest could wait for */
         if (chardev_used(chardev) && chardev_has_input(chardev))
             return true;
     }
@@ -154,6 +157,10 @@ static enum status create_machine(struct session *session, struct error *error)
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);
+    if (session->options.gdb && !accel->ops->debug_insert)
+        return error_status(error, STATUS_UNSUPPORTED,
+                            "-gdb: not with -accel %s; record it, and debug its replay, or use -accel interp",
+                            accel->ops->name);
     if (session->recorder)
         replay_recorder_attach(session->recorder, session->machine);
     if (session->player)
@@ -390,8 +397,11 @@ static enum status build(struct session *session, enum options_use use, struct b
     status = create_executor(session, use, error);
     if (!status)
         status = create_machine(session, error);
-    if (!status)
+    if (!status) {
         control_init(session);
+        if (session->options.gdb)
+            session->gdb = gdb_create(session, chardev_hub_find(session->hub, session->options.gdb));
+    }
     if (!status)
         status = create_drives(session, images, error);
     if (!status)
@@ -498,7 +508,8 @@ static enum machine_stop replay_stop(struct session *session, enum machine_stop 
 enum machine_stop session_run(struct session *session)
 {
     struct sigaction saved[3];
-    if (session->options.start_stopped && monitors_count(session->monitors)) {
+    bool debugged_replay = session->gdb && session->player;
+    if (debugged_replay || (session->options.start_stopped && control_has_company(session))) {
         session->control.stopped = true;
     } else if (session->options.start_stopped) {
         tool_error("stopped before the first instruction; continue with `kill -CONT %d` or fg", (int)getpid());
@@ -518,6 +529,7 @@ enum machine_stop session_run(struct session *session)
         machine_finish(session->machine, stop);
     session->digest = machine_digest_all(session->machine);
     control_say_end(session, stop);
+    gdb_exited(session->gdb, session_exit_code(session, stop));
     restore_signals(saved);
     signal_session = NULL;
     console_flush(session->console);
@@ -562,14 +574,13 @@ void session_report(struct session *session, enum machine_stop stop)
     if (!session->options.quiet) {
         if (machine_counts_exits(session->machine))
             fprintf(stderr, "guest: %s after %s exits, %.3f s virtual, %.3f s host, digest %016" PRIx64 "\n",
-                    machine_stop_name(stop), format_count(now.icount, count, sizeof count),
-                    (double)now.vtime_ns / 1e9, seconds, session->digest);
+                    machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
+                    seconds, session->digest);
         else
             fprintf(stderr,
                     "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
-                    machine_stop_name(stop), format_count(now.icount, count, sizeof count),
-                    (double)now.vtime_ns / 1e9, seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0,
-                    session->digest);
+                    machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
+                    seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0, session->digest);
         accel_report(machine_accel(session->machine), stderr);
         report_unimplemented(session);
     }
@@ -582,6 +593,7 @@ void session_report(struct session *session, enum machine_stop stop)
 int session_close(struct session *session, int code)
 {
     chardev_hub_destroy(session->hub);
+    gdb_destroy(session->gdb);
     console_close(session->console);
     monitors_destroy(session->monitors);
     terminal_status(NULL);

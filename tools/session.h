@@ -6,6 +6,7 @@
 #include "replay/replay.h"
 #include "tools/console.h"
 #include "tools/control.h"
+#include "tools/gdb.h"
 #include "tools/host_stacks.h"
 #include "tools/media.h"
 #include "tools/options.h"
@@ -23,6 +24,7 @@ struct session {
     struct block_executor *executor;
     struct chardev_hub *hub;
     struct monitors *monitors;
+    struct gdb *gdb; /* null: no debugger */
     struct console *console;
     struct control control;
     struct machine *machine;

@@ -387,8 +387,280 @@ START_TEST(random_guests)
 }
 END_TEST
 
+/* ---- places one by one ---------------------------------------------------------------------------------------------- */
+
+static enum machine_stop go_on(struct cpu_test *t)
+{
+    enum machine_stop stop = machine_run(t->fake->machine, MACHINE_NO_LIMIT);
+    t->accel->ops->get_state(t->accel, &t->s);
+    return stop;
+}
+
+static void begin(struct cpu_test *t)
+{
+    t->accel->ops->set_state(t->accel, &t->s);
+}
+
+static void point(struct cpu_test *t, enum debug_point_kind kind, uint32_t flags, uint64_t address, uint64_t size)
+{
+    const struct debug_point point = {kind, flags, address, size};
+    ck_assert_int_eq(debug_insert(t->fake->machine, &point), STATUS_OK);
+}
+
+static uint64_t steps(struct cpu_test *t)
+{
+    return machine_position(t->fake->machine).icount;
+}
+
+static void expect_hit(struct cpu_test *t, enum debug_point_kind kind, uint64_t address, bool write, enum debug_by by)
+{
+    const struct debug_stop *stop = debug_stop(t->fake->machine);
+    ck_assert_uint_eq(stop->hits, 1);
+    ck_assert_int_eq(stop->hit[0].point.kind, kind);
+    ck_assert_uint_eq(stop->hit[0].address, address);
+    ck_assert_int_eq(stop->hit[0].write, write);
+    ck_assert_int_eq(stop->hit[0].by, by);
+}
+
+/* 5,000 iterations are steps of 904 and 4,096; with a stop before each they still are. */
+START_TEST(each_iteration)
+{
+    struct cpu_test t = t_create();
+    unsigned stops = 0;
+    t_long(&t, 0);
+    t.s.gpr[CPU_RCX] = 5000;
+    t.s.gpr[CPU_RSI] = T_DATA;
+    t.s.gpr[CPU_RDI] = T_DATA + 0x4000;
+    t_code(&t, 0x90, 0xF3, 0xA4, 0xF4); /* nop; rep movsb; hlt */
+    point(&t, DEBUG_EXECUTE, _i ? DEBUG_EACH_ITERATION : 0, T_CODE + 1, 0);
+    begin(&t);
+    while (go_on(&t) == MACHINE_STOP_DEBUG) {
+        ck_assert_uint_eq(t.s.rip, T_CODE + 1);
+        expect_hit(&t, DEBUG_EXECUTE, T_CODE + 1, false, DEBUG_BY_CPU);
+        if (_i)
+            ck_assert_uint_eq(t.s.gpr[CPU_RCX], 5000 - stops);
+        ck_assert_uint_eq(steps(&t), stops < (_i ? 904 : 1) ? 1 : 2);
+        ck_assert_int_eq(debug_in_step(t.fake->machine), _i && stops != 0 && stops != 904);
+        stops++;
+    }
+    ck_assert_uint_eq(stops, _i ? 5000 : 2);
+    ck_assert_uint_eq(steps(&t), 4);
+    ck_assert_uint_eq(t.s.rflags & 0x10000, 0);
+    t_destroy(&t);
+}
+END_TEST
+
+START_TEST(watch_in_rep)
+{
+    struct cpu_test t = t_create();
+    t_long(&t, 0);
+    t.s.gpr[CPU_RCX] = 100;
+    t.s.gpr[CPU_RDI] = T_DATA;
+    t.s.gpr[CPU_RAX] = 0x77;
+    t_code(&t, 0xF3, 0xAA, 0xF4); /* rep stosb; hlt */
+    point(&t, DEBUG_WRITE, 0, T_DATA + 5, 2);
+    begin(&t);
+    for (unsigned n = 5; n < 7; n++) {
+        ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+        expect_hit(&t, DEBUG_WRITE, T_DATA + n, true, DEBUG_BY_CPU);
+        ck_assert_uint_eq(t.s.gpr[CPU_RDI], T_DATA + n + 1);
+        ck_assert_uint_eq(t.s.rip, T_CODE);
+        ck_assert(debug_in_step(t.fake->machine));
+        ck_assert_uint_eq(steps(&t), 0);
+        ck_assert_uint_eq(t_get(&t, T_DATA + n, 2), 0x77);
+    }
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_IDLE);
+    ck_assert_uint_eq(steps(&t), 2);
+    ck_assert_uint_eq(t_get(&t, T_DATA + 99, 2), 0x77);
+    t_destroy(&t);
+}
+END_TEST
+
+/* Over a page's end, to the second page; a read-modify-write is both; a physical address by another mapping. */
+START_TEST(watched_accesses)
+{
+    struct cpu_test t = t_create();
+    t_long(&t, 0);
+    t_put(&t, T_PT + 8 * 0x100, T_DATA | 7, 8);
+    t.s.gpr[CPU_RBX] = T_DATA + 0xFFE;
+    t.s.gpr[CPU_RSI] = 0x100000;
+    t_code(&t, 0x48, 0x89, 0x03,      /* mov [rbx], rax */
+           0x48, 0x83, 0x43, 0x02, 1, /* add qword [rbx + 2], 1 */
+           0x8A, 0x06,                /* mov al, [rsi] */
+           0xC6, 0x06, 0x01, 0xF4);   /* mov byte [rsi], 1; hlt */
+    point(&t, DEBUG_WRITE, 0, T_DATA + 0x1000, 1);
+    point(&t, DEBUG_ACCESS, DEBUG_PHYSICAL, T_DATA, 1);
+    point(&t, DEBUG_READ, 0, T_DATA + 0x1007, 1);
+    begin(&t);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    expect_hit(&t, DEBUG_WRITE, T_DATA + 0x1000, true, DEBUG_BY_CPU);
+    ck_assert_uint_eq(t.s.rip, T_CODE + 3);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    const struct debug_stop *stop = debug_stop(t.fake->machine);
+    ck_assert_uint_eq(stop->hits, 2);
+    ck_assert_int_eq(stop->hit[0].point.kind, DEBUG_READ);
+    ck_assert_int_eq(stop->hit[1].point.kind, DEBUG_WRITE);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    expect_hit(&t, DEBUG_ACCESS, T_DATA, false, DEBUG_BY_CPU);
+    ck_assert_uint_eq(t.s.rip, T_CODE + 10);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    expect_hit(&t, DEBUG_ACCESS, T_DATA, true, DEBUG_BY_CPU);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_IDLE);
+    t_destroy(&t);
+}
+END_TEST
+
+/* One page at two linear addresses: its code is decoded once, a breakpoint is of one of them. */
+START_TEST(two_mappings)
+{
+    struct cpu_test t = t_create();
+    t_long(&t, 0);
+    t_put(&t, T_PT + 8 * 0x100, T_CODE | 7, 8);
+    t.s.gpr[CPU_RBX] = 0x100000 + 8;
+    t_code(&t, 0x90, 0x90, 0x90, 0x90, 0x90, 0xFF, 0xE3, 0xCC, /* nops; jmp rbx */
+           0x90, 0x90, 0xF4);
+    point(&t, DEBUG_EXECUTE, 0, _i ? 0x100009 : T_CODE + 9, 0);
+    point(&t, DEBUG_EXECUTE, 0, _i ? 0x100002 : T_CODE + 2, 0);
+    begin(&t);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    ck_assert_uint_eq(t.s.rip, _i ? 0x100009 : T_CODE + 2);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_IDLE);
+    ck_assert_uint_eq(t.s.rip, 0x10000B);
+    t_destroy(&t);
+}
+END_TEST
+
+/* Linear is CS base + IP. */
+START_TEST(base_of_cs)
+{
+    struct cpu_test t = t_create();
+    t.s.segment[CPU_CS].selector = T_CODE >> 4;
+    t.s.segment[CPU_CS].base = T_CODE;
+    t.s.rip = 0;
+    t_code(&t, 0x90, 0x90, 0xF4);
+    point(&t, DEBUG_EXECUTE, 0, 1, 0);
+    point(&t, DEBUG_EXECUTE, 0, T_CODE + 1, 0);
+    begin(&t);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    ck_assert_uint_eq(t.s.rip, 1);
+    expect_hit(&t, DEBUG_EXECUTE, T_CODE + 1, false, DEBUG_BY_CPU);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_IDLE);
+    t_destroy(&t);
+}
+END_TEST
+
+/* The guest's own breakpoint at the same place: ours comes first, its #DB is delivered as it would have been. */
+START_TEST(guests_own_breakpoint)
+{
+    struct cpu_test t = t_create();
+    t_long(&t, 0);
+    t.s.dr[0] = T_CODE + 1;
+    t.s.dr[7] = 0x400 | 2;
+    t_code(&t, 0x90, 0x90, 0xF4);
+    point(&t, DEBUG_EXECUTE, 0, T_CODE + 1, 0);
+    begin(&t);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    ck_assert_uint_eq(t.s.rip, T_CODE + 1);
+    ck_assert_uint_eq(t.s.dr[6] & 1, 0);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_IDLE);
+    ck_assert_uint_eq(t.s.rip, T_HANDLERS + 16 + 1);
+    ck_assert_uint_eq(t.s.dr[6] & 1, 1);
+    ck_assert_uint_eq(t_stack(&t, 0, 8), T_CODE + 1);
+    t_destroy(&t);
+}
+END_TEST
+
+/* What an instruction read before it faulted does not count; what the delivery of the fault writes does. */
+START_TEST(faults)
+{
+    struct cpu_test t = t_create();
+    t_long(&t, 3);
+    t_put(&t, T_PT + 8 * 0x60, 0, 8);
+    t.s.gpr[CPU_RSI] = T_DATA;
+    t.s.gpr[CPU_RDI] = 0x60000;
+    t_code(&t, 0x90, 0xA4); /* movsb */
+    point(&t, DEBUG_READ, 0, T_DATA, 1);
+    point(&t, DEBUG_WRITE, 0, T_STACK0 - 8, 8);
+    begin(&t);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    expect_hit(&t, DEBUG_WRITE, T_STACK0 - 8, true, DEBUG_BY_CPU);
+    ck_assert_uint_eq(t.s.rip, T_HANDLERS + 16 * 14);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_IDLE);
+    t_destroy(&t);
+}
+END_TEST
+
+/* DMA, by linear and by physical address; a tool's own write is none. */
+START_TEST(dma)
+{
+    struct cpu_test t = t_create();
+    t_long(&t, 0);
+    t_put(&t, T_PT + 8 * 0x100, T_DATA | 7, 8);
+    t_code(&t, 0x90, 0xF4);
+    begin(&t);
+    point(&t, DEBUG_WRITE, _i ? DEBUG_PHYSICAL : 0, _i ? T_DATA + 8 : 0x100008, 4);
+    ck_assert(debug_write(t.fake->machine, T_DATA + 8, "1234", 4, false));
+    memory_write(t.memory, T_DATA + 12, "5678", 4);
+    memory_write(t.memory, T_DATA, "12345678", 8);
+    ck_assert_uint_eq(machine_run(t.fake->machine, (struct position){1, 0}), MACHINE_STOP_LIMIT);
+    memory_write(t.memory, T_DATA + 1, "12345678", 8);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_DEBUG);
+    expect_hit(&t, DEBUG_WRITE, _i ? T_DATA + 1 : 0x100001, true, DEBUG_BY_DMA);
+    ck_assert_int_eq(go_on(&t), MACHINE_STOP_IDLE);
+    t_destroy(&t);
+}
+END_TEST
+
+/* A step to a breakpoint stops there; going past it, or taking it out, does not stop again. More offsets than stay cut. */
+START_TEST(in_and_out)
+{
+    struct cpu_test t = t_create();
+    struct machine *machine = t.fake->machine;
+    t_long(&t, 0);
+    t_code(&t, 0x90, 0x90, 0xEB, 0xFC); /* nop; nop; jmp */
+    begin(&t);
+    point(&t, DEBUG_EXECUTE, 0, T_CODE + 1, 0);
+    ck_assert_int_eq(machine_run(machine, (struct position){1, 0}), MACHINE_STOP_LIMIT);
+    if (_i == 0)
+        ck_assert_int_eq(machine_run(machine, (struct position){3, 0}), MACHINE_STOP_DEBUG);
+    else if (_i == 1)
+        debug_go_past(machine);
+    ck_assert_int_eq(machine_run(machine, (struct position){3, 0}), _i == 2 ? MACHINE_STOP_DEBUG : MACHINE_STOP_LIMIT);
+    for (unsigned n = 0; n < 1500; n++) {
+        const struct debug_point other = {DEBUG_EXECUTE, 0, 0x40000 + n, 0};
+        ck_assert_int_eq(debug_insert(machine, &other), STATUS_OK);
+        ck_assert_int_eq(debug_remove(machine, &other), STATUS_OK);
+        ck_assert_int_eq(debug_remove(machine, &other), STATUS_NOT_FOUND);
+    }
+    for (unsigned n = 1; n < 50; n++) {
+        ck_assert_int_eq(machine_run(machine, MACHINE_NO_LIMIT), MACHINE_STOP_DEBUG);
+        ck_assert_uint_eq(machine_position(machine).icount, 3 * n + 1);
+    }
+    debug_step(machine);
+    ck_assert_int_eq(machine_run(machine, MACHINE_NO_LIMIT), MACHINE_STOP_DEBUG);
+    ck_assert_uint_eq(debug_stop(machine)->hits, 0);
+    ck_assert_uint_eq(machine_position(machine).icount, 149);
+    debug_step(machine);
+    debug_go_past(machine);
+    ck_assert_int_eq(machine_run(machine, MACHINE_NO_LIMIT), MACHINE_STOP_DEBUG);
+    ck_assert_uint_eq(debug_stop(machine)->hits, 1);
+    const struct debug_point bad = {DEBUG_WRITE, 0, UINT64_MAX, 2};
+    ck_assert_int_eq(debug_insert(machine, &bad), STATUS_INVALID);
+    t_destroy(&t);
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
+    tcase_add_loop_test(tcase, each_iteration, 0, 2);
+    tcase_add_test(tcase, watch_in_rep);
+    tcase_add_test(tcase, watched_accesses);
+    tcase_add_loop_test(tcase, two_mappings, 0, 2);
+    tcase_add_test(tcase, base_of_cs);
+    tcase_add_test(tcase, guests_own_breakpoint);
+    tcase_add_test(tcase, faults);
+    tcase_add_loop_test(tcase, dma, 0, 2);
+    tcase_add_loop_test(tcase, in_and_out, 0, 3);
     tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, random_guests, 0, 3);
 }

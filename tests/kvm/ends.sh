@@ -3,7 +3,7 @@
 # that counts instructions, no KVM.
 . "$(dirname "$0")/lib.sh"
 
-# A guest that makes no exits.
+# A guest that does not end.
 guest endless
 start_recording "$work/run.vmrr" "$work/run.txt" "${options[@]}" -accel kvm
 sleep 0.5
@@ -14,9 +14,9 @@ replay "$work/run.vmrr" "$work/replay.txt"
 same "$work/run.txt" "$work/replay.txt"
 
 # Killed: what is written replays.
-guest dma_writer64
+guest endless
 start_recording "$work/killed.vmrr" "$work/run.txt" "${options[@]}" -accel kvm
-sleep 1.5
+sleep 2
 end_recording KILL
 [ $code = 137 ] || fail "exit code $code"
 attempt 0 "$VMRR" replay "$work/killed.vmrr"
@@ -35,7 +35,7 @@ printf '%s\n' '.code16' '.globl _start' '_start: rdtsc' 'mov $0x3F8, %dx' 'mov $
 if as --32 "$work/tsc.S" -o "$work/tsc.o" && ld -m elf_i386 -Ttext=0x7C00 --oformat=binary "$work/tsc.o" -o "$work/tsc.bin"; then
     record "$work/tsc.vmrr" "$work/tsc.txt" 1 -m 16M -kernel "$work/tsc.bin" -accel kvm
     attempt 3 "$VMRR" replay "$work/tsc.vmrr"
-    said "$work/err" "uncontrolled: rdtsc at RIP 0000000000007c00 between exits 0 and 1"
+    said "$work/err" "uncontrolled: rdtsc at RIP 0000000000007c00 between exits [0-9]+ and [0-9]+"
 else
     fail "no assembler"
 fi

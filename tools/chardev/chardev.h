@@ -43,6 +43,7 @@ struct chardev_options {
     bool no_signal;          /* stdio: Ctrl-C is a character like any other */
     bool no_input;           /* stdio: output alone */
     bool mux;
+    bool turn_away; /* server: a second client's connection is closed at once, instead of waiting for the first to go */
 };
 
 /* All on the hub's thread. */
@@ -54,6 +55,7 @@ struct chardev_user {
     size_t (*room)(void *opaque);
     void (*opened)(void *opaque);  /* someone is at the other end now; may be null */
     void (*closed)(void *opaque);  /* may be null */
+    void (*ended)(void *opaque);   /* standard input is at its end; output still goes; may be null */
     void (*focused)(void *opaque); /* mux: the input is this user's now; may be null */
     void *opaque;
     bool whole; /* output that does not fit ends the connection, instead of being dropped */

@@ -52,6 +52,7 @@ bool chardev_is_direct(const struct chardev *chardev);
 /* socket.c */
 enum status chardev_socket_open(struct chardev *chardev, struct error *error) MUST_CHECK;
 void chardev_socket_accept(struct chardev *chardev);
+void chardev_socket_turn_away(struct chardev *chardev); /* takes the next client's connection and closes it */
 /* A client: begins to connect; connected or not is known when the socket is writable. */
 void chardev_socket_connect(struct chardev *chardev);
 void chardev_socket_connected(struct chardev *chardev);

@@ -17,7 +17,7 @@
 
 #define RECHECK_MS 50
 #define DRAIN_MS 1000
-#define PER_CHARDEV 2
+#define PER_CHARDEV 3
 
 struct chardev_hub *chardev_hub_create(chardev_escape_fn *escape, void *opaque)
 {
@@ -98,6 +98,10 @@ static void lost(struct chardev *chardev)
 {
     if (chardev->options.kind == CHARDEV_STDIO) {
         chardev->in = -1; /* end of input: what was asked is still answered */
+        for (unsigned n = 0; n < chardev->user_count; n++) {
+            if (chardev->user[n].ended)
+                chardev->user[n].ended(chardev->user[n].opaque);
+        }
         return;
     }
     chardev_disconnect(chardev);
@@ -123,7 +127,7 @@ static void read_some(struct chardev *chardev, size_t room)
 /* What to wait for. Returns whether to look again soon whatever happens. */
 static bool prepare(struct chardev *chardev, struct pollfd wait[PER_CHARDEV], uint64_t now_ns)
 {
-    wait[0] = wait[1] = (struct pollfd){.fd = -1};
+    wait[0] = wait[1] = wait[2] = (struct pollfd){.fd = -1};
     bool soon = by_time(chardev, now_ns);
     if (chardev->connecting) {
         wait[1] = (struct pollfd){.fd = chardev->out, .events = POLLOUT};
@@ -135,11 +139,20 @@ static bool prepare(struct chardev *chardev, struct pollfd wait[PER_CHARDEV], ui
     }
     if (chardev->in < 0 || (chardev->options.kind == CHARDEV_PTY && !chardev->connected))
         return soon;
+    if (chardev->listener >= 0 && chardev->options.turn_away)
+        wait[2] = (struct pollfd){.fd = chardev->listener, .events = POLLIN};
     size_t room = chardev_room(chardev);
     wait[0] = (struct pollfd){.fd = chardev->in, .events = room ? POLLIN : 0};
     if (!chardev_is_direct(chardev) && chardev_has_output(chardev))
         wait[1] = (struct pollfd){.fd = chardev->out, .events = POLLOUT};
     return soon || room < CHARDEV_READ_BYTES;
+}
+
+/* The client has closed: whoever comes now is the next one, once the last of its bytes are read. */
+static bool is_leaving(const struct chardev *chardev)
+{
+    struct pollfd look = {.fd = chardev->in, .events = POLLRDHUP};
+    return poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLRDHUP | POLLERR));
 }
 
 static void serve(struct chardev *chardev, const struct pollfd wait[PER_CHARDEV])
@@ -156,6 +169,8 @@ static void serve(struct chardev *chardev, const struct pollfd wait[PER_CHARDEV]
     }
     if (wait[0].fd < 0)
         return;
+    if (wait[2].revents && !is_leaving(chardev))
+        chardev_socket_turn_away(chardev);
     if (!chardev_is_direct(chardev) && !chardev_flush(chardev)) {
         lost(chardev);
         return;

@@ -203,6 +203,13 @@ void chardev_socket_accept(struct chardev *chardev)
     note_connected(chardev);
 }
 
+void chardev_socket_turn_away(struct chardev *chardev)
+{
+    int fd = accept4(chardev->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+}
+
 enum status chardev_socket_open(struct chardev *chardev, struct error *error)
 {
     if (!chardev->options.server)

@@ -1,0 +1,52 @@
+/* gdb's remote protocol over core/debug.h: what one client asks, and what it is told. Knows nothing of sockets (chunks of
+ * packets come in, packets go out by `send`) nor of what kind of run it is: that is behind struct gdb_target.
+ * Thread: machine thread, machine not running. */
+#ifndef VMRR_TOOLS_GDBSTUB_SERVER_H
+#define VMRR_TOOLS_GDBSTUB_SERVER_H
+
+#include "core/debug.h"
+
+struct gdb_target {
+    struct machine *machine;
+    void (*send)(void *opaque, const uint8_t *packet, size_t size_bytes);
+    /* The machine runs from the next machine_run on, or stands still. */
+    void (*go)(void *opaque);
+    void (*halt)(void *opaque);
+    void (*kill)(void *opaque);
+    /* Why the guest may not be changed; null: it may. */
+    const char *(*frozen)(void *opaque);
+    /* A line of `monitor` that the stub does not know itself. Owned by the caller, lines end in LF. */
+    char *(*monitor)(void *opaque, const char *line);
+    /* Backwards: starts, and answers with gdb_server_stopped when it is there. Null: this run cannot. */
+    void (*reverse)(void *opaque, bool step);
+    void *opaque;
+};
+
+struct gdb_server;
+
+struct gdb_server *gdb_server_create(const struct gdb_target *target);
+void gdb_server_destroy(struct gdb_server *server); /* null allowed; takes its points out */
+
+/* A client is there: the machine is halted, as gdb expects. Gone without detaching: its points are taken out. */
+void gdb_server_connected(struct gdb_server *server);
+void gdb_server_gone(struct gdb_server *server);
+bool gdb_server_has_client(const struct gdb_server *server);
+
+/* data: a packet's, with a zero byte behind it. */
+void gdb_server_packet(struct gdb_server *server, const uint8_t *data, size_t size_bytes);
+void gdb_server_interrupt(struct gdb_server *server);
+void gdb_server_resend(struct gdb_server *server);
+
+/* Where machine_run is to stop for a step: limit, or earlier. */
+struct position gdb_server_limit(const struct gdb_server *server, struct position limit);
+/* machine_run returned MACHINE_STOP_DEBUG, or MACHINE_STOP_LIMIT at that place. True: the client was told, the machine is to
+ * stand still. False: it goes on (a step of a range). */
+bool gdb_server_stopped(struct gdb_server *server, enum machine_stop stop);
+/* The machine stands still for another reason while the client waits. at_end: of the run, in a direction that goes no
+ * further. */
+enum gdb_reason { GDB_HALTED, GDB_FAILED, GDB_AT_END, GDB_AT_START };
+void gdb_server_tell(struct gdb_server *server, enum gdb_reason reason);
+/* The run is over. */
+void gdb_server_exited(struct gdb_server *server, int code);
+
+#endif
