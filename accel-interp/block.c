@@ -443,6 +443,19 @@ void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, 
     }
 }
 
+/* The translation of a linear page to gpa is no longer held: what was entered there is looked up again. */
+void block_forget_entered(struct interp *cpu, uint64_t page, uint64_t gpa)
+{
+    struct memory_page memory = memory_lookup(machine_memory(cpu->accel.machine), gpa);
+    bool decoded = memory.host && (*memory.flags & MEMORY_PAGE_CODE);
+    const struct code_page *code = decoded ? *page_place(cpu->cache, memory.flags) : NULL;
+
+    for (struct block *block = code ? code->blocks : NULL; block; block = block->page_next) {
+        if (TLB_PAGE(block->linear) == page)
+            block->key = 0;
+    }
+}
+
 /* ---- decoding ------------------------------------------------------------------------------------------------- */
 
 static const struct insn *exec_undefined(struct interp *cpu, const struct insn *i)
@@ -819,6 +832,7 @@ struct block *block_lookup(struct interp *cpu)
     if (block->linear != linear || block->key != cpu->jump_key || block->bytes > limit) {
         if (limit == 0 || ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 && !mmu_canonical(rip)))
             interp_raise_error(cpu, NULL, EXC_GP, 0);
+        cpu->statistics.block_searches++;
         block = lookup_page(cpu, linear, limit);
         if (block->flags & BLOCK_SCRATCH)
             return block;
