@@ -27,6 +27,7 @@
 #define BLOCK_FUSED 0x08u   /* the last two instructions run as one function (fuse.h) */
 #define BLOCK_BREAK 0x10u   /* one instruction, where run_control.h has breakpoints: its first function asks */
 #define BLOCK_SCRATCH 0x02u /* not kept, not linked */
+#define BLOCK_ENTERED 0x20u /* in its page's list of those that lookup gave a key */
 
 /* The slot after a block's last instruction: where a direct branch goes on. */
 struct block_links {
@@ -46,6 +47,7 @@ struct block {
     uint16_t slots; /* of insn[] */
     struct block *hash_next;
     struct block *page_next;
+    struct block *entered_next;
     uintptr_t incoming;
     /* What a function was by decoding, when something else stands there: insn[0]'s in a BLOCK_CROSS or BLOCK_BREAK block, that of the last
      * instruction but one in a BLOCK_FUSED block. A translator
