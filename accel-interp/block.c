@@ -20,7 +20,7 @@
 
 #define CACHE_BYTES_DEFAULT (48ull << 20)
 #define CACHE_BYTES_MIN (64ull << 10)
-#define HASH_BITS 15u
+#define HASH_BITS 17u
 #define PAGE_HASH_BITS 12u
 #define SLOTS_MAX (BLOCK_STEPS_MAX + 3) /* fall-through, links, bytes of a crossing */
 #define CHUNK_SHIFT 6
@@ -29,8 +29,9 @@ struct code_page {
     uint8_t *flags;
     struct code_page *next;
     struct block *blocks;
-    uint64_t chunks; /* bit n: decoded bytes in [64n, 64n + 64) */
-    uint64_t hot;    /* chunks that were rewritten HOT_REWRITES times: see decode_block */
+    struct block *entered; /* those of them that have a key, or had one: BLOCK_ENTERED */
+    uint64_t chunks;       /* bit n: decoded bytes in [64n, 64n + 64) */
+    uint64_t hot;          /* chunks that were rewritten HOT_REWRITES times: see decode_block */
     uint8_t rewrites[MEMORY_PAGE_BYTES >> CHUNK_SHIFT];
     unsigned idle_writes;  /* while it has no blocks */
     uint64_t last_rewrite; /* icount, that of the block about */
@@ -299,7 +300,39 @@ static bool overlaps(const struct block *block, unsigned first, unsigned last)
     return block->page_offset <= last && last_byte(block) >= first;
 }
 
-/* All but the page's list. */
+/* Takes those that go from the list of the entered ones: before they are released, in one walk. */
+static void leave_entered(struct code_page *page, bool (*goes)(const struct block *block, uint64_t a, uint64_t b),
+                          uint64_t a, uint64_t b)
+{
+    for (struct block **where = &page->entered; *where;) {
+        struct block *block = *where;
+        if (goes(block, a, b)) {
+            *where = block->entered_next;
+            block->flags &= (uint8_t)~BLOCK_ENTERED;
+            block->key = 0;
+        } else {
+            where = &block->entered_next;
+        }
+    }
+}
+
+static bool overlapped(const struct block *block, uint64_t first, uint64_t last)
+{
+    return overlaps(block, (unsigned)first, (unsigned)last);
+}
+
+static bool same_place(const struct block *block, uint64_t page_offset, uint64_t mode)
+{
+    return block->page_offset == page_offset && block->mode == mode;
+}
+
+static bool entered_in(const struct block *block, uint64_t page, uint64_t unused)
+{
+    (void)unused;
+    return TLB_PAGE(block->linear) == page;
+}
+
+/* All but the page's lists. */
 static void release_block(struct interp *cpu, struct block *block)
 {
     struct block_cache *cache = cpu->cache;
@@ -351,6 +384,7 @@ static void drop_from(struct interp *cpu, struct code_page *page, unsigned first
 {
     uint64_t chunks = 0;
 
+    leave_entered(page, overlapped, first, last);
     for (struct block **where = &page->blocks; *where;) {
         struct block *block = *where;
         if (overlaps(block, first, last)) {
@@ -393,6 +427,7 @@ static void drop_block(struct interp *cpu, struct block *block)
     struct code_page **place = page_place(cpu->cache, block->page);
     struct block **where = &(*place)->blocks;
 
+    leave_entered(*place, same_place, block->page_offset, block->mode);
     while (*where != block)
         where = &(*where)->page_next;
     *where = block->page_next;
@@ -441,6 +476,17 @@ void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, 
             page_written(cpu, i, page.flags, first, first + (unsigned)count - 1);
         gpa += count;
     }
+}
+
+/* The translation of a linear page to gpa is no longer held: what was entered there is looked up again. */
+void block_forget_entered(struct interp *cpu, uint64_t page, uint64_t gpa)
+{
+    struct memory_page memory = memory_lookup(machine_memory(cpu->accel.machine), gpa);
+    bool decoded = memory.host && (*memory.flags & MEMORY_PAGE_CODE);
+    struct code_page *code = decoded ? *page_place(cpu->cache, memory.flags) : NULL;
+
+    if (code)
+        leave_entered(code, entered_in, page, 0);
 }
 
 /* ---- decoding ------------------------------------------------------------------------------------------------- */
@@ -808,6 +854,18 @@ static struct block *lookup_page(struct interp *cpu, uint64_t linear, uint64_t l
     return kept ? keep(cpu, decoded, gpa) : decoded;
 }
 
+static void enter(struct interp *cpu, struct block *block, uint64_t linear)
+{
+    block->linear = linear;
+    block->key = cpu->jump_key;
+    if (!(block->flags & BLOCK_ENTERED)) {
+        struct code_page *page = *page_place(cpu->cache, block->page);
+        block->flags |= BLOCK_ENTERED;
+        block->entered_next = page->entered;
+        page->entered = block;
+    }
+}
+
 struct block *block_lookup(struct interp *cpu)
 {
     uint64_t rip = cpu->rip = (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? cpu->rip : (uint32_t)cpu->rip;
@@ -819,11 +877,11 @@ struct block *block_lookup(struct interp *cpu)
     if (block->linear != linear || block->key != cpu->jump_key || block->bytes > limit) {
         if (limit == 0 || ((cpu->mode & MODE_CODE_MASK) == MODE_CODE64 && !mmu_canonical(rip)))
             interp_raise_error(cpu, NULL, EXC_GP, 0);
+        cpu->statistics.block_searches++;
         block = lookup_page(cpu, linear, limit);
         if (block->flags & BLOCK_SCRATCH)
             return block;
-        block->linear = linear;
-        block->key = cpu->jump_key;
+        enter(cpu, block, linear);
         *cached = block;
     }
     fill_pending(cpu, block);

@@ -5,8 +5,8 @@
  *  1. A block lies in one physical page, but for a BLOCK_CROSS block: one instruction that goes on in the next page,
  *     whose first function compares those bytes again each time.
  *  2. block->key == cpu->jump_key means: block->linear translates to the block's code, in the present mode and by
- *     translations the CPU holds. Whatever changes translations gives cpu->jump_key a new generation, a dropped
- *     block has key 0. So the jump cache and links need no cleaning; what they find is checked by linear and key.
+ *     translations the CPU holds. What changes many translations gives cpu->jump_key a new generation; where one page's
+ *     goes, its blocks get key 0, and a dropped block has it too. So the jump cache and links need no cleaning; what they find is checked by linear and key.
  *  3. A link within a page, between flat modes, is taken without that check: source and target have the same
  *     linear and physical page. It is cut when its target is dropped.
  *  4. A block's memory is used again only outside a chain. */
@@ -27,6 +27,7 @@
 #define BLOCK_FUSED 0x08u   /* the last two instructions run as one function (fuse.h) */
 #define BLOCK_BREAK 0x10u   /* one instruction, where run_control.h has breakpoints: its first function asks */
 #define BLOCK_SCRATCH 0x02u /* not kept, not linked */
+#define BLOCK_ENTERED 0x20u /* in its page's list of those that lookup gave a key */
 
 /* The slot after a block's last instruction: where a direct branch goes on. */
 struct block_links {
@@ -46,6 +47,7 @@ struct block {
     uint16_t slots; /* of insn[] */
     struct block *hash_next;
     struct block *page_next;
+    struct block *entered_next;
     uintptr_t incoming;
     /* What a function was by decoding, when something else stands there: insn[0]'s in a BLOCK_CROSS or BLOCK_BREAK block, that of the last
      * instruction but one in a BLOCK_FUSED block. A translator

@@ -162,6 +162,7 @@ void mmu_load_pdptes(struct interp *cpu, const struct insn *i, uint64_t cr3);
  * running block overlaps, interp_touch comes first (i not null). Returns after dropping overlapped blocks. */
 void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, unsigned size_bytes);
 void block_jump_cache_flush(struct interp *cpu);
+void block_forget_entered(struct interp *cpu, uint64_t page, uint64_t gpa);
 void block_drop_all(struct interp *cpu);
 
 #endif

@@ -73,7 +73,7 @@ static void evict(struct interp *cpu, struct mmu_entry *entry, bool code)
     if (!(entry->tag & 1) || !entry_valid(cpu, entry))
         return;
     if (code)
-        block_jump_cache_flush(cpu);
+        block_forget_entered(cpu, entry->tag & ~1ull, mmu_a20(cpu, entry->gpa));
     else
         drop_from_views(cpu, entry->tag & ~1ull, entry->views);
     entry->tag = 0;

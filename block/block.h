@@ -5,8 +5,8 @@
  * functions may run on a worker under --timing=host, one request of an image at a time.
  *
  * A request: the device fills it and submits; it is in flight until complete is called on the machine thread, at a
- * position, with the data of a read already in `data`. Writes take `data` at submit (the queue owns a copy until
- * completion). Requests of a drive that overlap an earlier write (or a write that overlaps an earlier read) wait for
+ * position, with the data of a read already in `data`; null there: with data lent by the drive until complete returns or
+ * submits, none after a failure. Writes take `data` at submit (the queue owns a copy until completion). Requests of a drive that overlap an earlier write (or a write that overlaps an earlier read) wait for
  * it; a flush waits for all before it and holds back all after it.
  *
  * Timing (options):
@@ -339,6 +339,9 @@ unsigned block_drive_room(const struct block_drive *drive);
 /* Out of range or read-only writes complete with a status; they never fail here. The request must stay until complete,
  * which is never called from within block_submit. */
 void block_submit(struct block_drive *drive, struct block_request *request);
+/* Where the drive will keep the data of the next request, if that is a write of so many bytes: who puts them there and submits
+ * it with this `data`, at the same position, saves a copy. Null: there is no room. */
+void *block_write_buffer(struct block_drive *drive, size_t size_bytes);
 /* What is submitted between them reaches the host together, where it can: for a device that takes several commands at once.
  * They nest; not to be kept open over a return to the run loop. */
 void block_hold(struct block_drive *drive);

@@ -142,10 +142,10 @@ void queue_start_ready(struct block_drive *drive)
 
 /* Last of all the slot is free and complete is called, which may submit again. told: what the device hears. */
 static void end_slot(struct block_drive *drive, struct queue_slot *slot, enum status status, enum status told,
-                     const void *data)
+                     void *data)
 {
     uint64_t hash = 0;
-    if (slot->op == TRACE_BLOCK_READ && !status)
+    if (slot->op == TRACE_BLOCK_READ && !status && machine_traces(drive->device.machine, TRACE_BLOCK_COMPLETION))
         hash = XXH3_64bits(data, queue_slot_bytes(slot));
     queue_report_activity(drive, slot);
     if (slot->op != TRACE_BLOCK_READ && !status && !queue_passes_by(drive, slot))
@@ -153,6 +153,8 @@ static void end_slot(struct block_drive *drive, struct queue_slot *slot, enum st
     queue_trace_slot(drive, slot, TRACE_BLOCK_COMPLETION, hash, status);
     queue_account(drive, slot, status);
     struct block_request *request = slot->request;
+    if (request && slot->op == TRACE_BLOCK_READ && !request->data)
+        request->data = data; /* lent: the buffer stays the slot's */
     queue_slot_free(slot);
     if (request)
         request->complete(request->opaque, request, told);
@@ -224,18 +226,19 @@ static void *deliver_read(struct queue_slot *slot, enum status status)
 {
     if (slot->op != TRACE_BLOCK_READ)
         return NULL;
-    uint8_t *to = slot->request ? slot->request->data : queue_slot_buffer(slot, queue_slot_bytes(slot));
+    uint8_t *own = queue_slot_buffer(slot, queue_slot_bytes(slot));
+    uint8_t *to = slot->request && slot->request->data ? slot->request->data : own;
     if (status)
         memset(to, 0, queue_slot_bytes(slot));
-    else if (to != slot->buffer)
-        memcpy(to, slot->buffer, queue_slot_bytes(slot));
+    else if (to != own)
+        memcpy(to, own, queue_slot_bytes(slot));
     return to;
 }
 
 static void finish_refused(struct block_drive *drive, struct queue_slot *slot)
 {
     enum status status = (enum status)slot->refused;
-    if (slot->op == TRACE_BLOCK_READ && slot->request)
+    if (slot->op == TRACE_BLOCK_READ && slot->request && slot->request->data)
         memset(slot->request->data, 0, queue_slot_bytes(slot));
     end_slot(drive, slot, status, status, NULL);
 }
@@ -331,7 +334,9 @@ static enum status refuse(const struct block_drive *drive, const struct block_re
 
 static void take_write_data(struct block_drive *drive, struct queue_slot *slot, const void *data)
 {
-    memcpy(queue_slot_buffer(slot, queue_slot_bytes(slot)), data, queue_slot_bytes(slot));
+    uint8_t *own = queue_slot_buffer(slot, queue_slot_bytes(slot));
+    if (data != own)
+        memcpy(own, data, queue_slot_bytes(slot));
     slot->data_hash = XXH3_64bits(slot->buffer, queue_slot_bytes(slot));
     machine_trace_block_data(drive->device.machine, drive->options.drive, slot->sector, slot->buffer,
                              queue_slot_bytes(slot));
@@ -344,6 +349,13 @@ static struct queue_slot *free_slot(struct block_drive *drive)
             return &drive->slot[n];
     }
     return NULL;
+}
+
+void *block_write_buffer(struct block_drive *drive, size_t size_bytes)
+{
+    struct queue_slot *slot = free_slot(drive);
+    CHECK(size_bytes <= (size_t)BLOCK_REQUEST_SECTORS_MAX * BLOCK_SECTOR_BYTES);
+    return slot ? queue_slot_buffer(slot, size_bytes) : NULL;
 }
 
 void block_submit(struct block_drive *drive, struct block_request *request)

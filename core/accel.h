@@ -42,6 +42,7 @@ struct accel_unimplemented {
 
 struct accel_statistics {
     uint64_t blocks_decoded, blocks_dropped, tlb_fills, tlb_flushes, exceptions, interrupts, cache_flushes;
+    uint64_t block_searches; /* of code that the jump cache did not have */
 };
 
 /* Where the CPU is in its program, exact at any call from within run: the instruction being executed, between two the next

@@ -35,10 +35,16 @@ static uint32_t chunk_sectors(const struct ahci_slot *slot)
 static void next_chunk(struct ahci_slot *slot)
 {
     uint32_t sectors = chunk_sectors(slot);
-    uint8_t *data = slot->phase == AHCI_WRITE ? slot->port->chip->scratch : ahci_slot_buffer(slot);
-    if (slot->phase == AHCI_WRITE && !ahci_from_memory(slot, data, (uint64_t)sectors * BLOCK_SECTOR_BYTES))
+    uint64_t bytes = (uint64_t)sectors * BLOCK_SECTOR_BYTES;
+    if (slot->phase != AHCI_WRITE) {
+        ahci_submit(slot, TRACE_BLOCK_READ, slot->next, sectors, NULL);
         return;
-    ahci_submit(slot, slot->phase == AHCI_WRITE ? TRACE_BLOCK_WRITE : TRACE_BLOCK_READ, slot->next, sectors, data);
+    }
+    uint8_t *data = block_write_buffer(slot->port->drive, bytes);
+    if (!data)
+        data = slot->port->chip->scratch; /* it moves, and fails then */
+    if (ahci_from_memory(slot, data, bytes))
+        ahci_submit(slot, TRACE_BLOCK_WRITE, slot->next, sectors, data);
 }
 
 static void transfer_done(struct ahci_slot *slot)
@@ -61,7 +67,7 @@ static void chunk_done(struct ahci_slot *slot)
 {
     uint32_t sectors = chunk_sectors(slot);
     if (slot->phase == AHCI_READ) {
-        bool moved = ahci_to_memory(slot, slot->buffer, (uint64_t)sectors * BLOCK_SECTOR_BYTES);
+        bool moved = ahci_to_memory(slot, slot->request.data, (uint64_t)sectors * BLOCK_SECTOR_BYTES);
         ahci_trace_segments(slot);
         if (!moved)
             return;

@@ -158,20 +158,22 @@ static void write_dma(struct ide_channel *channel, const struct ata_command *com
 
 static void trim_next(struct ide_channel *channel);
 
+static void dma_out(struct ide_channel *channel, size_t bytes)
+{
+    uint8_t *data = block_write_buffer(channel->drive[channel->active], bytes);
+    if (!data)
+        data = ide_scratch(channel, bytes); /* it moves, and fails then */
+    if (ide_bm_transfer(channel, data, bytes, false))
+        ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->remaining, data, write_through(channel));
+}
+
 void ide_dma_start(struct ide_channel *channel)
 {
     size_t bytes = (size_t)channel->remaining * BLOCK_SECTOR_BYTES;
     channel->dma_wait = false;
     switch (channel->phase) {
-    case IDE_DMA_IN:
-        ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, channel->remaining, ide_scratch(channel, bytes),
-                   false);
-        break;
-    case IDE_DMA_OUT:
-        if (ide_bm_transfer(channel, ide_scratch(channel, bytes), bytes, false))
-            ide_submit(channel, TRACE_BLOCK_WRITE, channel->next_lba, channel->remaining, channel->scratch,
-                       write_through(channel));
-        break;
+    case IDE_DMA_IN: ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, channel->remaining, NULL, false); break;
+    case IDE_DMA_OUT: dma_out(channel, bytes); break;
     case IDE_PACKET_DMA: ide_packet_dma_start(channel); break;
     case IDE_TRIM:
         state_kept_touch(&channel->buffer->kept);
@@ -186,7 +188,7 @@ void ide_dma_start(struct ide_channel *channel)
 static void dma_in_done(struct ide_channel *channel)
 {
     uint32_t sectors = channel->request.sectors;
-    bool moved = ide_bm_transfer(channel, channel->scratch, (uint64_t)sectors * BLOCK_SECTOR_BYTES, true);
+    bool moved = ide_bm_transfer(channel, channel->request.data, (uint64_t)sectors * BLOCK_SECTOR_BYTES, true);
     block_trace_segments(channel->drive[channel->active], channel->request.tag, channel->segment,
                          channel->segment_count);
     if (!moved) {
@@ -278,8 +280,7 @@ void ide_request_done(struct ide_channel *channel, enum status status)
 static void verify(struct ide_channel *channel)
 {
     channel->phase = IDE_NO_DATA;
-    uint8_t *scratch = ide_scratch(channel, (size_t)channel->remaining * BLOCK_SECTOR_BYTES);
-    ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, channel->remaining, scratch, false);
+    ide_submit(channel, TRACE_BLOCK_READ, channel->next_lba, channel->remaining, NULL, false);
 }
 
 static void flush(struct ide_channel *channel)

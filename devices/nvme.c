@@ -313,8 +313,6 @@ static void nvme_destroy(struct device *device)
 {
     struct nvme *nvme = device_of(device, struct nvme);
     vtimer_disarm(&nvme->fetch_timer);
-    for (unsigned n = 0; n < NVME_COMMANDS_MAX; n++)
-        free(nvme->command[n].buffer);
     free(nvme->scratch);
     free(nvme->segment);
 }

@@ -168,8 +168,6 @@ struct nvme_command {
     STATE_MEMBERS(NVME_COMMAND_STATE)
     struct nvme *nvme;
     struct block_request request;
-    uint8_t *buffer; /* of a read or compare */
-    uint32_t buffer_bytes;
 };
 
 #define NVME_ERROR_STATE(S, A, N, T)                                                                                   \
@@ -228,7 +226,7 @@ struct nvme {
     struct block_drive *drive;
     struct bus_mapping *mapping;
     struct vtimer fetch_timer;
-    uint8_t *scratch;              /* NVME_TRANSFER_BYTES_MAX: data on the way from guest memory */
+    uint8_t *scratch;              /* NVME_TRANSFER_BYTES_MAX: what a compare has in guest memory */
     struct block_segment *segment; /* BLOCK_SEGMENTS_TRACED: where the last transfer was; no state */
     uint32_t segment_count;
     unsigned block_shift;

@@ -32,8 +32,7 @@ struct nvme_command *nvme_command_free(struct nvme *nvme)
 
 void nvme_command_release(struct nvme_command *command)
 {
-    struct nvme_command blank = {
-        .nvme = command->nvme, .buffer = command->buffer, .buffer_bytes = command->buffer_bytes};
+    struct nvme_command blank = {.nvme = command->nvme};
     *command = blank; /* all fields: equal states must have equal digests */
 }
 
@@ -55,44 +54,31 @@ static bool reads(uint8_t opcode)
     return opcode == NVME_IO_READ || opcode == NVME_IO_COMPARE;
 }
 
-static uint8_t *read_buffer(struct nvme_command *command, uint32_t size_bytes)
-{
-    if (command->buffer_bytes < size_bytes) {
-        free(command->buffer);
-        command->buffer = malloc(size_bytes);
-        CHECK(command->buffer);
-        command->buffer_bytes = size_bytes;
-    }
-    return command->buffer;
-}
-
 /* ---- requests ---- */
 
-static void fill_request(struct nvme *nvme, struct nvme_command *command)
+/* data: of a write; a read's are lent when it is done. */
+static void fill_request(struct nvme_command *command, void *data)
 {
     command->request = (struct block_request){.op = (enum trace_block_op)command->request_op,
                                               .sector = command->request_sector,
                                               .sectors = command->request_sectors,
                                               .fua = command->fua,
+                                              .data = data,
                                               .complete = request_done,
                                               .command = command->opcode,
                                               .opaque = command,
                                               .tag = command->request_tag};
-    if (command->request_op == TRACE_BLOCK_READ)
-        command->request.data = read_buffer(command, command->request_sectors * BLOCK_SECTOR_BYTES);
-    else if (command->request_op == TRACE_BLOCK_WRITE)
-        command->request.data = nvme->scratch;
 }
 
 /* The next piece of what is to be done. */
-static void submit(struct nvme *nvme, struct nvme_command *command, enum trace_block_op op)
+static void submit(struct nvme *nvme, struct nvme_command *command, enum trace_block_op op, void *data)
 {
     uint64_t sectors =
         command->sectors < BLOCK_REQUEST_SECTORS_MAX ? command->sectors : (uint64_t)BLOCK_REQUEST_SECTORS_MAX;
     command->request_op = (uint8_t)op;
     command->request_sector = op == TRACE_BLOCK_FLUSH ? 0 : command->sector;
     command->request_sectors = op == TRACE_BLOCK_FLUSH ? 0 : (uint32_t)sectors;
-    fill_request(nvme, command);
+    fill_request(command, data);
     if (op == TRACE_BLOCK_READ || op == TRACE_BLOCK_WRITE) {
         command->request.segment = nvme->segment;
         command->request.segment_count = nvme->segment_count;
@@ -103,7 +89,7 @@ static void submit(struct nvme *nvme, struct nvme_command *command, enum trace_b
 
 void nvme_flush(struct nvme *nvme, const struct nvme_sqe *sqe, enum nvme_owner owner)
 {
-    submit(nvme, take(nvme, sqe, owner), TRACE_BLOCK_FLUSH);
+    submit(nvme, take(nvme, sqe, owner), TRACE_BLOCK_FLUSH, NULL);
 }
 
 bool nvme_command_reattach(struct nvme *nvme, struct nvme_command *command)
@@ -111,7 +97,7 @@ bool nvme_command_reattach(struct nvme *nvme, struct nvme_command *command)
     bool data = command->request_op == TRACE_BLOCK_READ || command->request_op == TRACE_BLOCK_WRITE;
     if (data && command->request_sectors > NVME_TRANSFER_BYTES_MAX / BLOCK_SECTOR_BYTES)
         return false;
-    fill_request(nvme, command);
+    fill_request(command, NULL);
     return block_reattach(nvme->drive, &command->request);
 }
 
@@ -151,9 +137,10 @@ static unsigned data_command(struct nvme *nvme, const struct nvme_sqe *sqe)
     if (bytes > NVME_TRANSFER_BYTES_MAX)
         return NVME_INVALID_FIELD | NVME_DO_NOT_RETRY;
     unsigned status = block_range(nvme, sqe, &sector, &sectors);
-    if (!status)
-        status = nvme_prp_transfer(nvme, sqe->prp, to_drive ? nvme->scratch : NULL, (uint32_t)bytes,
-                                   to_drive ? NVME_FROM_GUEST : NVME_CHECK_ONLY);
+    if (status)
+        return status;
+    void *data = to_drive ? block_write_buffer(nvme->drive, bytes) : NULL;
+    status = nvme_prp_transfer(nvme, sqe->prp, data, (uint32_t)bytes, to_drive ? NVME_FROM_GUEST : NVME_CHECK_ONLY);
     if (status)
         return status;
     struct nvme_command *command = take(nvme, sqe, NVME_GUEST);
@@ -161,7 +148,7 @@ static unsigned data_command(struct nvme *nvme, const struct nvme_sqe *sqe)
     command->sectors = sectors;
     command->fua = to_drive && write_through(nvme, sqe);
     count_blocks(nvme, command);
-    submit(nvme, command, to_drive ? TRACE_BLOCK_WRITE : TRACE_BLOCK_READ);
+    submit(nvme, command, to_drive ? TRACE_BLOCK_WRITE : TRACE_BLOCK_READ, data);
     return NVME_PENDING;
 }
 
@@ -171,7 +158,8 @@ static unsigned compare(struct nvme *nvme, const struct nvme_command *command)
     unsigned status = nvme_prp_transfer(nvme, command->prp, nvme->scratch, bytes, NVME_FROM_GUEST);
     if (status)
         return status;
-    return memcmp(command->buffer, nvme->scratch, bytes) ? NVME_COMPARE_FAILURE | NVME_DO_NOT_RETRY : NVME_SUCCESS;
+    return memcmp(command->request.data, nvme->scratch, bytes) ? NVME_COMPARE_FAILURE | NVME_DO_NOT_RETRY
+                                                               : NVME_SUCCESS;
 }
 
 /* ---- no data ---- */
@@ -193,7 +181,7 @@ static unsigned write_zeroes(struct nvme *nvme, const struct nvme_sqe *sqe)
     command->sectors = sectors;
     command->fua = write_through(nvme, sqe);
     bool discard = nvme->has_discard && block_drive_discards(nvme->drive) && (sqe->dword[2] & CDW12_DEALLOCATE);
-    submit(nvme, command, discard ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES);
+    submit(nvme, command, discard ? TRACE_BLOCK_DISCARD : TRACE_BLOCK_WRITE_ZEROES, NULL);
     return NVME_PENDING;
 }
 
@@ -220,7 +208,7 @@ static unsigned discard_next(struct nvme *nvme, struct nvme_command *command)
     unsigned status = next_range(nvme, command);
     if (status || !command->sectors)
         return status;
-    submit(nvme, command, TRACE_BLOCK_DISCARD);
+    submit(nvme, command, TRACE_BLOCK_DISCARD, NULL);
     return NVME_PENDING;
 }
 
@@ -279,7 +267,7 @@ static unsigned next_piece(struct nvme *nvme, struct nvme_command *command)
         return discard_next(nvme, command);
     if (!command->sectors && !command->fua)
         return NVME_SUCCESS;
-    submit(nvme, command, command->sectors ? op : TRACE_BLOCK_FLUSH);
+    submit(nvme, command, command->sectors ? op : TRACE_BLOCK_FLUSH, NULL);
     return NVME_PENDING;
 }
 
@@ -289,8 +277,8 @@ static unsigned go_on(struct nvme *nvme, struct nvme_command *command)
         return NVME_SUCCESS;
     switch (command->opcode) {
     case NVME_IO_READ:
-        return nvme_prp_transfer(nvme, command->prp, command->buffer, command->request_sectors * BLOCK_SECTOR_BYTES,
-                                 NVME_TO_GUEST);
+        return nvme_prp_transfer(nvme, command->prp, command->request.data,
+                                 command->request_sectors * BLOCK_SECTOR_BYTES, NVME_TO_GUEST);
     case NVME_IO_COMPARE: return compare(nvme, command);
     case NVME_IO_WRITE_ZEROES:
     case NVME_IO_DATASET: return next_piece(nvme, command);

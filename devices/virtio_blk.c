@@ -1,7 +1,7 @@
 /* virtio block device: Virtual I/O Device 1.2, 5.2, with the features and numbers of QEMU's virtio-blk-pci: one queue of
  * 256, SEG_MAX, GEOMETRY, BLK_SIZE, TOPOLOGY, FLUSH, CONFIG_WCE, RO, DISCARD, WRITE_ZEROES.
  *
- * A request is gathered into a buffer of its own when it is taken from the ring, and scattered where its descriptors said
+ * A request is gathered into the drive's buffer when it is taken from the ring, and scattered where its descriptors said
  * then when it ends: what the driver does to the descriptors in between makes no difference. What the drive has no room
  * for stays in the ring, in order, and is taken when a request ends.
  * The write cache: without it (CONFIG_WCE, or a driver that does not know FLUSH) a write ends when it is durable.
@@ -216,9 +216,6 @@ static void virtio_blk_destroy(struct device *device)
 {
     struct virtio_blk *blk = blk_of(device);
     vtimer_disarm(&blk->retry);
-    for (unsigned n = 0; n < VIRTIO_BLK_SLOTS; n++)
-        free(blk->slot[n].data);
-    free(blk->gather);
 }
 
 static const struct device_class virtio_blk_class = {

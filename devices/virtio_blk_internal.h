@@ -34,7 +34,6 @@ struct virtio_blk_scatter {
 struct virtio_blk_slot {
     STATE_MEMBERS(VIRTIO_BLK_SLOT_STATE)
     struct block_request request;
-    uint8_t *data; /* of a read */
     struct virtio_blk *blk;
 };
 
@@ -54,8 +53,6 @@ struct virtio_blk {
     uint8_t serial[VIRTIO_BLK_ID_BYTES];
     struct vtimer retry;
     struct virtio_chain chain; /* no state: taken, looked at and dropped at one position */
-    uint8_t *gather;           /* the same for a write's data */
-    size_t gather_bytes;
 };
 
 static inline struct memory *virtio_blk_memory(const struct virtio_blk *blk)

@@ -79,8 +79,6 @@ static struct virtio_blk_slot *free_slot(struct virtio_blk *blk)
 
 void virtio_blk_drop_slot(struct virtio_blk_slot *slot)
 {
-    free(slot->data);
-    slot->data = NULL;
     slot->busy = false;
     slot->op = 0;
     slot->tag = slot->sectors = 0;
@@ -97,13 +95,13 @@ static uint64_t slot_bytes(const struct virtio_blk_slot *slot)
     return (uint64_t)slot->sectors * BLOCK_SECTOR_BYTES;
 }
 
-static void scatter(struct virtio_blk *blk, const struct virtio_blk_slot *slot)
+static void scatter(struct virtio_blk *blk, const struct virtio_blk_slot *slot, const void *data)
 {
     struct virtio_segment segment[VIRTQUEUE_SIZE_MAX];
     const uint64_t *word = slot->scatter->word;
     for (unsigned n = 0; n < slot->segments; n++)
         segment[n] = (struct virtio_segment){word[2 * n], (uint32_t)word[2 * n + 1]};
-    (void)virtio_segments_write(segment, slot->segments, virtio_blk_memory(blk), slot->data, slot_bytes(slot));
+    (void)virtio_segments_write(segment, slot->segments, virtio_blk_memory(blk), data, slot_bytes(slot));
 }
 
 static void request_complete(void *opaque, struct block_request *request, enum status status)
@@ -115,7 +113,7 @@ static void request_complete(void *opaque, struct block_request *request, enum s
     uint64_t status_at = slot->status_gpa;
     uint64_t bytes_written = read ? slot_bytes(slot) + 1 : 1;
     if (read && virtio_pci_running(blk->transport, VIRTIO_BLK_QUEUE))
-        scatter(blk, slot);
+        scatter(blk, slot, request->data);
     virtio_blk_drop_slot(slot);
     answer(blk, head, status_at, status ? S_IOERR : S_OK, bytes_written);
     if (blk->held)
@@ -161,13 +159,6 @@ static struct block_request make_request(struct virtio_blk_slot *slot, void *dat
                                   .tag = slot->tag};
 }
 
-static void *read_buffer(struct virtio_blk_slot *slot)
-{
-    slot->data = malloc(slot_bytes(slot));
-    CHECK(slot->data);
-    return slot->data;
-}
-
 /* The chain at hand becomes a request; range and room have been looked at. data: of a write. */
 static void submit(struct virtio_blk *blk, uint32_t type, enum trace_block_op op, uint64_t sector, uint32_t sectors,
                    void *data)
@@ -180,10 +171,8 @@ static void submit(struct virtio_blk *blk, uint32_t type, enum trace_block_op op
     slot->sector = op == TRACE_BLOCK_FLUSH ? 0 : sector;
     slot->sectors = op == TRACE_BLOCK_FLUSH ? 0 : sectors;
     slot->status_gpa = status_gpa(&blk->chain);
-    if (op == TRACE_BLOCK_READ) {
+    if (op == TRACE_BLOCK_READ)
         keep_scatter(slot, &blk->chain);
-        data = read_buffer(slot);
-    }
     struct block_segment segment[VIRTQUEUE_SIZE_MAX];
     slot->request = make_request(slot, data);
     slot->request.command = type & ~T_BARRIER;
@@ -206,14 +195,9 @@ static bool in_range(const struct virtio_blk *blk, uint64_t sector, uint64_t sec
 
 static void *gather(struct virtio_blk *blk, uint64_t size_bytes)
 {
-    if (blk->gather_bytes < size_bytes) {
-        free(blk->gather);
-        blk->gather = malloc(size_bytes);
-        CHECK(blk->gather);
-        blk->gather_bytes = size_bytes;
-    }
-    (void)virtio_chain_read(&blk->chain, virtio_blk_memory(blk), HEADER_BYTES, blk->gather, size_bytes);
-    return blk->gather;
+    void *data = block_write_buffer(blk->options.drive, size_bytes);
+    (void)virtio_chain_read(&blk->chain, virtio_blk_memory(blk), HEADER_BYTES, data, size_bytes);
+    return data;
 }
 
 static void do_read_write(struct virtio_blk *blk, const struct header *header)
@@ -312,10 +296,8 @@ static bool slot_sound(const struct virtio_blk_slot *slot)
 void virtio_blk_reattach(struct virtio_blk_slot *slot)
 {
     state_kept_touch(&slot->scatter->kept);
-    free(slot->data);
-    slot->data = NULL;
     if (slot->busy && slot_sound(slot)) {
-        slot->request = make_request(slot, slot->op == TRACE_BLOCK_READ ? read_buffer(slot) : NULL);
+        slot->request = make_request(slot, NULL);
         slot->busy = block_reattach(slot->blk->options.drive, &slot->request);
     } else {
         slot->busy = false;

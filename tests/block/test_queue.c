@@ -14,6 +14,7 @@
 struct job {
     struct block_request request;
     uint8_t *data;
+    bool lent; /* a read without data of its own */
     enum status status;
     unsigned completions;
     unsigned order; /* 1: completed first */
@@ -37,6 +38,8 @@ static void completed(void *opaque, struct block_request *request, enum status s
             job->status = status;
             job->completions++;
             job->order = ++bench->completed;
+            if (job->lent && request->data)
+                memcpy(job->data, request->data, (size_t)request->sectors * 512);
             return;
         }
     }
@@ -85,6 +88,24 @@ static struct job *submit(struct bench *bench, enum trace_block_op op, uint64_t 
     ck_assert_uint_eq(job->completions, 0);
     if (op == TRACE_BLOCK_WRITE)
         memset(job->data, 0xAB, (size_t)sectors * 512); /* the queue has its copy */
+    return job;
+}
+
+/* With the drive's buffers: no copy is made on either way. */
+static struct job *submit_lent(struct bench *bench, enum trace_block_op op, uint64_t sector, uint32_t sectors,
+                               uint8_t fill)
+{
+    struct job *job = &bench->job[bench->job_count++];
+    job->lent = op == TRACE_BLOCK_READ;
+    job->data = calloc(sectors, 512);
+    job->request =
+        (struct block_request){.op = op, .sector = sector, .sectors = sectors, .complete = completed, .opaque = bench};
+    if (op == TRACE_BLOCK_WRITE) {
+        job->request.data = block_write_buffer(bench->drive, (size_t)sectors * 512);
+        ck_assert_ptr_nonnull(job->request.data);
+        memset(job->request.data, fill, (size_t)sectors * 512);
+    }
+    block_submit(bench->drive, &job->request);
     return job;
 }
 
@@ -137,6 +158,45 @@ START_TEST(test_write_then_read)
 END_TEST
 
 /* ---- order ---- */
+
+/* Several at once, so that the buffers are those of several requests. */
+START_TEST(test_lent_buffers)
+{
+    struct bench *bench = bench_open(_i ? BLOCK_TIMING_HOST : BLOCK_TIMING_MODEL, 0, true, false);
+    struct job *read[4], *beyond = submit_lent(bench, TRACE_BLOCK_READ, SECTORS, 1, 0);
+    for (unsigned n = 0; n < 4; n++)
+        (void)submit_lent(bench, TRACE_BLOCK_WRITE, 100 + 8 * n, 8 >> n, (uint8_t)(0x70 + n));
+    for (unsigned n = 0; n < 4; n++)
+        read[n] = submit_lent(bench, TRACE_BLOCK_READ, 100 + 8 * n, 8, 0);
+    for (unsigned n = 0; _i && bench->completed < bench->job_count && n < 1000; n++) {
+        fake_machine_advance_ns(bench->fake, REQUESTS_MAX);
+        (void)input_mailbox_wait(bench->fake->mailbox, 10000000);
+    }
+    settle(bench);
+    ck_assert_int_eq(beyond->status, STATUS_INVALID);
+    ck_assert_ptr_null(beyond->request.data);
+    for (unsigned n = 0; n < 4; n++) {
+        ck_assert_int_eq(read[n]->status, STATUS_OK);
+        for (size_t at = 0; at < 4096; at++) {
+            unsigned expected = at < 4096u >> n ? 0x70 + n : probe_byte(100 + 8 * n + at / 512, at % 512);
+            ck_assert_uint_eq(read[n]->data[at], expected);
+        }
+    }
+    bench_close(bench);
+}
+END_TEST
+
+START_TEST(test_no_room)
+{
+    struct bench *bench = bench_open(BLOCK_TIMING_MODEL, 0, false, false);
+    for (unsigned n = 0; n < REQUESTS_MAX; n++)
+        (void)submit(bench, TRACE_BLOCK_WRITE, n, 1, 1);
+    ck_assert_ptr_null(block_write_buffer(bench->drive, 512));
+    settle(bench);
+    ck_assert_ptr_nonnull(block_write_buffer(bench->drive, 512));
+    bench_close(bench);
+}
+END_TEST
 
 START_TEST(test_overlap_order)
 {
@@ -603,6 +663,8 @@ int main(void)
     TCase *tcase = tcase_create("queue");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_write_then_read);
+    tcase_add_loop_test(tcase, test_lent_buffers, 0, 2);
+    tcase_add_test(tcase, test_no_room);
     tcase_add_test(tcase, test_overlap_order);
     tcase_add_test(tcase, test_flush_is_a_barrier);
     tcase_add_test(tcase, test_seeds_vary_order_and_repeat);
