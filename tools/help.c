@@ -19,6 +19,7 @@
     "  -m SIZE                  memory, MiB unless a unit is given (default 128M, at most 8G)\n"                       \
     "  -cpu MODEL[,+F,-F]       max (the default: all that is implemented but vaes, vpclmulqdq), v1, v2, v3 or\n"      \
     "                           qemu64, features added or left out\n"                                                  \
+    "  -accel interp|kvm        who executes the guest's code (kvm: `vmrr info --host` says what that can do here)\n"    \
     "  -kernel FILE             bzImage, multiboot ELF, or a 512-byte boot sector\n"                                   \
     "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \
     "  -append TEXT             kernel command line\n"                                                                 \
@@ -56,7 +57,7 @@
     "  --seed=N                 vary the model's latencies and order (0: none)\n"                                      \
     "Run:\n"                                                                                                           \
     "  --until=POSITION         stop at this many instructions\n"                                                      \
-    "  --checkpoint-every=N     instructions between digests of memory (default 250000000)\n"                          \
+    "  --checkpoint-every=N     instructions between digests of memory (default 250000000; kvm: exits, 16384)\n"       \
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"                             \
     "  --dump-state             at the end: registers and device state to standard error\n"                            \
     "  -q, --quiet              no summary, no progress\n"
@@ -96,6 +97,7 @@ static const char replay_help[] =
     "Runs a journal again, bit-exactly; needs nothing else and writes nothing. Exit code 0: bit-exact; 3: diverged;\n"
     "2: the file is not a journal that can be read.\n\n"
     "  --until=POSITION         stop at this many instructions\n"
+    "  -accel interp|kvm        who executes the guest's code, whoever did when it was recorded; kvm takes runs of kvm\n"
     "  --follow                 the journal is still being recorded: wait for more at its end\n"
     "  --block=rerun --scratch=DIR  each disk request also on an image in DIR, through format and host code as in the\n"
     "                           recording, and reads compared (exit code 1: not as in the journal); steps in DIR too\n"

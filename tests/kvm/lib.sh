@@ -12,7 +12,7 @@ needs() { # needs FACT WHAT
 ending() {
     sed -nE 's/^guest: (.*) after ([0-9,]+) (instructions|exits).* digest ([0-9a-f]+)$/\1 \2 \4/p' "$work/err"
 }
-# What a guest needs of the host (tests/kvm/README.md).
+# What a guest needs of the host.
 guest_needs() {
     case $1 in
     protected32) needs paging_32 "the guest pages" ;;
