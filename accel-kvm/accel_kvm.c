@@ -105,6 +105,8 @@ static void kvm_destroy(struct accel *accel)
     kvm_kick_free(cpu);
     if (cpu->run)
         munmap(cpu->run, cpu->run_bytes);
+    if (cpu->stats >= 0)
+        close(cpu->stats);
     if (cpu->vcpu >= 0)
         close(cpu->vcpu);
     if (cpu->vm >= 0)
@@ -204,12 +206,14 @@ struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_o
     CHECK(cpu && options->helper && machine_counts_exits(machine));
     cpu->accel = (struct accel){.ops = &kvm_ops, .machine = machine};
     cpu->helper = options->helper;
-    cpu->kvm = cpu->vm = cpu->vcpu = -1;
+    cpu->kvm = cpu->vm = cpu->vcpu = cpu->stats = -1;
     cpu_state_reset(&cpu->state);
     cpu->state_valid = cpu->state_changed = true;
     if (create_vm(cpu, options->path ? options->path : "/dev/kvm", error) && create_vcpu(cpu, error) &&
-        kvm_kick_setup(cpu, error))
+        kvm_kick_setup(cpu, error)) {
+        kvm_count_setup(cpu);
         return &cpu->accel;
+    }
     kvm_destroy(&cpu->accel);
     return NULL;
 }

@@ -77,12 +77,17 @@ void kvm_kick_arm(struct kvm_accel *cpu)
     arm_in(cpu, deadline_in(cpu, deadline) + SLACK_NS);
 }
 
-void kvm_kick_soon(struct kvm_accel *cpu)
+void kvm_kick_in(struct kvm_accel *cpu, uint64_t in_ns)
 {
     cpu->armed = true;
     cpu->armed_ns = *machine_next_timer_ns(cpu->accel.machine);
     atomic_store(&cpu->kicked, false);
-    arm_in(cpu, SOON_NS << (cpu->unclean < 8 ? cpu->unclean : 8)); /* the host may need longer to enter the guest at all */
+    arm_in(cpu, in_ns);
+}
+
+void kvm_kick_soon(struct kvm_accel *cpu)
+{
+    kvm_kick_in(cpu, SOON_NS << (cpu->unclean < 8 ? cpu->unclean : 8)); /* to enter the guest at all may take the host long */
 }
 
 void kvm_accel_kick(struct accel *accel)

@@ -35,6 +35,10 @@ struct kvm_accel {
     bool halted;
     uint8_t cr8;
 
+    int stats; /* count.c; -1: none */
+    uint64_t stats_offset;
+    uint64_t count_at_exit; /* when the last exit was done */
+
     /* kick.c */
     timer_t timer;
     bool has_timer;
@@ -43,6 +47,8 @@ struct kvm_accel {
     _Atomic bool kicked;
     bool debugging;
     unsigned unclean; /* looks in a row between two exits that found something begun */
+    bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
+    bool at_breakpoint; /* the last exit was by the breakpoint at a landmark's RIP */
     bool at_stop; /* right after an exit's instruction, or where the run loop has just been */
 
     struct error error;
@@ -66,6 +72,8 @@ void kvm_slots_free(struct kvm_accel *cpu);
 void kvm_state_fetch(struct kvm_accel *cpu);
 void kvm_state_flush(struct kvm_accel *cpu);
 
+uint32_t kvm_registers_hash(struct kvm_regs *regs); /* landmark_registers */
+
 /* cpuid.c */
 bool kvm_cpuid_set(int kvm, int vcpu, const struct cpu_model *model, struct cpu_model *effective, struct error *error);
 
@@ -74,6 +82,11 @@ bool kvm_kick_setup(struct kvm_accel *cpu, struct error *error);
 void kvm_kick_free(struct kvm_accel *cpu);
 void kvm_kick_arm(struct kvm_accel *cpu); /* before the guest runs */
 void kvm_kick_soon(struct kvm_accel *cpu); /* instead: in some microseconds */
+void kvm_kick_in(struct kvm_accel *cpu, uint64_t in_ns);
+
+/* count.c: 0 where there is no counter. */
+void kvm_count_setup(struct kvm_accel *cpu);
+uint64_t kvm_count(struct kvm_accel *cpu);
 
 /* help.c: one instruction by the helper, or an access to an MSR. */
 void kvm_help(struct kvm_accel *cpu);

@@ -18,6 +18,8 @@
 
 #define RFLAGS_RF 0x10000u
 #define VECTOR_NMI 2
+#define NEAR_INSTRUCTIONS 4000u
+#define INSTRUCTIONS_A_US 6u
 
 enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what)
 {
@@ -138,6 +140,7 @@ static void take(struct kvm_accel *cpu, uint32_t vector)
     cpu->statistics.interrupts++;
     cpu->halted = cpu->state.halted = false;
     cpu->state_valid = false;
+    cpu->taken = true;
 }
 
 static void take_nmi(struct kvm_accel *cpu)
@@ -236,7 +239,8 @@ static bool stop_between(struct kvm_accel *cpu)
     cpu->unclean = 0;
     kvm_state_fetch(cpu);
     cpu->statistics.landmarks++;
-    machine_stop_between(cpu->accel.machine, &cpu->state);
+    machine_stop_between(cpu->accel.machine, &cpu->state, kvm_count(cpu) - cpu->count_at_exit);
+    cpu->count_at_exit = kvm_count(cpu);
     return true;
 }
 
@@ -256,9 +260,26 @@ static void debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t addres
         (void)kvm_trouble(cpu, "KVM_SET_GUEST_DEBUG");
 }
 
+/* Where the general registers alone tell, the rest is not fetched. */
+static bool elsewhere(struct kvm_accel *cpu, const struct machine_landmark *landmark)
+{
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    if (cpu->state_valid || ioctl(cpu->vcpu, KVM_GET_REGS, &regs) < 0 || (regs.rflags & RFLAGS_RF))
+        return false;
+    if (cpu->at_breakpoint)
+        return kvm_registers_hash(&regs) != landmark->registers;
+    return ioctl(cpu->vcpu, KVM_GET_SREGS, &sregs) == 0 && regs.rip != landmark->rip &&
+           (uint32_t)(sregs.cs.base + regs.rip) != landmark->rip;
+}
+
 static bool at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
 {
     refresh(cpu);
+    if (elsewhere(cpu, landmark)) {
+        landmark->hits += cpu->at_breakpoint;
+        return false;
+    }
     kvm_state_fetch(cpu);
     if (landmark_rip(&cpu->state) != landmark->rip)
         return false;
@@ -267,6 +288,18 @@ static bool at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark
         return false;
     landmark->matches++;
     return landmark_take(cpu->accel.machine, &cpu->state).all == landmark->all;
+}
+
+/* With a count: the guest runs freely until it is not much farther than NEAR_INSTRUCTIONS from the landmark. False: it is. The
+ * speed is an upper bound of what such an emulator does; a kick that comes late costs no more than NEAR_INSTRUCTIONS. */
+static bool run_near(struct kvm_accel *cpu, const struct machine_landmark *landmark)
+{
+    uint64_t done = kvm_count(cpu) - cpu->count_at_exit;
+    if (cpu->stats < 0 || done + 2 * NEAR_INSTRUCTIONS >= landmark->count)
+        return false;
+    debug_guest(cpu, 0, 0);
+    kvm_kick_in(cpu, (landmark->count - done - NEAR_INSTRUCTIONS) * 1000 / INSTRUCTIONS_A_US);
+    return true;
 }
 
 /* Before the guest goes on. True: it stands at the landmark. Else it is made to stop at the landmark's RIP, or, where it
@@ -278,12 +311,15 @@ static bool seek_landmark(struct kvm_accel *cpu)
         debug_guest(cpu, 0, 0);
         return false;
     }
-    if (at_landmark(cpu, landmark)) {
+    if (run_near(cpu, landmark))
+        return false;
+    if (!cpu->taken && at_landmark(cpu, landmark)) {
         debug_guest(cpu, 0, 0);
         machine_landmark_met(cpu->accel.machine);
         return true;
     }
-    if (landmark_rip(&cpu->state) == landmark->rip)
+    /* A single step into an interrupt that is queued would show in the flags that it pushes. */
+    if (!cpu->taken && (cpu->at_breakpoint || (cpu->state_valid && landmark_rip(&cpu->state) == landmark->rip)))
         debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
     else
         debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, landmark->rip);
@@ -364,8 +400,11 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     }
     int trouble = enter(cpu);
     cpu->run->immediate_exit = 0;
-    if (trouble == EINTR || trouble == EAGAIN)
+    if (trouble == EINTR || trouble == EAGAIN) {
+        cpu->taken = cpu->taken && !clean(cpu);
         return interrupted(cpu, exit);
+    }
+    cpu->taken = false;
     if (trouble) {
         errno = trouble;
         *exit = kvm_trouble(cpu, "KVM_RUN");
@@ -380,6 +419,10 @@ static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
     uint64_t before = machine_position(cpu->accel.machine).icount;
     bool done = run_to_exit(cpu, exit);
     cpu->at_stop = cpu->halted || machine_position(cpu->accel.machine).icount != before;
+    cpu->at_breakpoint = cpu->debugging && cpu->run->exit_reason == KVM_EXIT_DEBUG &&
+                         (cpu->run->debug.arch.dr6 & 1) && !cpu->at_stop;
+    if (cpu->at_stop)
+        cpu->count_at_exit = kvm_count(cpu);
     return done;
 }
 

@@ -6,6 +6,8 @@
  * Not modelled: the upper halves of ZMM, MPX, AMX. */
 #include "accel-kvm/kvm.h"
 
+#include "core/landmark.h"
+
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -89,6 +91,14 @@ static void take_regs(struct cpu_state *state, struct kvm_regs *regs)
         state->gpr[n] = *gpr_of(regs, n);
     state->rip = regs->rip;
     state->rflags = regs->rflags;
+}
+
+uint32_t kvm_registers_hash(struct kvm_regs *regs)
+{
+    uint64_t gpr[16];
+    for (unsigned n = 0; n < 16; n++)
+        gpr[n] = *gpr_of(regs, n);
+    return landmark_registers(gpr);
 }
 
 static void give_regs(const struct cpu_state *state, struct kvm_regs *regs)

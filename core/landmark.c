@@ -10,7 +10,6 @@
 
 #define RFLAGS_RF 0x10000u
 #define EFER_LMA 0x400u
-#define ATTRIBUTES_TYPE 0x0Fu
 #define ATTRIBUTES_S 0x10u
 #define ATTRIBUTES_PRESENT 0x80u
 #define ATTRIBUTES_LONG 0x2000u
@@ -40,7 +39,7 @@ static void canonical_segment(const struct cpu_state *state, unsigned index, str
     if (index < CPU_LDTR && code_is_64(state)) {
         segment->limit = 0;
         if (index != CPU_CS)
-            segment->attributes &= (uint16_t) ~(ATTRIBUTES_TYPE | 0x60u); /* type and DPL are not looked at */
+            segment->attributes &= ATTRIBUTES_S | ATTRIBUTES_PRESENT; /* the rest is not looked at */
         if (!base_counts)
             segment->base = 0;
     }

@@ -101,13 +101,15 @@ bool machine_interrupted(const struct machine *machine); /* machine_interrupt wa
 /* The CPU could take INTR (or NMI) now: right after an exit's instruction, or at a landmark, and before anything else is
  * executed. True: it must. */
 bool machine_offer_interrupt(struct machine *machine, bool nmi);
-/* The accelerator has stopped between two exits and would have the run loop act here: an exit from now on. */
-void machine_stop_between(struct machine *machine, const struct cpu_state *state);
+/* The accelerator has stopped between two exits and would have the run loop act here: an exit from now on. count: of
+ * instructions since the exit before, by the host's own rules; 0: not known. */
+void machine_stop_between(struct machine *machine, const struct cpu_state *state, uint64_t count);
 /* The next stop is a landmark, to be met before the next exit: null: it is not. registers: 32 bits of the hash. When the
  * accelerator stands there, it calls machine_landmark_met and returns ACCEL_EXIT_STEPS. */
 struct machine_landmark {
     uint64_t rip, all;
     uint32_t registers;
+    uint64_t count; /* about so many instructions after the exit before; 0: not known */
     uint64_t hits, matches; /* stops at rip; those with these registers */
 };
 /* So many stops at its RIP in vain: who looks for it gives up (machine_fail with MACHINE_STOP_DIVERGED). */

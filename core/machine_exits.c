@@ -145,9 +145,11 @@ void machine_interrupt_taken(struct machine *machine)
     machine_compute_stop(machine);
 }
 
-void machine_stop_between(struct machine *machine, const struct cpu_state *state)
+void machine_stop_between(struct machine *machine, const struct cpu_state *state, uint64_t count)
 {
     struct landmark landmark = landmark_take(machine, state);
+    if (count)
+        (void)offer(machine, (struct input_message){.id = INPUT_LANDMARK_COUNT, .a = count});
     (void)offer(machine, (struct input_message){.id = INPUT_LANDMARK,
                                                 .target = landmark.registers,
                                                 .a = landmark.rip,
@@ -163,6 +165,7 @@ struct machine_landmark *machine_landmark(struct machine *machine)
 void machine_landmark_met(struct machine *machine)
 {
     machine->landmark_ahead = false;
+    machine->landmark.count = 0;
     count_exit(machine);
 }
 
@@ -178,9 +181,12 @@ bool machine_exit_message(struct machine *machine, const struct input_message *m
         if (machine->options.digests)
             machine_trace_checkpoint(machine);
         return true;
+    case INPUT_LANDMARK_COUNT: machine->landmark.count = message->a; return true;
     case INPUT_LANDMARK:
-        machine->landmark =
-            (struct machine_landmark){.rip = message->a, .all = message->b, .registers = message->target};
+        machine->landmark = (struct machine_landmark){.rip = message->a,
+                                                      .all = message->b,
+                                                      .registers = message->target,
+                                                      .count = machine->landmark.count};
         machine->landmark_ahead = true;
         return true;
     default: return false;

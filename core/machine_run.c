@@ -159,7 +159,7 @@ static void poll_input(struct machine *machine, struct position now)
     while (input->ops->next(input, now, &message)) {
         deliver(machine, &message);
         now = machine->polled = machine_position(machine);
-        if (message.id != INPUT_LANDMARK) /* it is ahead: this is no place where the run loop acts */
+        if (message.id != INPUT_LANDMARK && message.id != INPUT_LANDMARK_COUNT) /* it is ahead: this is no place where the run loop acts */
             vtime_queue_run(machine->vtime, now.vtime_ns); /* whether the next one came with it or later does not show */
     }
 }
