@@ -99,6 +99,11 @@ static void kvm_statistics_of(struct accel *accel, struct accel_statistics *stat
     *statistics = (struct accel_statistics){.interrupts = kvm_of(accel)->statistics.interrupts};
 }
 
+static const char *kvm_error(const struct accel *accel)
+{
+    return ((const struct kvm_accel *)(const void *)accel)->error.text;
+}
+
 static void kvm_destroy(struct accel *accel)
 {
     struct kvm_accel *cpu = kvm_of(accel);
@@ -134,6 +139,7 @@ static const struct accel_ops kvm_ops = {
     .translate = kvm_translate,
     .unimplemented = kvm_unimplemented,
     .statistics = kvm_statistics_of,
+    .error = kvm_error,
     .destroy = kvm_destroy,
 };
 

@@ -80,6 +80,18 @@ void kvm_finish_repeat(struct kvm_accel *cpu)
     cpu->state_changed = true;
 }
 
+bool kvm_at_paging_32(struct kvm_accel *cpu)
+{
+    const struct cpu_state *state = &cpu->state;
+    uint8_t bytes[3];
+    if (!(state->cr0 & 1) || (state->cr0 & 1u << 31) || (state->efer & 0x100))
+        return false;
+    cpu->helper->ops->set_state(cpu->helper, state);
+    fetch_code(cpu, bytes, sizeof bytes);
+    return bytes[0] == 0x0F && bytes[1] == 0x22 && (bytes[2] & 0xF8) == 0xC0 && /* MOV CR0, r32 */
+           (state->gpr[bytes[2] & 7] & 1u << 31);
+}
+
 /* Up to three bytes of opcode: 0F maps have two or three. */
 static uint32_t opcode_at(struct kvm_accel *cpu)
 {

@@ -90,6 +90,8 @@ uint64_t kvm_count(struct kvm_accel *cpu);
 
 /* help.c: one instruction by the helper, or an access to an MSR. */
 void kvm_help(struct kvm_accel *cpu);
+/* The next instruction of cpu->state turns on paging without long mode. */
+bool kvm_at_paging_32(struct kvm_accel *cpu);
 /* KVM's emulator leaves a repeated string instruction whose count has come to 0 for one more turn that only moves RIP; a
  * processor is past it by then, and so is cpu->state, which is valid, after this. */
 void kvm_finish_repeat(struct kvm_accel *cpu);

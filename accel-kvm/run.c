@@ -347,6 +347,21 @@ static bool interrupted(struct kvm_accel *cpu, enum accel_exit *exit)
            stop_between(cpu);
 }
 
+/* A triple fault is the guest's, and resets it; but where turning on paging without long mode is what led to it, it would
+ * do so for ever on a KVM without that. */
+static enum accel_exit shut_down(struct kvm_accel *cpu)
+{
+    kvm_state_fetch(cpu);
+    if (!kvm_at_paging_32(cpu))
+        return ACCEL_EXIT_SHUTDOWN;
+    if (!cpu->error.text[0])
+        error_set(&cpu->error,
+                  "accel kvm: the guest turns on 32-bit paging (MOV to CR0 at RIP %#llx), which this host's KVM does not do: "
+                  "`vmrr info --host`, paging_32",
+                  (unsigned long long)cpu->state.rip);
+    return ACCEL_EXIT_ERROR;
+}
+
 /* True: run returns *exit. */
 static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
 {
@@ -363,7 +378,7 @@ static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         cpu->statistics.windows++;
         return !machine_landmark(cpu->accel.machine) && stop_between(cpu);
-    case KVM_EXIT_SHUTDOWN: *exit = ACCEL_EXIT_SHUTDOWN; return true;
+    case KVM_EXIT_SHUTDOWN: *exit = shut_down(cpu); return true;
     case KVM_EXIT_INTR: return interrupted(cpu, exit);
     case KVM_EXIT_DEBUG:
     case KVM_EXIT_SET_TPR: return false;

@@ -28,7 +28,7 @@ enum accel_exit {
     ACCEL_EXIT_SHUTDOWN, /* triple fault */
     ACCEL_EXIT_REQUEST,  /* machine_request_* was called by a device */
     ACCEL_EXIT_DEBUG,    /* breakpoint or watchpoint of core/debug.h */
-    ACCEL_EXIT_ERROR,    /* the host failed; machine_error has the text */
+    ACCEL_EXIT_ERROR,    /* the host failed; ops->error has the text */
 };
 
 /* What was not done as a real CPU does it, named in the run's summary. */
@@ -82,6 +82,7 @@ struct accel_ops {
     bool (*debug_in_step)(const struct accel *accel);
     size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);
     void (*statistics)(struct accel *accel, struct accel_statistics *statistics);
+    const char *(*error)(const struct accel *accel); /* after ACCEL_EXIT_ERROR; null: never */
     /* What another accelerator of the same machine has done for it. May be null. */
     /* Executes one instruction (of a repeated one, a slice) or delivers its fault, from the state given by set_state, whatever
      * interrupts, deadlines and requests there are. Memory may have changed since without a word. */

@@ -571,6 +571,9 @@ void session_report(struct session *session, enum machine_stop stop)
     char count[32];
     struct position now = machine_position(session->machine);
     double seconds = (double)session->progress_ns / 1e9;
+    const struct accel *accel = machine_accel(session->machine);
+    if (stop == MACHINE_STOP_ERROR && accel->ops->error && accel->ops->error(accel)[0])
+        tool_error("%s", accel->ops->error(accel));
     if (!session->options.quiet) {
         if (machine_counts_exits(session->machine))
             fprintf(stderr, "guest: %s after %s exits, %.3f s virtual, %.3f s host, digest %016" PRIx64 "\n",
@@ -581,7 +584,7 @@ void session_report(struct session *session, enum machine_stop stop)
                     "guest: %s after %s instructions, %.3f s virtual, %.3f s host, %.1f MIPS, digest %016" PRIx64 "\n",
                     machine_stop_name(stop), format_count(now.icount, count, sizeof count), (double)now.vtime_ns / 1e9,
                     seconds, seconds > 0 ? (double)now.icount / seconds / 1e6 : 0, session->digest);
-        accel_report(machine_accel(session->machine), stderr);
+        accel_report(accel, stderr);
         report_unimplemented(session);
     }
     if (session->options.dump_state)
