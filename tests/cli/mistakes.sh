@@ -43,7 +43,7 @@ refused "expected at most 65535" run -serial tcp:localhost:65536,server=on
 refused "expected stdio, none, null, pty, file:PATH" run -serial foo:bar
 refused "at most two serial ports" run -serial none -serial none -serial none
 refused "expected 1: the machine has one CPU" run -smp 4
-refused "KVM" run -accel kvm
+refused "expected interp or kvm" run -accel xen
 refused "^vmrr: .*z80" run -cpu z80
 refused "expected none" run -net user
 refused "expected pc" run -machine q35
