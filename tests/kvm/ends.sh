@@ -23,6 +23,45 @@ attempt 0 "$VMRR" replay "$work/killed.vmrr"
 said "$work/err" "the journal is torn"
 said "$work/err" "^replay: bit-exact$"
 
+# The host fails in the middle: KVM_RUN, then a call that fetches state.
+cat >"$work/fail.c" <<'EOF'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+int ioctl(int fd, unsigned long request, ...)
+{
+    static int left = -1;
+    int (*real)(int, unsigned long, ...) = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+    va_list list;
+    va_start(list, request);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    if (left < 0)
+        left = atoi(getenv("FAIL_AFTER"));
+    if (request == strtoul(getenv("FAIL_REQUEST"), NULL, 0) && left-- == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return real(fd, request, argument);
+}
+EOF
+cc -shared -fPIC -o "$work/fail.so" "$work/fail.c" -ldl || fail "no compiler"
+# A sanitizer's runtime wants to be first and refuses.
+if LD_PRELOAD="$work/fail.so" FAIL_REQUEST=0 FAIL_AFTER=0 "$VMRR" --version >/dev/null 2>&1; then
+    for call in 0xAE80:500:KVM_RUN 0x8138AE83:3:KVM_GET_SREGS; do
+        IFS=: read -r request after name <<<"$call"
+        guest ide_pio
+        attempt 1 env LD_PRELOAD="$work/fail.so" FAIL_REQUEST="$request" FAIL_AFTER="$after" \
+            "$VMRR" record -o "$work/failed.vmrr" "${options[@]}" -accel kvm --checkpoint-every=64
+        said "$work/err" "^vmrr: accel kvm: $name: Input/output error"
+        attempt 0 "$VMRR" verify "$work/failed.vmrr"
+        attempt 0 "$VMRR" dump "$work/failed.vmrr"
+        said "$work/out" " end error "
+    done
+fi
+
 # A position to stop at.
 guest boot_sector
 record "$work/until.vmrr" "$work/until.txt" 0 "${options[@]}" -accel kvm --until 20
