@@ -646,6 +646,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
         options = &defaults;
     memset(cpu, 0, sizeof *cpu);
     cpu->accel = (struct accel){.ops = &interp_ops, .machine = machine};
+    memset(views, 0, TLB_VIEWS * sizeof *views);
     cpu->views = cpu->tlb = views;
     cpu->attention = machine_attention(machine);
     cpu->host_features = host_features();
