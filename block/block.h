@@ -158,6 +158,8 @@ struct block_executor *block_executor_threads_create(struct input_mailbox *mailb
 /* Makes ready for drives with this aio. STATUS_UNSUPPORTED with the reason: not in this build, or not on this host. */
 enum status block_executor_threads_enable(struct block_executor *executor, enum block_aio aio,
                                           struct error *error) MUST_CHECK;
+/* How long a request that was cut waits for the next piece, in host time: else a millisecond. Machine thread. */
+void block_executor_threads_await(struct block_executor *executor, uint64_t await_ns);
 struct block_executor *block_executor_deferred_create(void);
 void block_executor_destroy(struct block_executor *executor); /* waits for work under way */
 
@@ -224,6 +226,8 @@ struct block_request {
     uint64_t sector;
     uint32_t sectors;
     bool fua;
+    bool cut; /* by the look of it a piece of a larger one, as large as the device takes: the next comes soon. Makes no
+                   difference that the guest could see */
     void *data; /* read: filled before complete; write: copied at submit; sectors * 512 bytes; the device's */
     void (*complete)(void *opaque, struct block_request *request, enum status status);
     void *opaque;

@@ -26,6 +26,7 @@ struct block_job {
     uint64_t sector;
     uint32_t sectors;
     bool fua;
+    bool cut;   /* as in struct block_request */
     void *data; /* the queue's own buffer, aligned to 4 KiB */
     uint32_t drive, tag;
     enum block_aio aio;
@@ -38,6 +39,7 @@ struct block_job {
     bool done;
     bool quiet; /* no message */
     uint8_t phase;
+    uint64_t await_until_ns; /* of the host: goes earlier only with the one behind it; 0: does not wait */
     struct block_place place;
     struct block_job *next;
 };

@@ -5,7 +5,8 @@
  *
  * A read or write of an image that can locate it becomes a transfer: pread or pwrite on a worker, or an engine's. That of a
  * flat image is found where it is started, and submitted there; another's on a worker. Transfers that wait for a worker and
- * lie one behind the other in a file are one call of the host. A transfer that did not go well, or not in full, is performed
+ * lie one behind the other in a file are one call of the host; one that was cut from a larger one waits a moment for the next
+ * piece, which the guest may tell of separately. A transfer that did not go well, or not in full, is performed
  * by the image's own functions, whose outcome counts.
  *
  * Invariants: (1) a job is in the list, or at one worker, or at an engine, or done; (2) once done is set, under the lock,
@@ -13,11 +14,18 @@
  * time, but for locate of a flat one and transferred; (5) of the queue: jobs under way at the same time do not overlap. */
 #include "block/engine.h"
 #include "block/host_file.h"
+#include "block/host_wait.h"
+#include "block/job_list.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 #define THREADS_MAX 64u
+/* A driver has the next piece some 8,000 instructions later: much less, unless the host has other things to do. Whose pieces
+ * did not come so often in a row gets the wait for one in so many only, until one comes. */
+#define AWAIT_NS 1000000u
+#define AWAIT_IN_VAIN_MAX 8u
+#define AWAIT_ONE_IN 16u
 
 struct worker {
     struct executor_threads *owner;
@@ -31,7 +39,9 @@ struct executor_threads {
     struct block_engine *engine[BLOCK_AIO_KINDS]; /* null: none */
     pthread_mutex_t lock;
     pthread_cond_t work, done;
-    struct block_job *first, **last;
+    struct job_list list;
+    uint64_t await_ns;
+    unsigned in_vain, skipped; /* waits that nothing came of, in a row; jobs that did not wait therefore */
     bool stop;
     unsigned held_depth; /* the machine thread's, as held */
     struct block_job *held, **held_last;
@@ -55,79 +65,53 @@ static bool image_busy(const struct executor_threads *threads, const struct bloc
     return false;
 }
 
-static void append(struct executor_threads *threads, struct block_job *job)
-{
-    job->next = NULL;
-    *threads->last = job;
-    threads->last = &job->next;
-    pthread_cond_signal(&threads->work);
-}
-
-static void unlink_at(struct executor_threads *threads, struct block_job **link)
-{
-    struct block_job *job = *link;
-    *link = job->next;
-    if (threads->last == &job->next)
-        threads->last = link;
-    job->next = NULL;
-}
-
 static uint64_t job_bytes(const struct block_job *job)
 {
     return (uint64_t)job->sectors * BLOCK_SECTOR_BYTES;
 }
 
-static struct block_job **find_behind(struct executor_threads *threads, const struct block_job *job)
+static void append(struct executor_threads *threads, struct block_job *job)
 {
-    for (struct block_job **link = &threads->first; *link; link = &(*link)->next) {
-        const struct block_job *other = *link;
-        if (other->phase == BLOCK_JOB_TRANSFER && other->op == job->op && other->place.file == job->place.file &&
-            other->place.offset == job->place.offset + job_bytes(job))
-            return link;
-    }
-    return NULL;
+    if (job->await_until_ns && threads->in_vain >= AWAIT_IN_VAIN_MAX && ++threads->skipped % AWAIT_ONE_IN)
+        job->await_until_ns = 0;
+    job_list_append(&threads->list, job);
+    pthread_cond_signal(&threads->work);
 }
 
-/* A transfer takes along those behind it, linked by next. */
-static void join_transfers(struct executor_threads *threads, struct block_job *job)
+static bool may_go(struct executor_threads *threads, const struct block_job *job, uint64_t *wake_ns)
 {
-    struct block_job **link;
-    for (unsigned count = 1; count < HOST_PIECES_MAX && (link = find_behind(threads, job)); count++) {
-        job->next = *link;
-        unlink_at(threads, link);
-        job = job->next;
-    }
+    uint64_t until_ns = job_list_awaits_until_ns(&threads->list, job);
+    if (job->phase != BLOCK_JOB_TRANSFER && image_busy(threads, job->image))
+        return false;
+    if (!until_ns || threads->stop || host_wait_now_ns() >= until_ns)
+        return true;
+    *wake_ns = until_ns < *wake_ns ? until_ns : *wake_ns;
+    return false;
 }
 
-static struct block_job *take_job(struct executor_threads *threads)
+static void note_awaited(struct executor_threads *threads, const struct block_job *job)
 {
-    for (struct block_job **link = &threads->first; *link; link = &(*link)->next) {
+    if (job->await_until_ns)
+        threads->in_vain = job_list_awaits_until_ns(&threads->list, job) ? threads->in_vain + 1 : 0;
+}
+
+/* Null: none may go, one that awaits another may at *wake_ns. */
+static struct block_job *take_job(struct executor_threads *threads, uint64_t *wake_ns)
+{
+    *wake_ns = UINT64_MAX;
+    for (struct block_job **link = &threads->list.first; *link; link = &(*link)->next) {
         struct block_job *job = *link;
-        if (job->phase != BLOCK_JOB_TRANSFER && image_busy(threads, job->image))
+        if (!may_go(threads, job, wake_ns))
             continue;
-        unlink_at(threads, link);
+        note_awaited(threads, job);
+        job_list_unlink(&threads->list, link);
         if (job->phase == BLOCK_JOB_TRANSFER)
-            join_transfers(threads, job);
+            job_list_join(&threads->list, job);
+        if (job_list_has_awaiting(&threads->list))
+            pthread_cond_signal(&threads->work); /* somebody else looks at the time */
         return job;
     }
     return NULL;
-}
-
-/* Those of the same image that wait for the same phase, linked by next, in order. */
-static struct block_job *take_alike(struct executor_threads *threads, const struct block_job *job)
-{
-    struct block_job *taken = NULL, **last = &taken, **link = &threads->first;
-    while (*link) {
-        struct block_job *other = *link;
-        if (other->phase != job->phase || other->image != job->image) {
-            link = &other->next;
-            continue;
-        }
-        unlink_at(threads, link);
-        *last = other;
-        last = &other->next;
-    }
-    return taken;
 }
 
 /* ---- phases; without the lock ---- */
@@ -285,7 +269,7 @@ static void transfer_here(struct executor_threads *threads, struct block_job *fi
 static void leave_image(struct executor_threads *threads, struct worker *worker)
 {
     worker->image = NULL;
-    if (threads->first)
+    if (threads->list.first)
         pthread_cond_signal(&threads->work);
 }
 
@@ -358,7 +342,7 @@ static void work_on(struct executor_threads *threads, struct worker *worker, str
     if (!transfer) {
         worker->image = job->image;
         if (job->phase != BLOCK_JOB_PERFORM)
-            job->next = take_alike(threads, job);
+            job->next = job_list_take_alike(&threads->list, job);
         pthread_mutex_unlock(&threads->lock);
         job = work_inside(threads, job, &ended, &status);
         transfer = job && !job->next && job->phase == BLOCK_JOB_TRANSFER;
@@ -381,11 +365,14 @@ static void *worker_main(void *argument)
     struct executor_threads *threads = worker->owner;
     pthread_mutex_lock(&threads->lock);
     for (;;) {
-        struct block_job *job = take_job(threads);
+        uint64_t wake_ns;
+        struct block_job *job = take_job(threads, &wake_ns);
         if (job)
             work_on(threads, worker, job);
         else if (threads->stop)
             break;
+        else if (wake_ns != UINT64_MAX)
+            host_wait_until(&threads->work, &threads->lock, wake_ns);
         else
             pthread_cond_wait(&threads->work, &threads->lock);
     }
@@ -405,6 +392,8 @@ static bool begin(struct executor_threads *threads, struct block_job *job)
             return true;
     }
     job->phase = (uint8_t)phase;
+    if (phase == BLOCK_JOB_PERFORM)
+        job->await_until_ns = 0;
     return false;
 }
 
@@ -421,6 +410,7 @@ static void threads_start(struct block_executor *executor, struct block_job *job
     struct executor_threads *threads = threads_of(executor);
     job->done = false;
     job->next = NULL;
+    job->await_until_ns = job->cut ? host_wait_now_ns() + threads->await_ns : 0;
     if (threads->held_depth) {
         *threads->held_last = job;
         threads->held_last = &job->next;
@@ -470,6 +460,7 @@ static enum status threads_perform(struct block_executor *executor, struct block
     job->quiet = true;
     job->done = false;
     job->next = NULL;
+    job->await_until_ns = 0;
     send(threads_of(executor), job);
     return threads_collect(executor, job);
 }
@@ -516,10 +507,11 @@ struct block_executor *block_executor_threads_create(struct input_mailbox *mailb
     CHECK(threads && thread_count >= 1 && thread_count <= THREADS_MAX);
     threads->executor.ops = &threads_ops;
     threads->mailbox = mailbox;
-    threads->last = &threads->first;
+    job_list_init(&threads->list);
+    threads->await_ns = AWAIT_NS;
     threads->held_last = &threads->held;
     pthread_mutex_init(&threads->lock, NULL);
-    pthread_cond_init(&threads->work, NULL);
+    host_wait_init(&threads->work);
     pthread_cond_init(&threads->done, NULL);
     /* Under the lock: a worker must not look at the others before worker_count is final. */
     pthread_mutex_lock(&threads->lock);
@@ -533,6 +525,11 @@ struct block_executor *block_executor_threads_create(struct input_mailbox *mailb
     pthread_mutex_unlock(&threads->lock);
     CHECK(threads->worker_count); /* fewer workers than asked for only cost speed */
     return &threads->executor;
+}
+
+void block_executor_threads_await(struct block_executor *executor, uint64_t await_ns)
+{
+    threads_of(executor)->await_ns = await_ns;
 }
 
 enum status block_executor_threads_enable(struct block_executor *executor, enum block_aio aio, struct error *error)

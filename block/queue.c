@@ -51,6 +51,7 @@ static void fill_job(struct block_drive *drive, struct queue_slot *slot)
                                    .sector = slot->sector,
                                    .sectors = slot->sectors,
                                    .fua = queue_slot_fua(drive, slot),
+                                   .cut = slot->request && slot->request->cut,
                                    .activity = queue_activity(drive, slot),
                                    .drive = drive->options.drive,
                                    .tag = slot->tag,

@@ -78,13 +78,13 @@ static enum status raw_map(struct block_image *image, uint64_t sector, uint64_t 
     return STATUS_OK;
 }
 
-/* Holes too: the host fills them. */
+/* Holes too: the host fills them. What raw_write has to look at goes through it. */
 static bool raw_locate(struct block_image *image, uint64_t sector, uint32_t sectors, bool write,
                        struct block_place *place)
 {
     (void)sectors;
     *place = (struct block_place){raw_of(image)->file, sector * BLOCK_SECTOR_BYTES};
-    return !write || !image->read_only;
+    return !write || !(image->read_only || (raw_of(image)->guessed && !sector));
 }
 
 static enum status raw_resize(struct block_image *image, uint64_t size_sectors, struct error *error)

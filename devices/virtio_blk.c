@@ -135,7 +135,7 @@ static void read_config(void *opaque, uint8_t bytes[VIRTIO_CONFIG_BYTES_MAX])
 {
     const struct virtio_blk *blk = opaque;
     put_le(bytes, 8, block_drive_sectors(blk->options.drive));
-    put_le(bytes + 12, 4, VIRTQUEUE_SIZE_MAX - 2); /* header and status take one each */
+    put_le(bytes + 12, 4, VIRTIO_BLK_SEGMENTS_MAX);
     put_geometry(bytes, block_drive_sectors(blk->options.drive));
     put_le(bytes + 20, 4, BLOCK_SECTOR_BYTES);
     bytes[CONFIG_WRITEBACK] = blk->write_cache;

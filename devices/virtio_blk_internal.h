@@ -9,6 +9,7 @@
 #define VIRTIO_BLK_QUEUE 0u
 #define VIRTIO_BLK_SLOTS BLOCK_PENDING_MAX
 #define VIRTIO_BLK_ID_BYTES 20u
+#define VIRTIO_BLK_SEGMENTS_MAX (VIRTQUEUE_SIZE_MAX - 2) /* of data: header and status take one each */
 
 #define VIRTIO_BLK_F_DISCARD (1ull << 13)
 #define VIRTIO_BLK_F_WRITE_ZEROES (1ull << 14)

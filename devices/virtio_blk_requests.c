@@ -179,6 +179,7 @@ static void submit(struct virtio_blk *blk, uint32_t type, enum trace_block_op op
     if (op == TRACE_BLOCK_READ || op == TRACE_BLOCK_WRITE) {
         slot->request.segment_count = data_segments(&blk->chain, op == TRACE_BLOCK_READ, segment);
         slot->request.segment = segment;
+        slot->request.cut = op == TRACE_BLOCK_WRITE && slot->request.segment_count >= VIRTIO_BLK_SEGMENTS_MAX;
     }
     block_submit(blk->options.drive, &slot->request);
     slot->tag = slot->request.tag;

@@ -115,6 +115,27 @@ START_TEST(test_shrunk_file)
 }
 END_TEST
 
+/* Where the format was guessed, a guest can't make it another: its first sector goes through write, which looks at it. */
+START_TEST(test_guessed)
+{
+    static uint8_t sector[512] = {'Q', 'F', 'I', 0xfb};
+    struct error error = {0};
+    struct block_place place;
+    make_file(512 * 4);
+    struct block_image *image = open_raw(path, false, &error);
+    ck_assert(image->ops->locate(image, 0, 1, true, &place));
+    block_raw_guessed(image);
+    ck_assert(!image->ops->locate(image, 0, 1, true, &place));
+    ck_assert(image->ops->locate(image, 0, 1, false, &place));
+    ck_assert(image->ops->locate(image, 1, 1, true, &place));
+    ck_assert_int_eq(image->ops->write(image, 0, 1, sector, false), STATUS_READ_ONLY);
+    sector[3] = 0;
+    ck_assert_int_eq(image->ops->write(image, 0, 1, sector, false), STATUS_OK);
+    block_image_destroy(image);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(test_no_space)
 {
     struct error error = {0};
@@ -138,6 +159,7 @@ int main(void)
     tcase_add_test(tcase, test_refused);
     tcase_add_test(tcase, test_write_and_discard);
     tcase_add_test(tcase, test_shrunk_file);
+    tcase_add_test(tcase, test_guessed);
     tcase_add_test(tcase, test_no_space);
     suite_add_tcase(suite, tcase);
     return run_suite(suite, CK_FORK_GETENV);

@@ -1,5 +1,6 @@
 /* The virtio block device as a driver sees it, by both interfaces: identity, negotiation, every request, the write cache,
  * interrupts, what has no room, resets, saved state. Broken rings: test_virtio_queue.c. */
+#include "block/executor.h"
 #include "tests/devices/device_test.h"
 #include "tests/devices/virtio_test.h"
 
@@ -189,6 +190,35 @@ START_TEST(transfers)
 {
     for (unsigned n = 0; n < 8; n++)
         reads_and_writes(n & 1, n & 2, n & 4 ? 1u << 20 : 100);
+}
+END_TEST
+
+static unsigned started, started_cut;
+
+static void note_start(struct block_executor *executor, struct block_job *job)
+{
+    (void)executor;
+    started++;
+    started_cut += job->cut;
+}
+
+/* A write with as many pieces as SEG_MAX allows was cut from a larger one, so the executor may wait for the rest; one with
+ * fewer was not, and nobody waits for a read. */
+START_TEST(cut_requests)
+{
+    for (unsigned n = 0; n < 3; n++) {
+        struct bench *bench = bench_open_with((struct virtio_blk_options){0}, BLOCK_TIMING_HOST, false);
+        struct block_executor_ops ops = *bench->executor->ops;
+        ops.start = note_start;
+        bench->executor->ops = &ops;
+        started = started_cut = 0;
+        start(bench, false, F_FLUSH);
+        request(bench, 0, n == 2 ? T_IN : T_OUT, 0, DATA_GPA, (n == 1 ? 253 : 254) * 512, 512, false);
+        kick(bench);
+        ck_assert_uint_eq(started, 1);
+        ck_assert_uint_eq(started_cut, n == 0);
+        bench_close(bench);
+    }
 }
 END_TEST
 
@@ -645,7 +675,7 @@ START_TEST(another_size)
 }
 END_TEST
 
-RIG_MAIN("virtio blk", identities, features_and_config, modern_negotiation, legacy_registers, transfers, errors,
-         identifies, discard_and_zeroes, write_cache, pin_interrupts, message_interrupts, event_index,
+RIG_MAIN("virtio blk", identities, features_and_config, modern_negotiation, legacy_registers, transfers, cut_requests,
+         errors, identifies, discard_and_zeroes, write_cache, pin_interrupts, message_interrupts, event_index,
          more_than_there_is_room, large_ones_wait, reset_with_requests, full_after_a_reset, saved_in_flight,
          damaged_state, another_size)
