@@ -98,7 +98,7 @@ bool image_parse_size(const char *text, uint64_t *bytes)
     return false;
 }
 
-static void print_snapshot(const struct qcow2_snapshot *snapshot)
+static void print_snapshot(const struct qcow2_snapshot *snapshot, FILE *out)
 {
     char size[32], date[64] = "", clock[64];
     time_t seconds = snapshot->date_sec;
@@ -108,21 +108,26 @@ static void print_snapshot(const struct qcow2_snapshot *snapshot)
         strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &local);
     snprintf(clock, sizeof clock, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64, whole / 3600, whole / 60 % 60,
              whole % 60, snapshot->vm_clock_ns / 1000000 % 1000);
-    printf("%-9s %-16s %8s%20s%13s", snapshot->id, snapshot->name,
-           image_size_text(snapshot->vm_state_bytes, size, sizeof size), date, clock);
+    fprintf(out, "%-9s %-16s %8s%20s%13s", snapshot->id, snapshot->name,
+            image_size_text(snapshot->vm_state_bytes, size, sizeof size), date, clock);
     if (snapshot->icount == UINT64_MAX)
-        printf("%11s\n", "");
+        fprintf(out, "%11s\n", "");
     else
-        printf("%11" PRIu64 "\n", snapshot->icount);
+        fprintf(out, "%11" PRIu64 "\n", snapshot->icount);
+}
+
+void image_print_snapshot_list(const struct qcow2_snapshot *snapshot, size_t count, FILE *out)
+{
+    if (count)
+        fprintf(out, "Snapshot list:\n%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
+                "ICOUNT");
+    for (size_t n = 0; n < count; n++)
+        print_snapshot(&snapshot[n], out);
 }
 
 void image_print_snapshots(struct block_image *image)
 {
     size_t count;
     const struct qcow2_snapshot *snapshot = block_qcow2_snapshots(image, &count);
-    if (!count)
-        return;
-    printf("Snapshot list:\n%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
-    for (size_t n = 0; n < count; n++)
-        print_snapshot(&snapshot[n]);
+    image_print_snapshot_list(snapshot, count, stdout);
 }

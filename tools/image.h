@@ -45,6 +45,7 @@ bool image_output_json(const char *text, bool *json);
 const char *image_size_text(uint64_t bytes, char *buffer, size_t size);
 /* A size argument; a number, decimal fractions too, and one of b, k, M, G, T, P, E. False, and said why. */
 bool image_parse_size(const char *text, uint64_t *bytes);
+void image_print_snapshot_list(const struct qcow2_snapshot *snapshot, size_t count, FILE *out); /* none: nothing */
 void image_print_snapshots(struct block_image *image);
 /* cmd_image_info.c: QEMU's ImageInfo of one image. full_backing: where its backing file was found; null: it has none. */
 json_t *image_info_json(struct block_image *image, const char *full_backing);

@@ -99,7 +99,7 @@ def compare(options, commands):
 
 
 LOOK = [("query-block", {}), ("query-named-block-nodes", {}), ("query-named-block-nodes", {"flat": True}),
-        ("human-monitor-command", {"command_line": "info block"})]
+        ("human-monitor-command", {"command_line": "info block"}), ("human-monitor-command", {"command_line": "info block -v"})]
 
 
 def looks():

@@ -2,6 +2,7 @@
 #ifndef VMRR_TOOLS_MONITOR_HMP_H
 #define VMRR_TOOLS_MONITOR_HMP_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +31,9 @@ hmp_fn hmp_examine, hmp_examine_physical, hmp_print;
 
 /* hmp_block.c */
 hmp_fn hmp_eject, hmp_change, hmp_block_resize, hmp_snapshot_blkdev;
+
+/* hmp_images.c: an ImageInfo of query-block and those behind it. */
+void hmp_print_images(const json_t *image, FILE *out);
 
 /* hmp_expression.c: numbers, registers ($rip, $eax, $pc, ...), + - * / % & | ^ ~ << >> and parentheses, as in QEMU. False: *end is
  * where it is wrong. Bounded in depth. */

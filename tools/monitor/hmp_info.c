@@ -105,7 +105,7 @@ static void print_inserted(const json_t *inserted, FILE *out)
         print_limits(inserted, out);
 }
 
-static void print_drive(const json_t *drive, FILE *out)
+static void print_drive(const json_t *drive, bool verbose, FILE *out)
 {
     json_t *inserted = json_object_get(drive, "inserted");
     fprintf(out, "%s", member(drive, "device"));
@@ -122,12 +122,16 @@ static void print_drive(const json_t *drive, FILE *out)
                 is_true(drive, "tray_open") ? "open" : "closed");
     if (inserted)
         print_inserted(inserted, out);
+    if (inserted && verbose)
+        hmp_print_images(json_object_get(inserted, "image"), out);
 }
 
 static void info_block(struct session *session, const char *words, FILE *out)
 {
     size_t n;
     json_t *list = ask(session, qmp_query_block), *drive;
+    bool verbose = !strncmp(words, "-v", 2) && (!words[2] || words[2] == ' ');
+    words += verbose ? 2 + strspn(words + 2, " ") : 0;
     bool found = !*words;
     json_array_foreach(list, n, drive)
     {
@@ -136,7 +140,7 @@ static void info_block(struct session *session, const char *words, FILE *out)
         if (n && !*words)
             fputc('\n', out);
         found = true;
-        print_drive(drive, out);
+        print_drive(drive, verbose, out);
     }
     if (!found)
         fprintf(out, "Device '%s' not found\n", words);
@@ -213,7 +217,7 @@ static void info_qtree(struct session *session, const char *words, FILE *out)
 }
 
 const struct hmp_command hmp_info_commands[] = {
-    {"block", "[device]", "the drives", info_block, false},
+    {"block", "[-v] [device]", "the drives; -v: with what stands in their images", info_block, false},
     {"blockstats", "", "what the drives have done", info_blockstats, false},
     {"chardev", "", "the character devices", info_chardev, false},
     {"device", "id", "the whole state of a device (info qtree has the ids)", info_device, false},
