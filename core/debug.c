@@ -52,6 +52,20 @@ bool debug_in_step(struct machine *machine)
     return accel->ops->debug_in_step && accel->ops->debug_in_step(accel);
 }
 
+size_t debug_read_physical(struct machine *machine, uint64_t gpa, void *buffer, size_t size_bytes)
+{
+    struct memory *memory = machine_memory(machine);
+    uint8_t *out = buffer;
+    size_t done = 0, part;
+    for (; done < size_bytes && memory_lookup(memory, gpa + done).host; done += part) {
+        part = MEMORY_PAGE_BYTES - ((gpa + done) & (MEMORY_PAGE_BYTES - 1));
+        if (part > size_bytes - done)
+            part = size_bytes - done;
+        memory_read(memory, gpa + done, out + done, part);
+    }
+    return done;
+}
+
 size_t debug_read_linear(struct machine *machine, uint64_t linear, void *buffer, size_t size_bytes)
 {
     struct accel *accel = machine_accel(machine);

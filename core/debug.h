@@ -77,6 +77,8 @@ bool debug_in_step(struct machine *machine);
 /* Reads guest memory through the present page tables, without access bits and without touching MMIO. Returns the bytes
  * read before the first unmapped one. */
 size_t debug_read_linear(struct machine *machine, uint64_t linear, void *buffer, size_t size_bytes);
+/* The same by physical address: bytes before the first that is no memory. */
+size_t debug_read_physical(struct machine *machine, uint64_t gpa, void *buffer, size_t size_bytes);
 /* Writes guest memory, by linear or physical address: RAM alone, all or nothing. The guest is another one from then on. */
 bool debug_write(struct machine *machine, uint64_t address, const void *buffer, size_t size_bytes, bool physical);
 /* Text of the registers, several lines. */

@@ -123,24 +123,9 @@ void gdb_do_registers(struct gdb_server *server, const char *text, size_t size_b
 
 /* ---- memory ---- */
 
-static size_t read_physical(struct machine *machine, uint64_t gpa, uint8_t *bytes, size_t size_bytes)
-{
-    size_t done = 0;
-    while (done < size_bytes) {
-        size_t part = MEMORY_PAGE_BYTES - ((gpa + done) & (MEMORY_PAGE_BYTES - 1));
-        if (part > size_bytes - done)
-            part = size_bytes - done;
-        if (!memory_lookup(machine_memory(machine), gpa + done).host)
-            break;
-        memory_read(machine_memory(machine), gpa + done, bytes + done, part);
-        done += part;
-    }
-    return done;
-}
-
 static size_t read_memory(struct gdb_server *server, uint64_t address, uint8_t *bytes, size_t size_bytes)
 {
-    return server->physical ? read_physical(server->target.machine, address, bytes, size_bytes)
+    return server->physical ? debug_read_physical(server->target.machine, address, bytes, size_bytes)
                             : debug_read_linear(server->target.machine, address, bytes, size_bytes);
 }
 

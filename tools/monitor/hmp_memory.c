@@ -69,24 +69,9 @@ static bool parse_value(struct session *session, const char *words, uint64_t *va
     return false;
 }
 
-static size_t read_physical(struct machine *machine, uint64_t gpa, uint8_t *buffer, size_t size_bytes)
-{
-    size_t done = 0;
-    while (done < size_bytes) {
-        size_t part = MEMORY_PAGE_BYTES - ((gpa + done) & (MEMORY_PAGE_BYTES - 1));
-        if (part > size_bytes - done)
-            part = size_bytes - done;
-        if (!memory_lookup(machine_memory(machine), gpa + done).host)
-            break;
-        memory_read(machine_memory(machine), gpa + done, buffer + done, part);
-        done += part;
-    }
-    return done;
-}
-
 static size_t read_some(struct session *session, bool physical, uint64_t address, uint8_t *buffer, size_t size_bytes)
 {
-    return physical ? read_physical(session->machine, address, buffer, size_bytes)
+    return physical ? debug_read_physical(session->machine, address, buffer, size_bytes)
                     : debug_read_linear(session->machine, address, buffer, size_bytes);
 }
 
