@@ -24,6 +24,12 @@ struct cpu_state {
     STATE_MEMBERS(CPU_STATE)
 };
 
+/* 64-bit code: RIP is a linear address, and most of what segments say is not looked at. */
+static inline bool cpu_state_code64(const struct cpu_state *state)
+{
+    return (state->efer & 0x400) && (state->segment[CPU_CS].attributes & 0x2000); /* EFER.LMA, CS.L */
+}
+
 extern const struct state_field *const cpu_state_fields; /* defined in core/cpu_state.c */
 
 /* Power-on state (Intel SDM vol. 3, 9.1.1). */

@@ -9,22 +9,15 @@
 #include <xxhash.h>
 
 #define RFLAGS_RF 0x10000u
-#define EFER_LMA 0x400u
 #define ATTRIBUTES_S 0x10u
 #define ATTRIBUTES_PRESENT 0x80u
-#define ATTRIBUTES_LONG 0x2000u
 #define TYPE_ACCESSED 0x1u
 #define TYPE_TSS_BUSY 0x2u
-
-static bool code_is_64(const struct cpu_state *state)
-{
-    return (state->efer & EFER_LMA) && (state->segment[CPU_CS].attributes & ATTRIBUTES_LONG);
-}
 
 static void canonical_segment(const struct cpu_state *state, unsigned index, struct cpu_segment *segment)
 {
     bool unusable = (segment->attributes & CPU_SEGMENT_UNUSABLE) || !(segment->attributes & ATTRIBUTES_PRESENT);
-    bool base_counts = index >= CPU_FS || !code_is_64(state);
+    bool base_counts = index >= CPU_FS || !cpu_state_code64(state);
     if (unusable) {
         segment->attributes = CPU_SEGMENT_UNUSABLE;
         segment->limit = 0;
@@ -36,7 +29,7 @@ static void canonical_segment(const struct cpu_state *state, unsigned index, str
         segment->attributes |= TYPE_ACCESSED;
     if (index == CPU_TR)
         segment->attributes |= TYPE_TSS_BUSY;
-    if (index < CPU_LDTR && code_is_64(state)) {
+    if (index < CPU_LDTR && cpu_state_code64(state)) {
         segment->limit = 0;
         if (index != CPU_CS)
             segment->attributes &= ATTRIBUTES_S | ATTRIBUTES_PRESENT; /* the rest is not looked at */
@@ -87,7 +80,7 @@ uint64_t cpu_state_canonical_hash(const struct cpu_state *state)
 
 uint64_t landmark_rip(const struct cpu_state *state)
 {
-    return code_is_64(state) ? state->rip : (uint32_t)(state->segment[CPU_CS].base + (uint32_t)state->rip);
+    return cpu_state_code64(state) ? state->rip : (uint32_t)(state->segment[CPU_CS].base + (uint32_t)state->rip);
 }
 
 uint32_t landmark_registers(const uint64_t gpr[16])

@@ -370,18 +370,13 @@ static bool set_fpu(struct cpu_state *state, enum fpu index, uint32_t value)
     }
 }
 
-static bool in_64_bit_code(const struct cpu_state *state)
-{
-    return (state->efer & 0x400) && (state->segment[CPU_CS].attributes & 0x2000);
-}
-
 static bool write_value(struct cpu_state *state, const struct gdb_register *r, const uint8_t *bytes)
 {
     switch ((enum kind)r->kind) {
     case GPR: state->gpr[r->index] = get(bytes, 8); return true;
     case GPR_LOW: state->gpr[r->index] = (state->gpr[r->index] & ~(uint64_t)UINT32_MAX) | get(bytes, 4); return true;
     case RIP_LOW: return set_base(&state->rip, (state->rip & ~(uint64_t)UINT32_MAX) | get(bytes, 4));
-    case RIP: return set_base(&state->rip, in_64_bit_code(state) ? get(bytes, 8) : (uint32_t)get(bytes, 8));
+    case RIP: return set_base(&state->rip, cpu_state_code64(state) ? get(bytes, 8) : (uint32_t)get(bytes, 8));
     case RFLAGS:
         state->rflags = (state->rflags & ~RFLAGS_WRITABLE) | (get(bytes, 4) & RFLAGS_WRITABLE);
         return !((get(bytes, 4) ^ state->rflags) & RFLAGS_VM);
@@ -400,7 +395,7 @@ static bool write_value(struct cpu_state *state, const struct gdb_register *r, c
         return true;
     }
     case MXCSR: state->mxcsr = (uint32_t)get(bytes, 4) & MXCSR_WRITABLE; return true;
-    case BASE: return in_64_bit_code(state) && set_base(&state->segment[r->index].base, get(bytes, 8));
+    case BASE: return cpu_state_code64(state) && set_base(&state->segment[r->index].base, get(bytes, 8));
     case SYSTEM: return r->index == K_GS_BASE && set_base(&state->kernel_gs_base, get(bytes, 8));
     case SELECTOR: break;
     }

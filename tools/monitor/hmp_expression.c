@@ -65,7 +65,7 @@ static bool other_register(const struct cpu_state *cpu, const char *name, uint64
         {"gdtr", cpu->gdtr_base},
         {"idtr", cpu->idtr_base},
         {"pc",
-         cpu->rip + (cpu->efer & 0x400 && cpu->segment[CPU_CS].attributes & 0x2000 ? 0 : cpu->segment[CPU_CS].base)}};
+         cpu->rip + (cpu_state_code64(cpu) ? 0 : cpu->segment[CPU_CS].base)}};
     for (size_t n = 0; n < sizeof list / sizeof list[0]; n++) {
         if (!strcmp(list[n].name, name)) {
             *value = list[n].value;
