@@ -289,11 +289,6 @@ static void value_put(uint8_t *host, uint64_t value, unsigned size_bytes)
     }
 }
 
-static unsigned bus_chunk(unsigned left)
-{
-    return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-}
-
 static void span_read(struct interp *cpu, const struct span *span, uint8_t *out)
 {
     struct bus *bus = machine_bus(cpu->accel.machine);

@@ -44,6 +44,12 @@ struct bus_view {
 };
 void bus_each_mapping(struct bus *bus, void (*look)(void *opaque, const struct bus_view *view), void *opaque);
 
+/* Into what an access of so many bytes is cut where it is no power of two: the largest first. */
+static inline unsigned bus_chunk(unsigned left)
+{
+    return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
 uint64_t bus_io_read(struct bus *bus, uint16_t port, unsigned size_bytes);
 void bus_io_write(struct bus *bus, uint16_t port, uint64_t value, unsigned size_bytes);
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, unsigned size_bytes);
