@@ -5,7 +5,7 @@
  * when the machine has something for it (machine_wanted).
  *
  * What KVM can't execute the helper executes: an accelerator of the same machine with the ops step and msr. Thread: machine
- * thread, but for kvm_accel_kick. */
+ * thread. */
 #ifndef VMRR_ACCEL_KVM_ACCEL_KVM_H
 #define VMRR_ACCEL_KVM_ACCEL_KVM_H
 
@@ -19,10 +19,6 @@ struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_o
 
 /* Turns the CPUID table that is wanted into the one that the guest will see: KVM takes bits away, and some hosts add some. */
 enum status kvm_cpu_model(const char *path, struct cpu_model *model, struct error *error) MUST_CHECK;
-
-/* Any thread: the machine has something for the guest (a message was posted). Stops the guest within about a millisecond
- * if it makes no exit before. */
-void kvm_accel_kick(struct accel *accel);
 
 #define KVM_HELPED_MAX 64
 struct kvm_accel_statistics {

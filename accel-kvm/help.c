@@ -28,11 +28,6 @@ static bool is_prefix(uint8_t byte, bool code64)
     }
 }
 
-static bool code_is_64(const struct cpu_state *state)
-{
-    return (state->efer & 0x400) && (state->segment[CPU_CS].attributes & 0x2000);
-}
-
 /* The helper has the state. */
 static void fetch_code(struct kvm_accel *cpu, uint8_t *bytes, unsigned count)
 {
@@ -52,7 +47,7 @@ static uint64_t count_of(const struct cpu_state *state, bool other_size)
 {
     bool code32 = state->segment[CPU_CS].attributes & 0x4000;
     uint64_t count = state->gpr[CPU_RCX];
-    if (code_is_64(state))
+    if (cpu_state_code64(state))
         return other_size ? (uint32_t)count : count;
     return code32 != other_size ? (uint32_t)count : (uint16_t)count;
 }
@@ -61,7 +56,7 @@ void kvm_finish_repeat(struct kvm_accel *cpu)
 {
     struct cpu_state *state = &cpu->state;
     uint8_t bytes[16];
-    bool repeated = false, other_size = false, code64 = code_is_64(state);
+    bool repeated = false, other_size = false, code64 = cpu_state_code64(state);
     unsigned at = 0;
     if (!(state->rflags & RFLAGS_RF))
         return;
@@ -96,7 +91,7 @@ bool kvm_at_paging_32(struct kvm_accel *cpu)
 static uint32_t opcode_at(struct kvm_accel *cpu)
 {
     uint8_t bytes[16];
-    bool code64 = code_is_64(&cpu->state);
+    bool code64 = cpu_state_code64(&cpu->state);
     unsigned at = 0;
     fetch_code(cpu, bytes, sizeof bytes);
     while (at < 12 && is_prefix(bytes[at], code64))

@@ -6,7 +6,6 @@
 #include "accel-kvm/kvm.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -88,10 +87,4 @@ void kvm_kick_in(struct kvm_accel *cpu, uint64_t in_ns)
 void kvm_kick_soon(struct kvm_accel *cpu)
 {
     kvm_kick_in(cpu, SOON_NS << (cpu->unclean < 8 ? cpu->unclean : 8)); /* to enter the guest at all may take the host long */
-}
-
-void kvm_accel_kick(struct accel *accel)
-{
-    struct kvm_accel *cpu = kvm_of(accel);
-    arm_in(cpu, SLACK_NS);
 }

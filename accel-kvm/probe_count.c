@@ -2,6 +2,7 @@
  * the processor's counters (perf_event_open(2)). A counter counts when two runs of a loop that differ by a
  * known number of instructions differ by as much: what a run costs besides then does not matter. */
 #include "accel-kvm/probe_learn.h"
+#include "accel-kvm/statistic.h"
 
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -14,8 +15,6 @@
 #define LONG 1100u
 #define LOOP_INSTRUCTIONS 2u
 #define LOOP_BRANCHES 1u
-#define STATS_MAX 4096u
-#define NAME_MAX_BYTES 256u
 
 struct counter {
     int fd;
@@ -28,31 +27,6 @@ static bool counter_read(const struct counter *counter, uint64_t *value)
     if (counter->perf)
         return read(counter->fd, value, sizeof *value) == (ssize_t)sizeof *value;
     return pread(counter->fd, value, sizeof *value, (off_t)counter->offset) == (ssize_t)sizeof *value;
-}
-
-/* ---- the statistic ---- */
-
-static bool find_statistic(int fd, const char *name, uint64_t *offset)
-{
-    struct kvm_stats_header header;
-    if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header || header.num_desc > STATS_MAX ||
-        header.name_size == 0 || header.name_size > NAME_MAX_BYTES)
-        return false;
-    union {
-        struct kvm_stats_desc desc; /* the name follows */
-        char room[sizeof(struct kvm_stats_desc) + NAME_MAX_BYTES];
-    } row;
-    size_t bytes = sizeof row.desc + header.name_size;
-    for (uint32_t n = 0; n < header.num_desc; n++) {
-        memset(&row, 0, sizeof row);
-        if (pread(fd, &row, bytes, (off_t)(header.desc_offset + n * bytes)) != (ssize_t)bytes)
-            return false;
-        if (!strncmp(row.room + sizeof row.desc, name, header.name_size)) {
-            *offset = header.data_offset + row.desc.offset;
-            return row.desc.size == 1;
-        }
-    }
-    return false;
 }
 
 /* ---- runs ---- */
@@ -95,7 +69,7 @@ static void learn_statistic(struct probe_rig *rig)
     counter.fd = ioctl(vm->vcpu, KVM_GET_STATS_FD, NULL);
     if (counter.fd < 0)
         return;
-    if (find_statistic(counter.fd, "insn_emulation", &counter.offset)) {
+    if (kvm_statistic_find(counter.fd, "insn_emulation", &counter.offset)) {
         result->insn_emulation_cpl0 = counts(vm, PROBE_CPL0, &counter, LOOP_INSTRUCTIONS);
         result->insn_emulation_cpl3 = counts(vm, PROBE_CPL3, &counter, LOOP_INSTRUCTIONS);
         result->insn_emulation_compat = counts(vm, PROBE_COMPAT_CPL3, &counter, LOOP_INSTRUCTIONS);

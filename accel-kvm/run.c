@@ -56,13 +56,7 @@ static void port_access(struct kvm_accel *cpu)
     cpu->statistics.exits += run->io.count;
 }
 
-/* Whatever part of an access crosses into a page of MMIO comes here, of any size: in powers of two, the largest first, as
- * bus.h wants it. */
-static unsigned chunk_of(unsigned left)
-{
-    return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-}
-
+/* Whatever part of an access crosses into a page of MMIO comes here, of any size. */
 static void mmio_access(struct kvm_accel *cpu)
 {
     struct kvm_run *run = cpu->run;
@@ -70,7 +64,7 @@ static void mmio_access(struct kvm_accel *cpu)
     unsigned chunk;
     for (unsigned at = 0; at < run->mmio.len; at += chunk) {
         uint64_t value = 0;
-        chunk = chunk_of(run->mmio.len - at);
+        chunk = bus_chunk(run->mmio.len - at);
         if (run->mmio.is_write) {
             memcpy(&value, run->mmio.data + at, chunk);
             bus_mmio_write(bus, run->mmio.phys_addr + at, value, chunk);
@@ -132,6 +126,15 @@ static void refresh(struct kvm_accel *cpu)
     kvm_complete(cpu);
 }
 
+/* What KVM has begun and the guest not seen; all of it where that can't be learned. */
+static struct kvm_vcpu_events events_of(struct kvm_accel *cpu)
+{
+    struct kvm_vcpu_events events = {.exception.pending = 1, .interrupt.injected = 1, .nmi = {.pending = 1, .masked = 1}};
+    if (ioctl(cpu->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
+        (void)kvm_trouble(cpu, "KVM_GET_VCPU_EVENTS");
+    return events;
+}
+
 /* ---- interrupts ---- */
 
 static void take(struct kvm_accel *cpu, uint32_t vector)
@@ -173,9 +176,7 @@ static bool may_take(const struct kvm_accel *cpu)
 /* KVM would keep one for later. */
 static bool nmi_allowed(struct kvm_accel *cpu)
 {
-    struct kvm_vcpu_events events;
-    if (ioctl(cpu->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
-        (void)kvm_trouble(cpu, "KVM_GET_VCPU_EVENTS");
+    struct kvm_vcpu_events events = events_of(cpu);
     return !events.nmi.masked && !events.nmi.injected && !events.nmi.pending;
 }
 
@@ -220,11 +221,7 @@ static void offer_interrupts(struct kvm_accel *cpu)
 /* Nothing of the kind that KVM has begun and the guest not seen. */
 static bool clean(struct kvm_accel *cpu)
 {
-    struct kvm_vcpu_events events;
-    if (ioctl(cpu->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0) {
-        (void)kvm_trouble(cpu, "KVM_GET_VCPU_EVENTS");
-        return false;
-    }
+    struct kvm_vcpu_events events = events_of(cpu);
     return !events.exception.injected && !events.exception.pending && !events.interrupt.injected &&
            !events.nmi.injected && !events.nmi.pending;
 }
@@ -239,8 +236,9 @@ static bool stop_between(struct kvm_accel *cpu)
     cpu->unclean = 0;
     kvm_state_fetch(cpu);
     cpu->statistics.landmarks++;
-    machine_stop_between(cpu->accel.machine, &cpu->state, kvm_count(cpu) - cpu->count_at_exit);
-    cpu->count_at_exit = kvm_count(cpu);
+    uint64_t count = kvm_count(cpu);
+    machine_stop_between(cpu->accel.machine, &cpu->state, count - cpu->count_at_exit);
+    cpu->count_at_exit = count;
     return true;
 }
 

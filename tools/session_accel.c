@@ -54,16 +54,6 @@ struct accel *accel_make(struct machine *machine, bool kvm, struct error *error)
 #endif
 }
 
-void accel_message_posted(struct accel *accel)
-{
-#ifdef VMRR_KVM
-    if (accel && kvm_accel_statistics(accel))
-        kvm_accel_kick(accel);
-#else
-    (void)accel;
-#endif
-}
-
 void accel_report(const struct accel *accel, FILE *out)
 {
 #ifdef VMRR_KVM

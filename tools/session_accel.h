@@ -1,4 +1,4 @@
-/* The accelerator of a session's machine. Thread: machine thread, but for accel_message_posted. */
+/* The accelerator of a session's machine. Thread: machine thread. */
 #ifndef VMRR_TOOLS_SESSION_ACCEL_H
 #define VMRR_TOOLS_SESSION_ACCEL_H
 
@@ -13,8 +13,6 @@ bool accel_is_kvm(const char *name);
 enum status accel_complete_config(struct journal_config *config, struct error *error) MUST_CHECK;
 /* For a machine that counts exits, or not, as it was made. */
 struct accel *accel_make(struct machine *machine, bool kvm, struct error *error);
-/* Any thread: a message lies in the mailbox. */
-void accel_message_posted(struct accel *accel);
 void accel_report(const struct accel *accel, FILE *out);
 
 #endif
