@@ -70,6 +70,7 @@ static void kvm_memory_protect_all(struct accel *accel)
 {
     struct kvm_accel *cpu = kvm_of(accel);
     kvm_slots_fetch_dirty(cpu);
+    kvm_copies_note(cpu);
     cpu->helper->ops->memory_protect_all(cpu->helper);
 }
 
@@ -140,6 +141,7 @@ static const struct accel_ops kvm_ops = {
     .unimplemented = kvm_unimplemented,
     .statistics = kvm_statistics_of,
     .error = kvm_error,
+    .kick = kvm_kick_post,
     .destroy = kvm_destroy,
 };
 
@@ -217,6 +219,7 @@ struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_o
     cpu->state_valid = cpu->state_changed = true;
     if (create_vm(cpu, options->path ? options->path : "/dev/kvm", error) && create_vcpu(cpu, error) &&
         kvm_kick_setup(cpu, error)) {
+        kvm_state_setup(cpu);
         kvm_count_setup(cpu);
         return &cpu->accel;
     }

@@ -16,6 +16,17 @@ struct kvm_slot {
     uint64_t start, size_bytes; /* size 0: unused */
     uint8_t *host, *flags;
     bool writable;
+    /* rewind.c, writable slots; null before the first mark: the slot's content at the mark, and the pages whose copy is not
+     * that of now (beside those whose flags say dirty). */
+    uint8_t *copy;
+    uint64_t *stale;
+};
+
+/* An instant between two exits to which the vCPU can be put back. */
+struct kvm_mark {
+    bool set, halted;
+    struct cpu_state state;
+    uint64_t done; /* instructions since the exit before */
 };
 
 struct kvm_accel {
@@ -31,6 +42,9 @@ struct kvm_accel {
     /* The CPU: what KVM has no place for is always here; the rest when valid. dirty: to be given to KVM before it runs. */
     struct cpu_state state;
     bool state_valid, state_changed;
+    struct cpu_state held; /* what KVM holds of it, when valid */
+    bool held_valid;
+    bool synced; /* general and segment registers are in *run */
     bool must_complete; /* an access of the last KVM_RUN waits for the next */
     bool halted;
     uint8_t cr8;
@@ -39,9 +53,19 @@ struct kvm_accel {
     uint64_t stats_offset;
     uint64_t count_at_exit; /* when the last exit was done */
 
+    /* meet.c, rewind.c */
+    struct kvm_mark mark;
+    bool hopping, careful; /* runs freely; must not, to this landmark: it was passed */
+    uint64_t hop_count, hop_ns; /* when it began to */
+    uint64_t speed; /* instructions a millisecond; 0: not known */
+    uint64_t margin; /* instructions that are left for single steps */
+    uint32_t debug_control; /* as KVM was told last */
+    uint64_t debug_address;
+
     /* kick.c */
-    timer_t timer;
-    bool has_timer;
+    timer_t timer, post_timer;
+    bool has_timer, has_post_timer;
+    atomic_bool posted; /* post_timer runs */
     bool armed;
     uint64_t armed_ns; /* the deadline that the timer is set for */
     _Atomic bool kicked;
@@ -67,12 +91,18 @@ enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what);
 void kvm_slots_rebuild(struct kvm_accel *cpu);
 void kvm_slots_fetch_dirty(struct kvm_accel *cpu);
 void kvm_slots_free(struct kvm_accel *cpu);
+/* KVM's shadows of page tables in them are forgotten. */
+void kvm_slots_renew(struct kvm_accel *cpu);
 
 /* state.c: the vCPU's state into cpu->state and back. No access may wait to be completed. */
 void kvm_state_fetch(struct kvm_accel *cpu);
 void kvm_state_flush(struct kvm_accel *cpu);
 
-uint32_t kvm_registers_hash(struct kvm_regs *regs); /* landmark_registers */
+void kvm_state_setup(struct kvm_accel *cpu); /* before the first KVM_RUN */
+/* Without a call where registers come with the exit, and cpu->state is not valid: */
+uint64_t kvm_rflags(struct kvm_accel *cpu); /* this one also when it is */
+/* Not at RIP `linear` with general registers of this hash. False: perhaps there. */
+bool kvm_elsewhere(struct kvm_accel *cpu, uint64_t linear, uint32_t registers);
 
 /* cpuid.c */
 bool kvm_cpuid_set(int kvm, int vcpu, const struct cpu_model *model, struct cpu_model *effective, struct error *error);
@@ -83,6 +113,8 @@ void kvm_kick_free(struct kvm_accel *cpu);
 void kvm_kick_arm(struct kvm_accel *cpu); /* before the guest runs */
 void kvm_kick_soon(struct kvm_accel *cpu); /* instead: in some microseconds */
 void kvm_kick_in(struct kvm_accel *cpu, uint64_t in_ns);
+uint64_t kvm_host_ns(void);
+void kvm_kick_post(struct accel *accel); /* any thread: accel.h, kick */
 
 /* count.c: 0 where there is no counter. */
 void kvm_count_setup(struct kvm_accel *cpu);
@@ -97,8 +129,24 @@ bool kvm_at_paging_32(struct kvm_accel *cpu);
 void kvm_finish_repeat(struct kvm_accel *cpu);
 void kvm_msr_exit(struct kvm_accel *cpu, bool write);
 
+/* meet.c. Before the guest goes on: true: it stands at the landmark that is ahead. */
+bool kvm_seek_landmark(struct kvm_accel *cpu);
+/* The last exit is one that comes after the landmark ahead, and has been taken back. */
+bool kvm_landmark_overshot(struct kvm_accel *cpu);
+
+/* rewind.c */
+void kvm_mark(struct kvm_accel *cpu, uint64_t done); /* nothing is begun (kvm_clean), no access waits */
+void kvm_rewind(struct kvm_accel *cpu); /* no exit of the machine's was carried out since */
+void kvm_copies_note(struct kvm_accel *cpu); /* page flags are about to be cleared */
+void kvm_copy_free(struct kvm_slot *slot);
+
 /* run.c */
 enum accel_exit kvm_accel_run(struct accel *accel);
+int kvm_enter(struct kvm_accel *cpu); /* KVM_RUN: 0, or errno */
+/* Brings changed state into KVM, and KVM's view of what could be injected up to date. */
+void kvm_refresh(struct kvm_accel *cpu);
+/* Nothing is begun in KVM that the guest has not seen. */
+bool kvm_clean(struct kvm_accel *cpu);
 /* Completes the access under way, so that the state can be looked at: at the end of its instruction, or of one iteration. */
 void kvm_complete(struct kvm_accel *cpu);
 

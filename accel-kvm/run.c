@@ -18,8 +18,6 @@
 
 #define RFLAGS_RF 0x10000u
 #define VECTOR_NMI 2
-#define NEAR_INSTRUCTIONS 4000u
-#define INSTRUCTIONS_A_US 6u
 
 enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what)
 {
@@ -78,9 +76,18 @@ static void mmio_access(struct kvm_accel *cpu)
 
 /* ---- KVM_RUN ---- */
 
-static int enter(struct kvm_accel *cpu)
+/* KVM takes CR8 from the page and leaves it there: it is the APIC's task priority, whichever way that was written. */
+static void give_cr8(struct kvm_accel *cpu)
 {
-    cpu->state_valid = false;
+    struct cpu_link link = machine_cpu_link(cpu->accel.machine);
+    if (link.ops)
+        cpu->run->cr8 = cpu->cr8 = (uint8_t)link.ops->read_cr8(link.opaque);
+}
+
+int kvm_enter(struct kvm_accel *cpu)
+{
+    give_cr8(cpu);
+    cpu->state_valid = cpu->held_valid = false;
     cpu->must_complete = false;
     cpu->statistics.entries++;
     return ioctl(cpu->vcpu, KVM_RUN, 0) == 0 ? 0 : errno;
@@ -104,7 +111,7 @@ void kvm_complete(struct kvm_accel *cpu)
 {
     while (cpu->must_complete && !cpu->error.text[0]) {
         cpu->run->immediate_exit = 1;
-        int trouble = enter(cpu);
+        int trouble = kvm_enter(cpu);
         cpu->run->immediate_exit = 0;
         cpu->statistics.completions++;
         if (trouble && trouble != EINTR) {
@@ -117,7 +124,7 @@ void kvm_complete(struct kvm_accel *cpu)
 }
 
 /* KVM's view of what could be injected is of its last exit: after a change of state it is asked anew. */
-static void refresh(struct kvm_accel *cpu)
+void kvm_refresh(struct kvm_accel *cpu)
 {
     if (cpu->state_changed) {
         kvm_state_flush(cpu);
@@ -149,7 +156,7 @@ static void take(struct kvm_accel *cpu, uint32_t vector)
 static void take_nmi(struct kvm_accel *cpu)
 {
     kvm_state_fetch(cpu); /* past a repeated instruction that is over */
-    refresh(cpu);
+    kvm_refresh(cpu);
     (void)machine_nmi_take(cpu->accel.machine);
     take(cpu, VECTOR_NMI);
     if (ioctl(cpu->vcpu, KVM_NMI) < 0)
@@ -183,11 +190,10 @@ static bool nmi_allowed(struct kvm_accel *cpu)
 /* The frame that an interrupt pushes has RIP: it must be the processor's. */
 static bool past_repeat(struct kvm_accel *cpu)
 {
-    struct kvm_regs regs;
-    if (ioctl(cpu->vcpu, KVM_GET_REGS, &regs) < 0 || !(regs.rflags & RFLAGS_RF))
+    if (!(kvm_rflags(cpu) & RFLAGS_RF))
         return true;
     kvm_state_fetch(cpu);
-    refresh(cpu);
+    kvm_refresh(cpu);
     return may_take(cpu);
 }
 
@@ -202,7 +208,7 @@ static void offer_interrupts(struct kvm_accel *cpu)
         cpu->run->request_interrupt_window = 1;
         return; /* no access changes IF */
     }
-    refresh(cpu);
+    kvm_refresh(cpu);
     if ((attention & ATTENTION_NMI) && nmi_allowed(cpu) && machine_offer_interrupt(machine, true)) {
         take_nmi(cpu);
         return;
@@ -219,7 +225,7 @@ static void offer_interrupts(struct kvm_accel *cpu)
 /* ---- stops between exits ---- */
 
 /* Nothing of the kind that KVM has begun and the guest not seen. */
-static bool clean(struct kvm_accel *cpu)
+bool kvm_clean(struct kvm_accel *cpu)
 {
     struct kvm_vcpu_events events = events_of(cpu);
     return !events.exception.injected && !events.exception.pending && !events.interrupt.injected &&
@@ -229,7 +235,7 @@ static bool clean(struct kvm_accel *cpu)
 /* True: run returns. */
 static bool stop_between(struct kvm_accel *cpu)
 {
-    if (!clean(cpu)) {
+    if (!kvm_clean(cpu)) {
         cpu->unclean++;
         return false;
     }
@@ -240,88 +246,6 @@ static bool stop_between(struct kvm_accel *cpu)
     machine_stop_between(cpu->accel.machine, &cpu->state, count - cpu->count_at_exit);
     cpu->count_at_exit = count;
     return true;
-}
-
-/* ---- meeting a landmark ---- */
-
-static void debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address)
-{
-    struct kvm_guest_debug debug = {.control = control};
-    if (control & KVM_GUESTDBG_USE_HW_BP) {
-        debug.arch.debugreg[0] = address;
-        debug.arch.debugreg[7] = 0x401; /* execution, by DR0 */
-    }
-    if (!control && !cpu->debugging)
-        return;
-    cpu->debugging = control != 0;
-    if (ioctl(cpu->vcpu, KVM_SET_GUEST_DEBUG, &debug) < 0)
-        (void)kvm_trouble(cpu, "KVM_SET_GUEST_DEBUG");
-}
-
-/* Where the general registers alone tell, the rest is not fetched. */
-static bool elsewhere(struct kvm_accel *cpu, const struct machine_landmark *landmark)
-{
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
-    if (cpu->state_valid || ioctl(cpu->vcpu, KVM_GET_REGS, &regs) < 0 || (regs.rflags & RFLAGS_RF))
-        return false;
-    if (cpu->at_breakpoint)
-        return kvm_registers_hash(&regs) != landmark->registers;
-    return ioctl(cpu->vcpu, KVM_GET_SREGS, &sregs) == 0 && regs.rip != landmark->rip &&
-           (uint32_t)(sregs.cs.base + regs.rip) != landmark->rip;
-}
-
-static bool at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
-{
-    refresh(cpu);
-    if (elsewhere(cpu, landmark)) {
-        landmark->hits += cpu->at_breakpoint;
-        return false;
-    }
-    kvm_state_fetch(cpu);
-    if (landmark_rip(&cpu->state) != landmark->rip)
-        return false;
-    landmark->hits++;
-    if (landmark_registers(cpu->state.gpr) != landmark->registers)
-        return false;
-    landmark->matches++;
-    return landmark_take(cpu->accel.machine, &cpu->state).all == landmark->all;
-}
-
-/* With a count: the guest runs freely until it is not much farther than NEAR_INSTRUCTIONS from the landmark. False: it is. The
- * speed is an upper bound of what such an emulator does; a kick that comes late costs no more than NEAR_INSTRUCTIONS. */
-static bool run_near(struct kvm_accel *cpu, const struct machine_landmark *landmark)
-{
-    uint64_t done = kvm_count(cpu) - cpu->count_at_exit;
-    if (cpu->stats < 0 || done + 2 * NEAR_INSTRUCTIONS >= landmark->count)
-        return false;
-    debug_guest(cpu, 0, 0);
-    kvm_kick_in(cpu, (landmark->count - done - NEAR_INSTRUCTIONS) * 1000 / INSTRUCTIONS_A_US);
-    return true;
-}
-
-/* Before the guest goes on. True: it stands at the landmark. Else it is made to stop at the landmark's RIP, or, where it
- * is there already, after one step. */
-static bool seek_landmark(struct kvm_accel *cpu)
-{
-    struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
-    if (!landmark) {
-        debug_guest(cpu, 0, 0);
-        return false;
-    }
-    if (run_near(cpu, landmark))
-        return false;
-    if (!cpu->taken && at_landmark(cpu, landmark)) {
-        debug_guest(cpu, 0, 0);
-        machine_landmark_met(cpu->accel.machine);
-        return true;
-    }
-    /* A single step into an interrupt that is queued would show in the flags that it pushes. */
-    if (!cpu->taken && (cpu->at_breakpoint || (cpu->state_valid && landmark_rip(&cpu->state) == landmark->rip)))
-        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
-    else
-        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, landmark->rip);
-    return false;
 }
 
 /* ---- exits ---- */
@@ -364,7 +288,7 @@ static enum accel_exit shut_down(struct kvm_accel *cpu)
 static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
 {
     struct kvm_run *run = cpu->run;
-    if (access_exit(cpu))
+    if (kvm_landmark_overshot(cpu) || access_exit(cpu))
         return false;
     *exit = ACCEL_EXIT_STEPS;
     switch (run->exit_reason) {
@@ -411,10 +335,10 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         cpu->armed = false;
         cpu->run->immediate_exit = 1;
     }
-    int trouble = enter(cpu);
+    int trouble = kvm_enter(cpu);
     cpu->run->immediate_exit = 0;
     if (trouble == EINTR || trouble == EAGAIN) {
-        cpu->taken = cpu->taken && !clean(cpu);
+        cpu->taken = cpu->taken && !kvm_clean(cpu);
         return interrupted(cpu, exit);
     }
     cpu->taken = false;
@@ -474,7 +398,7 @@ enum accel_exit kvm_accel_run(struct accel *accel)
             kvm_complete(cpu);
             return ACCEL_EXIT_HALT;
         }
-        if (seek_landmark(cpu))
+        if (kvm_seek_landmark(cpu))
             return ACCEL_EXIT_STEPS;
         if (run_once(cpu, &exit))
             return exit;

@@ -83,6 +83,9 @@ struct accel_ops {
     size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);
     void (*statistics)(struct accel *accel, struct accel_statistics *statistics);
     const char *(*error)(const struct accel *accel); /* after ACCEL_EXIT_ERROR; null: never */
+    /* A message was posted: run, which does not look for one itself, comes to where it is taken before long. Any thread. Null:
+     * it does. */
+    void (*kick)(struct accel *accel);
     /* What another accelerator of the same machine has done for it. May be null. */
     /* Executes one instruction (of a repeated one, a slice) or delivers its fault, from the state given by set_state, whatever
      * interrupts, deadlines and requests there are. Memory may have changed since without a word. */

@@ -79,6 +79,8 @@ unsigned input_mailbox_count(struct input_mailbox *mailbox); /* as cheap; any th
 bool input_mailbox_wait(struct input_mailbox *mailbox, uint64_t timeout_ns);
 /* Ends a wait without a message. Async-signal-safe. */
 void input_mailbox_wake(struct input_mailbox *mailbox);
+/* Called at each post, in the thread of whoever posts, until it is set anew; null: nobody. */
+void input_mailbox_set_ring(struct input_mailbox *mailbox, void (*ring)(void *opaque), void *opaque);
 
 struct input_live_options {
     struct input_mailbox *mailbox; /* borrowed */

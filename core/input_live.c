@@ -22,6 +22,8 @@ struct input_mailbox {
     struct letter *first, **last;
     atomic_uint count;
     sem_t bell; /* sem_post is async-signal-safe */
+    void (*ring)(void *opaque);
+    void *ring_opaque;
 };
 
 struct input_mailbox *input_mailbox_create(void)
@@ -55,8 +57,18 @@ void input_mailbox_post(struct input_mailbox *mailbox, struct input_message mess
     *mailbox->last = letter;
     mailbox->last = &letter->next;
     atomic_fetch_add(&mailbox->count, 1);
+    if (mailbox->ring)
+        mailbox->ring(mailbox->ring_opaque);
     pthread_mutex_unlock(&mailbox->lock);
     sem_post(&mailbox->bell);
+}
+
+void input_mailbox_set_ring(struct input_mailbox *mailbox, void (*ring)(void *opaque), void *opaque)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->ring = ring;
+    mailbox->ring_opaque = opaque;
+    pthread_mutex_unlock(&mailbox->lock);
 }
 
 bool input_mailbox_take(struct input_mailbox *mailbox, struct input_message *message)

@@ -128,6 +128,12 @@ static enum status open_rerun(struct session *session, struct error *error)
 
 /* ---- machine ---- */
 
+static void kick(void *opaque)
+{
+    struct accel *accel = opaque;
+    accel->ops->kick(accel);
+}
+
 static enum status create_machine(struct session *session, struct error *error)
 {
     const struct journal_config *config = session->machine_config;
@@ -157,6 +163,8 @@ static enum status create_machine(struct session *session, struct error *error)
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);
+    if (accel->ops->kick && !session->player)
+        input_mailbox_set_ring(session->mailbox, kick, accel);
     if (session->options.gdb && !accel->ops->debug_insert)
         return error_status(error, STATUS_UNSUPPORTED,
                             "-gdb: not with -accel %s; record it, and debug its replay, or use -accel interp",
@@ -601,6 +609,8 @@ int session_close(struct session *session, int code)
     monitors_destroy(session->monitors);
     terminal_status(NULL);
     control_fini(session);
+    if (session->mailbox)
+        input_mailbox_set_ring(session->mailbox, NULL, NULL);
     machine_destroy(session->machine);
     media_fini(session);
     replay_recorder_destroy(session->recorder);

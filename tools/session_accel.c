@@ -64,6 +64,8 @@ void accel_report(const struct accel *accel, FILE *out)
             "kvm: %" PRIu64 " exits, %" PRIu64 " interrupts, %" PRIu64 " landmarks, %" PRIu64 " kicks, %" PRIu64
             " entries (%" PRIu64 " to complete an access)\n",
             kvm->exits, kvm->interrupts, kvm->landmarks, kvm->kicks, kvm->entries, kvm->completions);
+    if (kvm->rewinds)
+        fprintf(out, "kvm: %" PRIu64 " landmarks were passed first\n", kvm->rewinds);
     if (kvm->helped)
         fprintf(out, "kvm: %" PRIu64 " instructions executed by the interpreter:", kvm->helped);
     for (unsigned n = 0; n < kvm->opcodes; n++)

@@ -2,8 +2,11 @@
  * interrupts it counts. Prints what depends on every interrupt's instant. */
 #include "guest.h"
 
+#ifndef REQUESTS
 #define REQUESTS 250
+#endif
 #define SECTORS_MAX 16
+#define SECTORS_END 4096 /* of the disk; then from the start again */
 
 static uint8_t out[SECTORS_MAX * 512] __attribute__((aligned(65536)));
 static uint8_t in[SECTORS_MAX * 512] __attribute__((aligned(65536)));
@@ -38,7 +41,7 @@ static uint32_t transfer(bool write, uint32_t lba, unsigned sectors, void *buffe
 
 void guest_main(void)
 {
-    uint32_t state = 1, lba = 0, loops = 0;
+    uint32_t state = 1, lba = 0, loops = 0, written = 0;
     guest_interrupts_init();
     if (!ide_init()) {
         guest_print("no IDE drive\n");
@@ -57,8 +60,9 @@ void guest_main(void)
         loops += transfer(false, lba, sectors, in);
         for (unsigned n = 0; n < sectors * 512; n++)
             errors += out[n] != in[n];
-        lba += sectors;
+        lba = lba + sectors + SECTORS_MAX > SECTORS_END ? 0 : lba + sectors;
+        written += sectors;
     }
-    guest_print("dma writer: %u interrupts, %u sectors, %u errors, loops %u\n", interrupts, lba, errors, loops);
+    guest_print("dma writer: %u interrupts, %u sectors, %u errors, loops %u\n", interrupts, written, errors, loops);
     guest_exit(errors ? 2 : 0);
 }
