@@ -5,6 +5,9 @@
 #ifndef REQUESTS
 #define REQUESTS 250
 #endif
+#ifndef SECTORS_SHIFT
+#define SECTORS_SHIFT 28 /* of 32 random bits */
+#endif
 #define SECTORS_MAX 16
 #define SECTORS_END 4096 /* of the disk; then from the start again */
 
@@ -50,7 +53,7 @@ void guest_main(void)
     guest_irq_handler(14, on_ide);
     guest_irq_unmask(14);
     for (unsigned request = 0; request < REQUESTS; request++) {
-        unsigned sectors = next_random(&state) >> 28;
+        unsigned sectors = next_random(&state) >> SECTORS_SHIFT;
         sectors += !sectors;
         for (unsigned n = 0; n < sectors * 512; n += 4)
             *(uint32_t *)(void *)(out + n) = next_random(&state);
