@@ -167,13 +167,16 @@ static bool enable(struct kvm_accel *cpu, uint32_t capability, uint64_t argument
 /* MSRs that KVM holds for the guest; all others come out (help.c). */
 static bool filter_msrs(struct kvm_accel *cpu, struct error *error)
 {
-    uint8_t all[1] = {0xFF};
+    uint8_t all[1] = {0xFF}, system_call[1] = {0xFF};
     struct kvm_msr_filter filter = {
         .flags = KVM_MSR_FILTER_DEFAULT_DENY,
         .ranges = {{KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 3, 0x174, all},
-                   {KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 5, 0xC0000080, all},
+                   {KVM_MSR_FILTER_READ, 5, 0xC0000080, all},
+                   {KVM_MSR_FILTER_WRITE, 5, 0xC0000080, system_call},
                    {KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 3, 0xC0000100, all}},
     };
+    if (machine_goes(cpu->accel.machine, MACHINE_WAY_SYSCALL_FAULTS))
+        system_call[0] &= (uint8_t)~4u; /* LSTAR */
     if (!enable(cpu, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER | KVM_MSR_EXIT_REASON_UNKNOWN))
         return refused(error, "KVM_CAP_X86_USER_SPACE_MSR");
     return ioctl(cpu->vm, KVM_X86_SET_MSR_FILTER, &filter) == 0 || refused(error, "KVM_X86_SET_MSR_FILTER");

@@ -26,6 +26,7 @@ struct kvm_accel_statistics {
     uint64_t exits;     /* port, MMIO, HLT */
     uint64_t completions; /* KVM_RUN calls that only completed an access */
     uint64_t kicks, landmarks, interrupts, windows;
+    uint64_t faults, syscalls; /* seen at the page fault handler; those that were a SYSCALL */
     uint64_t rewinds; /* landmarks that were passed, and the vCPU put back */
     uint64_t helped; /* instructions that the helper executed */
     struct {

@@ -59,8 +59,12 @@ struct kvm_accel {
     uint64_t hop_count, hop_ns; /* when it began to */
     uint64_t speed; /* instructions a millisecond; 0: not known */
     uint64_t margin; /* instructions that are left for single steps */
-    uint32_t debug_control; /* as KVM was told last */
-    uint64_t debug_address;
+    struct { /* repair.c */
+        uint64_t lstar, idt, handler; /* 0: none */
+    } repair;
+    struct kvm_guest_debug debug; /* as KVM was told last */
+    bool at_repair; /* the last exit was by the breakpoint at the page fault handler, and no SYSCALL */
+    bool tsc_waits; /* the access to be completed stands for RDTSC */
 
     /* kick.c */
     timer_t timer, post_timer;
@@ -69,7 +73,6 @@ struct kvm_accel {
     bool armed;
     uint64_t armed_ns; /* the deadline that the timer is set for */
     _Atomic bool kicked;
-    bool debugging;
     unsigned unclean; /* looks in a row between two exits that found something begun */
     bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
     bool at_breakpoint; /* the last exit was by the breakpoint at a landmark's RIP */
@@ -101,6 +104,10 @@ void kvm_state_flush(struct kvm_accel *cpu);
 void kvm_state_setup(struct kvm_accel *cpu); /* before the first KVM_RUN */
 /* Without a call where registers come with the exit, and cpu->state is not valid: */
 uint64_t kvm_rflags(struct kvm_accel *cpu); /* this one also when it is */
+uint64_t kvm_rip(struct kvm_accel *cpu); /* and these, too */
+uint64_t kvm_rsp(struct kvm_accel *cpu);
+uint64_t kvm_idt_base(struct kvm_accel *cpu);
+void kvm_set_edx(struct kvm_accel *cpu, uint32_t value); /* the access is complete */
 /* Not at RIP `linear` with general registers of this hash. False: perhaps there. */
 bool kvm_elsewhere(struct kvm_accel *cpu, uint64_t linear, uint32_t registers);
 
@@ -133,6 +140,15 @@ void kvm_msr_exit(struct kvm_accel *cpu, bool write);
 bool kvm_seek_landmark(struct kvm_accel *cpu);
 /* The last exit is one that comes after the landmark ahead, and has been taken back. */
 bool kvm_landmark_overshot(struct kvm_accel *cpu);
+
+/* debug.c. The breakpoints and single steps that are wanted, told to KVM where they are others than before. landmark: linear
+ * address, 0: none. */
+void kvm_debug_set(struct kvm_accel *cpu, uint64_t landmark, bool step);
+
+/* repair.c, with MACHINE_WAY_SYSCALL_FAULTS */
+void kvm_repair_wrote_lstar(struct kvm_accel *cpu, uint64_t value);
+uint64_t kvm_repair_breakpoint(struct kvm_accel *cpu); /* where one is needed; 0: none */
+bool kvm_repair_at_breakpoint(struct kvm_accel *cpu);  /* true: it was a SYSCALL, and has been done */
 
 /* rewind.c */
 void kvm_mark(struct kvm_accel *cpu, uint64_t done); /* nothing is begun (kvm_clean), no access waits */

@@ -8,29 +8,11 @@
 
 #include "core/landmark.h"
 
-#include <sys/ioctl.h>
-
 #define MARGIN_LEAST 160u
 #define MARGIN_MOST 8000u /* a kick comes up to 0.6 ms late, at 4 to 6 instructions a microsecond */
 #define BLIND_MARGIN 8000u /* of hops without a mark */
 #define SPEED_MOST 6000u
 #define HOP_LEAST_NS 10000u
-
-static void debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address)
-{
-    struct kvm_guest_debug debug = {.control = control};
-    if (control == cpu->debug_control && address == cpu->debug_address)
-        return;
-    cpu->debug_control = control;
-    cpu->debug_address = address;
-    cpu->debugging = control != 0;
-    if (control & KVM_GUESTDBG_USE_HW_BP) {
-        debug.arch.debugreg[0] = address;
-        debug.arch.debugreg[7] = 0x401; /* execution, by DR0 */
-    }
-    if (ioctl(cpu->vcpu, KVM_SET_GUEST_DEBUG, &debug) < 0)
-        (void)kvm_trouble(cpu, "KVM_SET_GUEST_DEBUG");
-}
 
 /* ---- there? ---- */
 
@@ -96,7 +78,7 @@ static void begin_hop(struct kvm_accel *cpu, uint64_t count, uint64_t instructio
     uint64_t in_ns = instructions * 1000000 / (cpu->speed ? cpu->speed : SPEED_MOST);
     cpu->hopping = true;
     cpu->hop_count = count;
-    debug_guest(cpu, 0, 0);
+    kvm_debug_set(cpu, 0, false);
     cpu->hop_ns = kvm_host_ns();
     kvm_kick_in(cpu, in_ns < HOP_LEAST_NS ? HOP_LEAST_NS : in_ns);
 }
@@ -138,14 +120,14 @@ bool kvm_seek_landmark(struct kvm_accel *cpu)
 {
     struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
     if (!landmark) {
-        debug_guest(cpu, 0, 0);
+        kvm_debug_set(cpu, 0, false);
         forget(cpu);
         return false;
     }
     if (hop(cpu, landmark))
         return false;
     if (!cpu->taken && at_landmark(cpu, landmark)) {
-        debug_guest(cpu, 0, 0);
+        kvm_debug_set(cpu, 0, false);
         machine_landmark_met(cpu->accel.machine);
         cpu->count_at_exit = kvm_count(cpu);
         forget(cpu);
@@ -156,8 +138,8 @@ bool kvm_seek_landmark(struct kvm_accel *cpu)
     /* A single step into an interrupt that is queued would show in the flags that it pushes. */
     bool near = cpu->stats >= 0 && landmark->count;
     if (!cpu->taken && (near || cpu->at_breakpoint || (cpu->state_valid && landmark_rip(&cpu->state) == landmark->rip)))
-        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
+        kvm_debug_set(cpu, 0, true);
     else
-        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, landmark->rip);
+        kvm_debug_set(cpu, landmark->rip, false);
     return false;
 }

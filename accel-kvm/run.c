@@ -46,6 +46,8 @@ static void port_access(struct kvm_accel *cpu)
         if (run->io.direction == KVM_EXIT_IO_IN) {
             value = (uint32_t)bus_io_read(bus, run->io.port, run->io.size);
             memcpy(data, &value, run->io.size);
+            cpu->tsc_waits = run->io.port == MACHINE_TSC_PORT && run->io.size == 4 &&
+                             machine_goes(cpu->accel.machine, MACHINE_WAY_TSC_PORT);
         } else {
             memcpy(&value, data, run->io.size);
             bus_io_write(bus, run->io.port, value, run->io.size);
@@ -120,6 +122,10 @@ void kvm_complete(struct kvm_accel *cpu)
         } else if (!trouble && !access_exit(cpu)) {
             (void)broken(cpu, "an access ended in exit", cpu->run->exit_reason);
         }
+    }
+    if (cpu->tsc_waits) {
+        cpu->tsc_waits = false;
+        kvm_set_edx(cpu, machine_tsc_port_high(cpu->accel.machine));
     }
 }
 
@@ -303,6 +309,9 @@ static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     case KVM_EXIT_SHUTDOWN: *exit = shut_down(cpu); return true;
     case KVM_EXIT_INTR: return interrupted(cpu, exit);
     case KVM_EXIT_DEBUG:
+        cpu->at_repair = (run->debug.arch.dr6 & 2) && cpu->repair.handler && kvm_rip(cpu) == cpu->repair.handler &&
+                         !kvm_repair_at_breakpoint(cpu);
+        return false;
     case KVM_EXIT_SET_TPR: return false;
     case KVM_EXIT_INTERNAL_ERROR:
         if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
@@ -327,6 +336,8 @@ static bool nmi_waits(struct kvm_accel *cpu)
 
 static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
 {
+    if (cpu->tsc_waits)
+        kvm_complete(cpu);
     kvm_state_flush(cpu);
     kvm_kick_arm(cpu);
     cpu->run->immediate_exit = 0; /* before the look: a signal after it sets this again */
@@ -335,6 +346,7 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         cpu->armed = false;
         cpu->run->immediate_exit = 1;
     }
+    cpu->at_repair = false;
     int trouble = kvm_enter(cpu);
     cpu->run->immediate_exit = 0;
     if (trouble == EINTR || trouble == EAGAIN) {
@@ -356,7 +368,7 @@ static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
     uint64_t before = machine_position(cpu->accel.machine).icount;
     bool done = run_to_exit(cpu, exit);
     cpu->at_stop = cpu->halted || machine_position(cpu->accel.machine).icount != before;
-    cpu->at_breakpoint = cpu->debugging && cpu->run->exit_reason == KVM_EXIT_DEBUG &&
+    cpu->at_breakpoint = cpu->debug.control && cpu->run->exit_reason == KVM_EXIT_DEBUG &&
                          (cpu->run->debug.arch.dr6 & 1) && !cpu->at_stop;
     if (cpu->at_stop)
         cpu->count_at_exit = kvm_count(cpu);

@@ -272,6 +272,40 @@ uint64_t kvm_rflags(struct kvm_accel *cpu)
     return cpu->state_valid ? cpu->state.rflags : regs_now(cpu, &own)->rflags;
 }
 
+uint64_t kvm_rip(struct kvm_accel *cpu)
+{
+    struct kvm_regs own = {0};
+    return cpu->state_valid ? cpu->state.rip : regs_now(cpu, &own)->rip;
+}
+
+uint64_t kvm_rsp(struct kvm_accel *cpu)
+{
+    struct kvm_regs own = {0};
+    return cpu->state_valid ? cpu->state.gpr[CPU_RSP] : regs_now(cpu, &own)->rsp;
+}
+
+uint64_t kvm_idt_base(struct kvm_accel *cpu)
+{
+    struct kvm_sregs own = {0};
+    return cpu->state_valid ? cpu->state.idtr_base : sregs_now(cpu, &own)->idt.base;
+}
+
+void kvm_set_edx(struct kvm_accel *cpu, uint32_t value)
+{
+    struct kvm_regs own = {0}, *regs = &own;
+    if (cpu->state_valid) {
+        cpu->state.gpr[CPU_RDX] = value;
+        cpu->state_changed = true;
+        return;
+    }
+    regs = regs_now(cpu, &own);
+    regs->rdx = value;
+    if (cpu->synced)
+        cpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    else
+        must(cpu, ioctl(cpu->vcpu, KVM_SET_REGS, regs), "KVM_SET_REGS");
+}
+
 bool kvm_elsewhere(struct kvm_accel *cpu, uint64_t linear, uint32_t registers)
 {
     struct kvm_regs own = {0}, *regs = regs_now(cpu, &own);

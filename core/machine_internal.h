@@ -44,6 +44,7 @@ struct machine {
     bool halt_counted;   /* the CPU is halted by an exit that has been counted */
     bool landmark_ahead; /* landmark is to be met */
     struct machine_landmark landmark;
+    uint64_t port_tsc; /* of the last read of MACHINE_TSC_PORT; for the instruction that makes it */
     struct machine_uncontrolled uncontrolled;
     uint64_t uncontrolled_at, uncontrolled_run; /* since exit `at` */
 

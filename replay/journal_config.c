@@ -25,9 +25,11 @@ enum config_tag {
     TAG_DIGEST_VERSION,
     TAG_DRIVE_POLICY,
     TAG_COUNTS_EXITS, /* 1; left out: steps are counted */
+    TAG_WAYS,         /* left out: 0 */
     TAG_TRACE_KINDS = 0x80,
     TAG_DRIVE_NAMES,
     TAG_DRIVE_IMAGE,
+    TAG_TSC_SITES,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -52,6 +54,7 @@ void journal_config_free(struct journal_config *config)
     free(config->accel);
     free(config->boot_order);
     free(config->append);
+    free(config->tsc_sites);
     free(config->bios.bytes);
     free(config->vgabios.bytes);
     free(config->kernel.bytes);
@@ -226,6 +229,18 @@ static void put_cpu(struct byte_sink *sink, const struct cpu_model *cpu)
     }
 }
 
+static void put_sites(struct byte_sink *sink, const struct journal_config *config)
+{
+    struct byte_sink field = {0};
+    if (!config->tsc_site_count)
+        return;
+    for (uint32_t n = 0; n < config->tsc_site_count && n < JOURNAL_TSC_SITES_MAX; n++)
+        byte_sink_put_u64(&field, config->tsc_sites[n]);
+    put_bytes(sink, TAG_TSC_SITES, field.bytes, field.used);
+    sink->failed |= field.failed;
+    byte_sink_free(&field);
+}
+
 static void put_config(struct byte_sink *sink, const struct journal_config *config)
 {
     put_string(sink, TAG_CREATOR, config->creator);
@@ -244,6 +259,9 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
         put_number(sink, TAG_TRACE_KINDS, config->trace_kinds ? config->trace_kinds : TRACE_KINDS_ALL);
     if (config->counts_exits)
         put_number(sink, TAG_COUNTS_EXITS, 1);
+    if (config->ways)
+        put_number(sink, TAG_WAYS, config->ways);
+    put_sites(sink, config);
     put_number(sink, TAG_DIGEST_VERSION, MACHINE_DIGEST_VERSION);
     put_blob(sink, TAG_BIOS, &config->bios);
     put_blob(sink, TAG_VGABIOS, &config->vgabios);
@@ -387,6 +405,20 @@ static uint64_t get_number(struct field *field, uint64_t max, const char *expect
     if (field->source.failed || value > max)
         field->fault = expected;
     return field->fault ? 0 : value;
+}
+
+static void get_sites(struct field *field, struct journal_config *config)
+{
+    uint64_t size = byte_source_left(&field->source);
+    if (config->tsc_sites || !size || size % 8 || size / 8 > JOURNAL_TSC_SITES_MAX) {
+        field->fault = "expected once, 1 to 65536 addresses of 8 bytes";
+        return;
+    }
+    config->tsc_site_count = (uint32_t)(size / 8);
+    config->tsc_sites = malloc(size);
+    CHECK(config->tsc_sites);
+    for (uint32_t n = 0; n < config->tsc_site_count; n++)
+        config->tsc_sites[n] = byte_source_u64(&field->source);
 }
 
 static void get_cpu_name(struct field *field, struct cpu_model *cpu)
@@ -589,6 +621,8 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
         config->digest_version = (uint32_t)get_number(field, UINT32_MAX, "expected below 2^32");
         break;
     case TAG_COUNTS_EXITS: config->counts_exits = get_number(field, 1, "expected 0 or 1"); break;
+    case TAG_WAYS: config->ways = (uint32_t)get_number(field, MACHINE_WAYS_ALL, "expected bits that this vmrr knows: 0 to 3"); break;
+    case TAG_TSC_SITES: get_sites(field, config); break;
     case TAG_TRACE_KINDS: get_trace_kinds(field, config); break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;
     case TAG_VGABIOS: get_blob(field, reader, &config->vgabios); break;

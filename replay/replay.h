@@ -48,6 +48,7 @@ struct journal_drive {
 /* Media by number: those that drives start with have the drive's, those that come later the next free one. */
 #define JOURNAL_MEDIA_MAX 65536u
 #define JOURNAL_MODULES 16
+#define JOURNAL_TSC_SITES_MAX 65536u
 struct journal_config {
     char *creator; /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */
     char *accel;   /* "interp" or "kvm": who made it */
@@ -56,6 +57,9 @@ struct journal_config {
     uint64_t checkpoint_steps;
     uint32_t digest_version; /* when read: MACHINE_DIGEST_VERSION of who made it; written is this program's */
     uint32_t trace_kinds;    /* bit TRACE_*: what the run emits (machine_options); written: 0 is all */
+    uint32_t ways;           /* enum machine_way */
+    uint64_t *tsc_sites;     /* MACHINE_WAY_TSC_PORT: where the kernel had RDTSC, virtual addresses; owned */
+    uint32_t tsc_site_count;
     bool counts_exits;       /* positions are exits (core/position.h); checkpoint_steps then is exits too */
     bool no_reboot;
     bool no_vga;

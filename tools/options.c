@@ -109,6 +109,7 @@ STRING_OPTION(parse_screendump, screendump)
         parser->options->field = true;                                                                                 \
         return -1;                                                                                                     \
     }
+FLAG_OPTION(parse_trap_tsc, trap_tsc)
 FLAG_OPTION(parse_no_reboot, no_reboot)
 FLAG_OPTION(parse_no_shutdown, no_shutdown)
 FLAG_OPTION(parse_start_stopped, start_stopped)
@@ -276,6 +277,7 @@ static const struct option_row rows[] = {
     {"cpu", true, FOR_MACHINE, parse_cpu},
     {"accel", true, FOR_ALL, parse_accel},
     {"enable-kvm", false, FOR_MACHINE, parse_enable_kvm},
+    {"kvm-trap-tsc", false, FOR_MACHINE, parse_trap_tsc},
     {"smp", true, FOR_MACHINE, parse_smp},
     {"machine", true, FOR_MACHINE, parse_machine},
     {"M", true, FOR_MACHINE, parse_machine},
@@ -401,6 +403,10 @@ static int check_complete(const struct run_options *options, enum options_use us
     }
     if (options->initrd && !options->kernel) {
         tool_error("-initrd needs -kernel");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->trap_tsc && (!options->kernel || options->bios || strcmp(options->accel, "kvm") != 0)) {
+        tool_error("-kvm-trap-tsc needs -accel kvm and a Linux kernel by -kernel, without -bios");
         return EXIT_CODE_USAGE;
     }
     if (options->append && !options->kernel) {

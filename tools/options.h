@@ -50,6 +50,7 @@ struct drive_option {
 struct run_options {
     /* the machine */
     uint64_t ram_bytes;
+    bool trap_tsc; /* -kvm-trap-tsc */
     const char *kernel, *initrd, *append, *bios, *vgabios;
     const char *cpu, *accel;
     char *boot_order; /* owned */

@@ -142,6 +142,7 @@ static enum status create_machine(struct session *session, struct error *error)
                                       .input = session->live,
                                       .checkpoint_steps = config->checkpoint_steps,
                                       .counts_exits = config->counts_exits,
+                                      .ways = config->ways,
                                       .no_reboot = config->no_reboot,
                                       .trace_kinds = config->trace_kinds};
     if (session->recorder) {
@@ -159,7 +160,7 @@ static enum status create_machine(struct session *session, struct error *error)
     session->machine = machine_create(&options, error);
     if (!session->machine)
         return STATUS_INVALID;
-    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), error);
+    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), session->player, error);
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);
