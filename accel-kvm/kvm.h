@@ -47,9 +47,15 @@ struct kvm_accel {
     _Atomic bool kicked;
     bool debugging;
     unsigned unclean; /* looks in a row between two exits that found something begun */
+    uint8_t taken_vector; /* the last one taken */
     bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
     bool at_breakpoint; /* the last exit was by the breakpoint at a landmark's RIP */
     bool at_stop; /* right after an exit's instruction, or where the run loop has just been */
+
+    /* step.c */
+    bool stepping; /* run is to end after one instruction */
+    bool stepped;  /* it has been executed */
+    bool debug_left; /* run has ended so */
 
     struct error error;
     struct kvm_accel_statistics statistics;
@@ -97,7 +103,17 @@ bool kvm_at_paging_32(struct kvm_accel *cpu);
 void kvm_finish_repeat(struct kvm_accel *cpu);
 void kvm_msr_exit(struct kvm_accel *cpu, bool write);
 
+/* step.c: single steps, for debug_step. */
+void kvm_step(struct accel *accel);
+void kvm_step_forget(struct accel *accel);
+/* Before the guest goes on by a step: landmark: of the machine, may be null. True: it stands at it. */
+bool kvm_step_prepare(struct kvm_accel *cpu, struct machine_landmark *landmark);
+void kvm_step_look(struct kvm_accel *cpu); /* after an exit that has been handled */
+bool kvm_step_over(struct kvm_accel *cpu); /* the step is done, and so is run */
+
 /* run.c */
+void kvm_debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address); /* KVM_GUESTDBG_*; 0: none */
+bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark);
 enum accel_exit kvm_accel_run(struct accel *accel);
 /* Completes the access under way, so that the state can be looked at: at the end of its instruction, or of one iteration. */
 void kvm_complete(struct kvm_accel *cpu);

@@ -110,7 +110,7 @@ void kvm_complete(struct kvm_accel *cpu)
         if (trouble && trouble != EINTR) {
             errno = trouble;
             (void)kvm_trouble(cpu, "KVM_RUN");
-        } else if (!trouble && !access_exit(cpu)) {
+        } else if (!trouble && !access_exit(cpu) && cpu->run->exit_reason != KVM_EXIT_DEBUG) {
             (void)broken(cpu, "an access ended in exit", cpu->run->exit_reason);
         }
     }
@@ -139,6 +139,7 @@ static struct kvm_vcpu_events events_of(struct kvm_accel *cpu)
 
 static void take(struct kvm_accel *cpu, uint32_t vector)
 {
+    cpu->taken_vector = (uint8_t)vector;
     machine_trace_irq(cpu->accel.machine, vector);
     cpu->statistics.interrupts++;
     cpu->halted = cpu->state.halted = false;
@@ -244,7 +245,7 @@ static bool stop_between(struct kvm_accel *cpu)
 
 /* ---- meeting a landmark ---- */
 
-static void debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address)
+void kvm_debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address)
 {
     struct kvm_guest_debug debug = {.control = control};
     if (control & KVM_GUESTDBG_USE_HW_BP) {
@@ -271,7 +272,7 @@ static bool elsewhere(struct kvm_accel *cpu, const struct machine_landmark *land
            (uint32_t)(sregs.cs.base + regs.rip) != landmark->rip;
 }
 
-static bool at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
+bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
 {
     refresh(cpu);
     if (elsewhere(cpu, landmark)) {
@@ -295,7 +296,7 @@ static bool run_near(struct kvm_accel *cpu, const struct machine_landmark *landm
     uint64_t done = kvm_count(cpu) - cpu->count_at_exit;
     if (cpu->stats < 0 || done + 2 * NEAR_INSTRUCTIONS >= landmark->count)
         return false;
-    debug_guest(cpu, 0, 0);
+    kvm_debug_guest(cpu, 0, 0);
     kvm_kick_in(cpu, (landmark->count - done - NEAR_INSTRUCTIONS) * 1000 / INSTRUCTIONS_A_US);
     return true;
 }
@@ -305,22 +306,24 @@ static bool run_near(struct kvm_accel *cpu, const struct machine_landmark *landm
 static bool seek_landmark(struct kvm_accel *cpu)
 {
     struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
+    if (cpu->stepping)
+        return kvm_step_prepare(cpu, landmark);
     if (!landmark) {
-        debug_guest(cpu, 0, 0);
+        kvm_debug_guest(cpu, 0, 0);
         return false;
     }
     if (run_near(cpu, landmark))
         return false;
-    if (!cpu->taken && at_landmark(cpu, landmark)) {
-        debug_guest(cpu, 0, 0);
+    if (!cpu->taken && kvm_at_landmark(cpu, landmark)) {
+        kvm_debug_guest(cpu, 0, 0);
         machine_landmark_met(cpu->accel.machine);
         return true;
     }
     /* A single step into an interrupt that is queued would show in the flags that it pushes. */
     if (!cpu->taken && (cpu->at_breakpoint || (cpu->state_valid && landmark_rip(&cpu->state) == landmark->rip)))
-        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
+        kvm_debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
     else
-        debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, landmark->rip);
+        kvm_debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, landmark->rip);
     return false;
 }
 
@@ -424,7 +427,9 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         return true;
     }
     update_cr8(cpu);
-    return handle_exit(cpu, exit);
+    bool done = handle_exit(cpu, exit);
+    kvm_step_look(cpu);
+    return done;
 }
 
 static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
@@ -455,7 +460,9 @@ enum accel_exit kvm_accel_run(struct accel *accel)
 {
     struct kvm_accel *cpu = kvm_of(accel);
     enum accel_exit exit = ACCEL_EXIT_STEPS;
-    cpu->at_stop = true;
+    if (!cpu->debug_left) /* a debugger's stop is none of the guest's */
+        cpu->at_stop = true;
+    cpu->debug_left = false;
     while (!cpu->error.text[0]) {
         bool wanted = machine_wanted(accel->machine) || nmi_waits(cpu);
         if (wanted && cpu->at_stop) {
@@ -478,6 +485,8 @@ enum accel_exit kvm_accel_run(struct accel *accel)
             return ACCEL_EXIT_STEPS;
         if (run_once(cpu, &exit))
             return exit;
+        if (kvm_step_over(cpu))
+            return ACCEL_EXIT_DEBUG;
     }
     return ACCEL_EXIT_ERROR;
 }
