@@ -46,9 +46,7 @@ static uint64_t no_pull(struct input *input, enum input_id id, struct position p
 {
     (void)input;
     (void)id;
-    (void)fetch;
-    (void)opaque;
-    return position.vtime_ns;
+    return fetch ? fetch(opaque) : position.vtime_ns;
 }
 
 static bool no_message(struct input *input, struct position position, struct input_message *message)

@@ -71,7 +71,7 @@ static uint64_t get64(struct native_harness *h, uint64_t gpa)
 static void build_tables(struct native_harness *h)
 {
     const uint64_t pml4 = PHYS_TABLES, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000, pt_arena = pml4 + 0x3000,
-                   high_pdpt = pml4 + 0x4000, high_pd = pml4 + 0x5000, high_pt = pml4 + 0x6000;
+                   high_pdpt = pml4 + 0x4000, high_pd = pml4 + 0x5000, high_pt = pml4 + 0x6000, low_pt = pml4 + 0x7000;
 
     put64(h, pml4, pdpt | 0x67);
     put64(h, pdpt, pd | 0x67);
@@ -81,6 +81,10 @@ static void build_tables(struct native_harness *h)
     put64(h, pd + (NATIVE_CODE >> 21) * 8, pt_arena | 0x67);
     for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000) /* supervisor; only the stack can be written to */
         put64(h, high_pt + (gpa >> 12) * 8, gpa | (gpa == PHYS_STACK ? 0x63 : 0x61));
+    for (uint64_t page = 0; page < NATIVE_CODE_BYTES && !h->level; page += 0x1000) /* 16-bit code, see interp_put */
+        put64(h, low_pt + (page >> 12) * 8, (PHYS_ARENA + page) | 0x65);
+    if (!h->level)
+        put64(h, pd, low_pt | 0x67);
     for (uint64_t page = 0; page < 0x16000; page += 0x1000) {
         uint64_t linear = NATIVE_CODE + page, rights = 0;
         if (linear < NATIVE_CODE + NATIVE_CODE_BYTES)
@@ -327,11 +331,12 @@ static void interp_put(struct native_harness *h, const struct native_case *c)
     state_put_vectors(&s, &c->in);
     if (c->bits == 32)
         s.segment[CPU_CS] = h->level ? segment(USER_CS32, 0xC0FB) : segment(KERNEL_CS32, 0xC09B);
+    /* At level 0 without a base, the code mapped at 0 too: kvm_pvm forgets the base where its emulation fails. */
     if (c->bits == 16)
         s.segment[CPU_CS] = (struct cpu_segment){.selector = (uint16_t)(NATIVE_SELECTOR16 & ~(h->level ? 0u : 3u)),
                                                  .attributes = h->level ? 0x00FB : 0x009B,
                                                  .limit = 0xFFFF,
-                                                 .base = NATIVE_CODE};
+                                                 .base = h->level ? NATIVE_CODE : 0};
     h->accel->ops->set_state(h->accel, &s);
 }
 
@@ -341,7 +346,7 @@ static bool in_handler(const struct native_harness *h, const struct cpu_state *s
     uint64_t frame = s->gpr[CPU_RSP] - SUPERVISOR;
 
     return s->rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16 &&
-           (h->level || (frame >= PHYS_STACK && frame + 48 <= PHYS_STACK_TOP));
+           (h->level || (frame >= PHYS_STACK && frame + 40 <= PHYS_STACK_TOP));
 }
 
 /* A fault has put the program's state on the supervisor stack. */
