@@ -11,7 +11,7 @@
 #define IDLE_LOOKS 8u
 
 struct entry {
-    uint64_t exits;
+    struct position position;
     struct input_message message;
 };
 
@@ -57,7 +57,7 @@ bool lockstep_script_full(const struct lockstep_script *script)
     return script->full;
 }
 
-static void append(struct lockstep_script *script, uint64_t exits, const struct input_message *message)
+static void append(struct lockstep_script *script, struct position position, const struct input_message *message)
 {
     if (script->length == LOCKSTEP_ENTRIES_MAX) {
         script->full = true;
@@ -68,7 +68,7 @@ static void append(struct lockstep_script *script, uint64_t exits, const struct 
         script->entry = realloc(script->entry, script->capacity * sizeof *script->entry);
         CHECK(script->entry);
     }
-    script->entry[script->length++] = (struct entry){exits, *message};
+    script->entry[script->length++] = (struct entry){position, *message};
 }
 
 static struct lockstep_input *of(struct input *input)
@@ -76,11 +76,11 @@ static struct lockstep_input *of(struct input *input)
     return (struct lockstep_input *)(void *)input;
 }
 
-/* The next entry, if it is of this exit. */
+/* The next entry, if it is of this position. */
 static const struct entry *head(struct lockstep_input *self, struct position position)
 {
     const struct entry *entry = &self->script->entry[self->cursor];
-    return !self->leads && self->cursor < self->script->length && entry->exits == position.icount ? entry : NULL;
+    return !self->leads && self->cursor < self->script->length && position_equal(entry->position, position) ? entry : NULL;
 }
 
 /* ---- time ---- */
@@ -104,7 +104,7 @@ static bool tick(struct lockstep_input *self, struct position position, struct i
         return false;
     set_base(self, position, now);
     *message = (struct input_message){.id = INPUT_CLOCK_TICK, .a = now};
-    append(self->script, position.icount, message);
+    append(self->script, position, message);
     return true;
 }
 
@@ -160,7 +160,7 @@ static struct position horizon(struct input *input, struct position position)
     const struct lockstep_input *self = of(input);
     if (self->leads || self->cursor == self->script->length)
         return (struct position){POSITION_NEVER, VTIME_NEVER};
-    return (struct position){self->script->entry[self->cursor].exits, 0};
+    return self->script->entry[self->cursor].position;
 }
 
 static uint64_t wait_until(struct input *input, struct position position, uint64_t deadline_ns)
@@ -192,7 +192,7 @@ static bool offer(struct input *input, struct position position, const struct in
 {
     struct lockstep_input *self = of(input);
     if (self->leads) {
-        append(self->script, position.icount, message);
+        append(self->script, position, message);
         return true;
     }
     const struct entry *entry = head(self, position);

@@ -55,10 +55,9 @@ uint64_t lockstep_compare_memory(struct machine *a, struct machine *b, struct lo
 /* steps.c: the second pass. */
 void lockstep_find_insn(struct lockstep *lockstep);
 
-/* watch.c: interrupts both machines when `progress` was not called for so long. */
+/* watch.c: interrupts the machine that runs when it has run for so long. */
 struct lockstep_watch *lockstep_watch_create(uint64_t stall_ms);
 void lockstep_watch_destroy(struct lockstep_watch *watch);
-void lockstep_watch_machines(struct lockstep_watch *watch, struct machine *a, struct machine *b); /* null: none */
-void lockstep_watch_progress(struct lockstep_watch *watch);
+void lockstep_watch_run(struct lockstep_watch *watch, struct machine *machine); /* from here on; null: none does */
 
 #endif

@@ -46,7 +46,6 @@ static void emit(void *opaque, const struct trace_event *event)
 
 void lockstep_unmake(struct lockstep *lockstep)
 {
-    lockstep_watch_machines(lockstep->watch, NULL, NULL);
     for (unsigned n = 0; n < 2; n++) {
         struct lockstep_side *side = &lockstep->side[n];
         if (!side->input)
@@ -74,7 +73,6 @@ bool lockstep_make(struct lockstep *lockstep, bool leads, struct error *error)
         if (leader)
             lockstep_input_attach(side->input, side->machine);
     }
-    lockstep_watch_machines(lockstep->watch, lockstep->side[0].machine, lockstep->side[1].machine);
     return true;
 }
 
@@ -88,8 +86,9 @@ uint64_t lockstep_exits(const struct lockstep *lockstep, unsigned side)
 static void run_to(struct lockstep *lockstep, unsigned n, uint64_t exits)
 {
     struct lockstep_side *side = &lockstep->side[n];
+    lockstep_watch_run(lockstep->watch, side->machine);
     side->stop = machine_run(side->machine, (struct position){exits, 0});
-    lockstep_watch_progress(lockstep->watch);
+    lockstep_watch_run(lockstep->watch, NULL);
 }
 
 /* Who is behind goes on, until both are at the same exit or one ends. */

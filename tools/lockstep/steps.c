@@ -67,14 +67,15 @@ static void step_side(struct stepping *stepping, unsigned n)
     bool repeated = is_repeated_string(&stepping->insn);
     for (unsigned tries = 0; !stepping->arrived[n] && tries < REPEAT_STEPS_MAX; tries++) {
         debug_step(side->machine);
+        lockstep_watch_run(stepping->lockstep->watch, side->machine);
         side->stop = machine_run(side->machine, goal);
+        lockstep_watch_run(stepping->lockstep->watch, NULL);
         stepping->arrived[n] =
             side->stop != MACHINE_STOP_DEBUG || position_reached(machine_position(side->machine), goal);
         if (!repeated || rip_of(side->machine) != stepping->insn.linear)
             break;
     }
     debug_go_past(side->machine);
-    lockstep_watch_progress(stepping->lockstep->watch);
 }
 
 /* ---- both ---- */

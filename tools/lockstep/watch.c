@@ -1,4 +1,4 @@
-/* Who does not come to an exit is stopped: a thread that looks at a counter. It touches the machines by machine_interrupt alone. */
+/* Who does not come to an exit is stopped: a thread that looks at a counter. It touches the machine by machine_interrupt alone. */
 #include "tools/lockstep/internal.h"
 
 #include <pthread.h>
@@ -11,17 +11,9 @@ struct lockstep_watch {
     pthread_cond_t end;
     bool over;
     uint64_t stall_ms;
-    struct machine *machine[2];
-    _Atomic uint64_t progress;
+    struct machine *running; /* null: none */
+    uint64_t progress;
 };
-
-static void interrupt_both(struct lockstep_watch *watch)
-{
-    for (unsigned side = 0; side < 2; side++) {
-        if (watch->machine[side])
-            machine_interrupt(watch->machine[side]);
-    }
-}
 
 static struct timespec in_ms(uint64_t ms)
 {
@@ -43,8 +35,8 @@ static void *watch_main(void *opaque)
         while (!watch->over && pthread_cond_timedwait(&watch->end, &watch->lock, &at) == 0)
             ;
         uint64_t now = watch->progress;
-        if (!watch->over && now == seen)
-            interrupt_both(watch);
+        if (!watch->over && now == seen && watch->running)
+            machine_interrupt(watch->running);
         seen = now;
     }
     pthread_mutex_unlock(&watch->lock);
@@ -80,15 +72,10 @@ void lockstep_watch_destroy(struct lockstep_watch *watch)
     free(watch);
 }
 
-void lockstep_watch_machines(struct lockstep_watch *watch, struct machine *a, struct machine *b)
+void lockstep_watch_run(struct lockstep_watch *watch, struct machine *machine)
 {
     pthread_mutex_lock(&watch->lock);
-    watch->machine[0] = a;
-    watch->machine[1] = b;
-    pthread_mutex_unlock(&watch->lock);
-}
-
-void lockstep_watch_progress(struct lockstep_watch *watch)
-{
+    watch->running = machine;
     watch->progress++;
+    pthread_mutex_unlock(&watch->lock);
 }
