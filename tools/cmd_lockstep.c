@@ -185,16 +185,16 @@ static int open_session(struct lockstep_command *command, unsigned side, struct 
 {
     struct session *session = &command->side[side].session;
     struct session_hooks hooks = {.opaque = command, .observer = trace, .options = cut_off, .config = make_alike};
-    char **argv = calloc((size_t)command->argc + 8, sizeof *argv);
+    char **argv = calloc((size_t)command->argc + 8, sizeof *argv), accel[] = "-accel", output[] = "-o";
     int argc = 0;
     CHECK(argv);
     enum options_use use = command->journal ? OPTIONS_REPLAY : command->recording ? OPTIONS_RECORD : OPTIONS_RUN;
     for (int n = 0; n < command->argc; n++)
         argv[argc++] = command->argv[n];
-    argv[argc++] = (char[]){"-accel"};
+    argv[argc++] = accel;
     argv[argc++] = (char *)(uintptr_t)command->name[side];
     if (command->recording) {
-        argv[argc++] = (char[]){"-o"};
+        argv[argc++] = output;
         argv[argc++] = (char *)(uintptr_t)command->output;
     }
     if (!command->journal)
@@ -260,6 +260,14 @@ static void ask_host(struct lockstep_command *command)
 
 /* ---- the reproducer ---- */
 
+/* Where it never came to another exit, there is nothing to wait for. */
+static uint64_t journal_end(const struct lockstep_command *command, const struct lockstep_result *result)
+{
+    const struct lockstep_difference *difference = &result->difference;
+    bool stuck = difference->stop[command->options.leader] == MACHINE_STOP_HOST;
+    return stuck ? difference->equal_exits : difference->exits;
+}
+
 /* Who led once more, recorded, over the script and to the exit at which they differ. */
 static enum status write_journal(struct lockstep_command *command, struct lockstep_script *script,
                                  const struct lockstep_result *result)
@@ -271,7 +279,7 @@ static enum status write_journal(struct lockstep_command *command, struct lockst
     bool made = open_session(command, side, input, (struct trace_sink){NULL, NULL}) < 0;
     if (made) {
         struct machine *machine = command->side[side].session.machine;
-        stop = machine_run(machine, (struct position){result->difference.exits, 0});
+        stop = machine_run(machine, (struct position){journal_end(command, result), 0});
         machine_finish(machine, stop == MACHINE_STOP_LIMIT ? MACHINE_STOP_HOST : stop);
     }
     unmake(command, side);
@@ -297,7 +305,7 @@ static int report(struct lockstep_command *command, const struct lockstep_result
         lockstep_print(result, command->name, stdout);
         if (written)
             printf("%s: the run of %c from its beginning to exit %" PRIu64 "\n", command->output,
-                   command->options.leader ? 'b' : 'a', result->difference.exits);
+                   command->options.leader ? 'b' : 'a', journal_end(command, result));
     }
     fflush(stdout);
     return result->verdict == LOCKSTEP_EQUAL       ? EXIT_CODE_OK

@@ -10,18 +10,19 @@
 #include "accel-kvm/accel_kvm.h"
 #include "core/machine.h"
 #include "tools/fuzz/native_host.h"
+#include "tools/tools.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOKS 6u /* without an exit: a kick every 20 ms has two */
+#define STALL_NS 1000000000u /* without an exit: it does not end */
 
 /* Nothing comes; a guest that makes no exits is stopped. */
 struct nothing {
     struct input input; /* first */
     struct machine *machine;
-    uint64_t asked_at, asked;
+    uint64_t asked_at, since_ns; /* exit, and when it was first asked there; 0: not yet */
 };
 
 struct kvm {
@@ -75,10 +76,11 @@ static bool seldom_due(struct input *input, struct position position, uint64_t n
 {
     struct nothing *nothing = (struct nothing *)(void *)input;
     (void)next_timer_ns;
-    if (position.icount != nothing->asked_at)
-        nothing->asked = 0;
+    uint64_t now_ns = host_clock_ns();
+    if (position.icount != nothing->asked_at || !nothing->since_ns)
+        nothing->since_ns = now_ns;
     nothing->asked_at = position.icount;
-    if (++nothing->asked == LOOKS * FUZZ_INSNS_MAX)
+    if (now_ns - nothing->since_ns > STALL_NS)
         machine_interrupt(nothing->machine);
     return false;
 }
@@ -172,7 +174,7 @@ static bool run_case(struct kvm *kvm, const struct native_case *c, struct native
         return false;
     struct accel *accel = machine_accel(native_machine(kvm->harness));
     native_interp_run(kvm->harness, c, FUZZ_STEPS, &out->state, out->data);
-    kvm->nothing.asked = 0;
+    kvm->nothing.since_ns = 0;
     bool good = !accel->ops->error(accel)[0];
     if (!good || out->state.vector == NATIVE_ENDLESS)
         close_harness(kvm);

@@ -125,16 +125,35 @@ static bool excuse_mmx_fault(struct excuse *e)
     return same(e);
 }
 
-/* LOCK is no error, and no trap comes behind them. */
+/* LOCK is no error, and no trap comes behind them. With LOCK they are no row: by their bytes. */
 static bool excuse_fence(struct excuse *e)
 {
-    return has_row(e, "LFENCE MFENCE SFENCE");
+    const uint8_t *code = e->c->code;
+    for (unsigned n = 0; n + 2 < e->c->length; n++) {
+        if (code[n] == 0x0F && code[n + 1] == 0xAE && code[n + 2] >= 0xE8)
+            return true;
+    }
+    return false;
 }
 
-/* 0F 18 to 0F 1F with a 16-bit displacement: two bytes too many. */
+/* 0F 18 to 0F 1F with a 16-bit displacement have two bytes more, so what comes behind them is something else. */
 static bool excuse_nop(struct excuse *e)
 {
-    return e->c->bits != 64 && e->kvm->state.rip == e->interp->state.rip + 2 && has_row(e, "NOP");
+    return e->c->bits != 64 && has_row(e, "NOP");
+}
+
+/* 32-bit addresses in 64-bit code: a repeated string instruction that faults at once leaves the upper halves as they were. */
+static bool excuse_repeat_upper(struct excuse *e)
+{
+    static const unsigned regs[] = {CPU_RCX, CPU_RSI, CPU_RDI};
+    if (e->c->bits != 64 || e->kvm->state.vector < 0)
+        return false;
+    for (unsigned n = 0; n < 3; n++) {
+        uint64_t *interp = &e->interp->state.gpr[regs[n]], kvm = e->kvm->state.gpr[regs[n]];
+        if ((uint32_t)*interp == (uint32_t)kvm)
+            *interp = kvm;
+    }
+    return same(e);
 }
 
 /* Reads before it looks whether the segment can be written to. */
@@ -189,6 +208,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
                    {"mmx-fault", excuse_mmx_fault},
                    {"fence", excuse_fence},
                    {"nop-length", excuse_nop},
+                   {"repeat-upper", excuse_repeat_upper},
                    {"cs-write", excuse_cs_write},
                    {"call-limit", excuse_call},
                    {"store-size", excuse_store_size}};
