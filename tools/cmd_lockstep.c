@@ -275,17 +275,19 @@ static enum status write_journal(struct lockstep_command *command, struct lockst
     unsigned side = command->options.leader;
     struct input *input = lockstep_input_create(script, &command->options.clock, false);
     enum machine_stop stop = MACHINE_STOP_NONE;
+    enum status status = STATUS_IO;
     command->recording = command->side[side].open = true;
     bool made = open_session(command, side, input, (struct trace_sink){NULL, NULL}) < 0;
     if (made) {
         struct machine *machine = command->side[side].session.machine;
         stop = machine_run(machine, (struct position){journal_end(command, result), 0});
         machine_finish(machine, stop == MACHINE_STOP_LIMIT ? MACHINE_STOP_HOST : stop);
+        status = replay_recorder_close(command->side[side].session.recorder, &command->error);
     }
     unmake(command, side);
     command->recording = false;
     input_destroy(input);
-    return made && stop != MACHINE_STOP_ERROR ? STATUS_OK : STATUS_IO;
+    return status;
 }
 
 /* ---- the command ---- */
