@@ -74,9 +74,15 @@ struct kvm_accel {
     uint64_t armed_ns; /* the deadline that the timer is set for */
     _Atomic bool kicked;
     unsigned unclean; /* looks in a row between two exits that found something begun */
+    uint8_t taken_vector; /* the last one taken */
     bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
     bool at_breakpoint; /* the last exit was by the breakpoint at a landmark's RIP */
     bool at_stop; /* right after an exit's instruction, or where the run loop has just been */
+
+    /* step.c */
+    bool stepping; /* run is to end after one instruction */
+    bool stepped;  /* it has been executed */
+    bool debug_left; /* run has ended so */
 
     struct error error;
     struct kvm_accel_statistics statistics;
@@ -138,6 +144,7 @@ void kvm_msr_exit(struct kvm_accel *cpu, bool write);
 
 /* meet.c. Before the guest goes on: true: it stands at the landmark that is ahead. */
 bool kvm_seek_landmark(struct kvm_accel *cpu);
+bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark);
 /* The last exit is one that comes after the landmark ahead, and has been taken back. */
 bool kvm_landmark_overshot(struct kvm_accel *cpu);
 
@@ -155,6 +162,14 @@ void kvm_mark(struct kvm_accel *cpu, uint64_t done); /* nothing is begun (kvm_cl
 void kvm_rewind(struct kvm_accel *cpu); /* no exit of the machine's was carried out since */
 void kvm_copies_note(struct kvm_accel *cpu); /* page flags are about to be cleared */
 void kvm_copy_free(struct kvm_slot *slot);
+
+/* step.c: single steps, for debug_step. */
+void kvm_step(struct accel *accel);
+void kvm_step_forget(struct accel *accel);
+/* Before the guest goes on by a step: landmark: of the machine, may be null. True: it stands at it. */
+bool kvm_step_prepare(struct kvm_accel *cpu, struct machine_landmark *landmark);
+void kvm_step_look(struct kvm_accel *cpu); /* after an exit that has been handled */
+bool kvm_step_over(struct kvm_accel *cpu); /* the step is done, and so is run */
 
 /* run.c */
 enum accel_exit kvm_accel_run(struct accel *accel);

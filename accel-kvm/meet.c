@@ -16,7 +16,7 @@
 
 /* ---- there? ---- */
 
-static bool at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
+bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
 {
     kvm_refresh(cpu);
     if (!cpu->state_valid && kvm_elsewhere(cpu, landmark->rip, landmark->registers)) {
@@ -119,6 +119,8 @@ static bool hop(struct kvm_accel *cpu, const struct machine_landmark *landmark)
 bool kvm_seek_landmark(struct kvm_accel *cpu)
 {
     struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
+    if (cpu->stepping)
+        return kvm_step_prepare(cpu, landmark);
     if (!landmark) {
         kvm_debug_set(cpu, 0, false);
         forget(cpu);
@@ -126,7 +128,7 @@ bool kvm_seek_landmark(struct kvm_accel *cpu)
     }
     if (hop(cpu, landmark))
         return false;
-    if (!cpu->taken && at_landmark(cpu, landmark)) {
+    if (!cpu->taken && kvm_at_landmark(cpu, landmark)) {
         kvm_debug_set(cpu, 0, false);
         machine_landmark_met(cpu->accel.machine);
         cpu->count_at_exit = kvm_count(cpu);

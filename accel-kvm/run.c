@@ -119,7 +119,7 @@ void kvm_complete(struct kvm_accel *cpu)
         if (trouble && trouble != EINTR) {
             errno = trouble;
             (void)kvm_trouble(cpu, "KVM_RUN");
-        } else if (!trouble && !access_exit(cpu)) {
+        } else if (!trouble && !access_exit(cpu) && cpu->run->exit_reason != KVM_EXIT_DEBUG) {
             (void)broken(cpu, "an access ended in exit", cpu->run->exit_reason);
         }
     }
@@ -152,6 +152,7 @@ static struct kvm_vcpu_events events_of(struct kvm_accel *cpu)
 
 static void take(struct kvm_accel *cpu, uint32_t vector)
 {
+    cpu->taken_vector = (uint8_t)vector;
     machine_trace_irq(cpu->accel.machine, vector);
     cpu->statistics.interrupts++;
     cpu->halted = cpu->state.halted = false;
@@ -360,7 +361,9 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         return true;
     }
     update_cr8(cpu);
-    return handle_exit(cpu, exit);
+    bool done = handle_exit(cpu, exit);
+    kvm_step_look(cpu);
+    return done;
 }
 
 static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
@@ -391,7 +394,9 @@ enum accel_exit kvm_accel_run(struct accel *accel)
 {
     struct kvm_accel *cpu = kvm_of(accel);
     enum accel_exit exit = ACCEL_EXIT_STEPS;
-    cpu->at_stop = true;
+    if (!cpu->debug_left) /* a debugger's stop is none of the guest's */
+        cpu->at_stop = true;
+    cpu->debug_left = false;
     while (!cpu->error.text[0]) {
         bool wanted = machine_wanted(accel->machine) || nmi_waits(cpu);
         if (wanted && cpu->at_stop) {
@@ -414,6 +419,8 @@ enum accel_exit kvm_accel_run(struct accel *accel)
             return ACCEL_EXIT_STEPS;
         if (run_once(cpu, &exit))
             return exit;
+        if (kvm_step_over(cpu))
+            return ACCEL_EXIT_DEBUG;
     }
     return ACCEL_EXIT_ERROR;
 }

@@ -70,7 +70,8 @@ struct accel_ops {
     void (*a20_changed)(struct accel *accel);
     /* For debug.h: linear to physical with the CPU's present paging, no side effects; false if not mapped. */
     bool (*translate)(struct accel *accel, uint64_t linear, uint64_t *gpa);
-    /* Run control of debug.h, with its contracts; null, all of them: none. run ends with ACCEL_EXIT_DEBUG at a hit, and next
+    /* Run control of debug.h, with its contracts; null, all of them: none; with debug_step and debug_go_past alone: single
+     * steps, no points. run ends with ACCEL_EXIT_DEBUG at a hit, and next
      * time goes on from there. debug_in_step: the last run ended within a step; run then finishes the step first,
      * whatever else is due, and machine_run calls it without a look at timers, messages and requests. */
     enum status (*debug_insert)(struct accel *accel, const struct debug_point *point);

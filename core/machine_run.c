@@ -250,6 +250,8 @@ static enum machine_stop halted(struct machine *machine, struct position limit)
     uint64_t deadline = vtime_queue_next_ns(machine->vtime);
     if (machine->attention & ATTENTION_REQUEST)
         return MACHINE_STOP_NONE;
+    if (machine->options.counts_exits && position_reached(now, limit)) /* HLT itself was the exit that led there */
+        return MACHINE_STOP_NONE;
     if (interrupts_off(machine))
         return MACHINE_STOP_IDLE;
     if (machine->options.counts_exits && (machine->attention & ATTENTION_INTR)) /* it is offered first (machine_offer_interrupt) */

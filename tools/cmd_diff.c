@@ -1,8 +1,9 @@
-/* vmrr diff: what is different in two recordings. Exit 0: nothing; 3: something; 4: that could not be found out. */
+/* vmrr diff: what is different in two recordings (cmd_lockstep.c: on two accelerators). Exit 0: nothing; 3: something; 4: that could not be found out. */
 #include "tools/diff.h"
 #include "tools/help.h"
 #include "tools/journal_walk.h"
 #include "tools/json_text.h"
+#include "tools/lockstep.h"
 #include "tools/tools.h"
 
 #include <getopt.h>
@@ -126,6 +127,8 @@ static void close_all(struct diff *diff)
 
 int cmd_diff(int argc, char **argv)
 {
+    if (lockstep_asked_for(argc, argv))
+        return cmd_lockstep(argc, argv);
     struct diff *diff = calloc(1, sizeof *diff);
     struct error error = {{0}};
     CHECK(diff);

@@ -18,8 +18,8 @@
 #define FAILURES_DEFAULT 10u
 
 struct fuzz {
-    uint64_t seed, count, seconds, bits, failures_max;
-    bool has_count, json;
+    uint64_t seed, count, seconds, bits, level, failures_max;
+    bool has_count, has_level, json;
     const char *replay, *directory;
     const struct fuzz_reference_ops *against;
     struct fuzz_run run;
@@ -48,13 +48,18 @@ static bool parse_number(const char *name, const char *text, uint64_t *value)
 
 static bool parse_against(struct fuzz *fuzz, const char *name)
 {
-    static const struct fuzz_reference_ops *const known[] = {&fuzz_host_ops};
+    static const struct fuzz_reference_ops *const known[] = {
+        &fuzz_host_ops,
+#ifdef VMRR_KVM
+        &fuzz_kvm_ops,
+#endif
+    };
     for (size_t n = 0; n < sizeof known / sizeof known[0]; n++) {
         if (!strcmp(known[n]->name, name))
             fuzz->against = known[n];
     }
     if (strcmp(fuzz->against->name, name))
-        tool_error("fuzz: --against: %s: expected host", name);
+        tool_error("fuzz: --against: %s: expected host or kvm", name);
     return !strcmp(fuzz->against->name, name);
 }
 
@@ -66,6 +71,15 @@ static bool parse_mode(struct fuzz *fuzz, const char *text)
     return false;
 }
 
+static bool parse_level(struct fuzz *fuzz, const char *text)
+{
+    fuzz->has_level = true;
+    if (parse_u64(text, &fuzz->level) == STATUS_OK && (fuzz->level == 0 || fuzz->level == 3))
+        return true;
+    tool_error("fuzz: --level: %s: expected 0 or 3", text);
+    return false;
+}
+
 static bool parse_option(struct fuzz *fuzz, int option, const char *value)
 {
     switch (option) {
@@ -74,6 +88,7 @@ static bool parse_option(struct fuzz *fuzz, int option, const char *value)
     case 't': return parse_number("--time", value, &fuzz->seconds);
     case 'f': return parse_number("--max", value, &fuzz->failures_max);
     case 'm': return parse_mode(fuzz, value);
+    case 'l': return parse_level(fuzz, value);
     case 'a': return parse_against(fuzz, value);
     case 'r': fuzz->replay = value; return true;
     case 'd': fuzz->directory = value; return true;
@@ -90,6 +105,7 @@ static int parse_options(struct fuzz *fuzz, int argc, char **argv)
         {"count", required_argument, NULL, 'c'},
         {"time", required_argument, NULL, 't'},
         {"mode", required_argument, NULL, 'm'},
+        {"level", required_argument, NULL, 'l'},
         {"against", required_argument, NULL, 'a'},
         {"replay", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'd'},
@@ -208,8 +224,8 @@ static enum status run_batch(struct fuzz *fuzz, size_t count, struct error *erro
     struct fuzz_reference *reference = fuzz->run.reference;
     bool valid[FUZZ_BATCH] = {false};
     for (size_t n = 0; n < count; n++) {
-        fuzz_generate(&fuzz->cases[n], seed_of(fuzz->seed, fuzz->done + n), (unsigned)fuzz->bits, fuzz->run.harness,
-                      reference);
+        fuzz_generate(&fuzz->cases[n], seed_of(fuzz->seed, fuzz->done + n), (unsigned)fuzz->bits, (unsigned)fuzz->level,
+                      fuzz->run.harness, reference);
         fuzz_assemble(&fuzz->cases[n], &fuzz->assembled[n]);
     }
     enum status status = reference->ops->submit(reference, fuzz->assembled, count, error);
@@ -256,23 +272,37 @@ static enum status run_file(struct fuzz *fuzz, struct fuzz_case *read)
 
 /* ---- the end ---- */
 
+static void get_note(const struct fuzz *fuzz, char *text, size_t size)
+{
+    struct fuzz_reference *reference = fuzz->run.reference;
+    text[0] = 0;
+    if (reference->ops->note)
+        reference->ops->note(reference, text, size);
+}
+
 static void print_summary(const struct fuzz *fuzz)
 {
-    printf("fuzz: %u-bit against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64 " the same, %" PRIu64
+    char note[160];
+    printf("fuzz: %u-bit, level %u, against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64 " the same, %" PRIu64
            " differ\n",
-           (unsigned)fuzz->bits, fuzz->against->name, fuzz->done, fuzz->instructions, fuzz->same, fuzz->failures);
+           (unsigned)fuzz->bits, (unsigned)fuzz->level, fuzz->against->name, fuzz->done, fuzz->instructions, fuzz->same, fuzz->failures);
     for (unsigned n = 0; n < fuzz->excuses; n++)
         printf("  %s %s: %" PRIu64 "\n", fuzz->excuse[n].unknown ? "not judged:" : "known:", fuzz->excuse[n].name,
                fuzz->excuse[n].count);
     if (fuzz->unstable)
         printf("  not judged: differed once, and not again: %" PRIu64 "\n", fuzz->unstable);
+    get_note(fuzz, note, sizeof note);
+    if (note[0])
+        printf("  %s\n", note);
 }
 
 static void print_json(const struct fuzz *fuzz)
 {
     json_t *object = json_object(), *known = json_object(), *unknown = json_object();
+    char note[160];
     json_object_set_new(object, "against", json_string(fuzz->against->name));
     json_set_number(object, "mode", fuzz->bits);
+    json_set_number(object, "level", fuzz->level);
     json_set_number(object, "seed", fuzz->seed);
     json_set_number(object, "cases", fuzz->done);
     json_set_number(object, "instructions", fuzz->instructions);
@@ -283,6 +313,9 @@ static void print_json(const struct fuzz *fuzz)
     json_object_set_new(object, "known", known);
     json_object_set_new(object, "not_judged", unknown);
     json_object_set(object, "failures", fuzz->list);
+    get_note(fuzz, note, sizeof note);
+    if (note[0])
+        json_object_set_new(object, "note", json_string(note));
     json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
     putchar('\n');
     json_decref(object);
@@ -297,12 +330,15 @@ static int run(struct fuzz *fuzz)
     int code = status ? EXIT_CODE_USAGE : EXIT_CODE_OK;
     if (!status) {
         fuzz->bits = fuzz->replay ? read->bits : fuzz->bits;
-        fuzz->run.reference = fuzz->against->open((unsigned)fuzz->bits, &error);
+        fuzz->level = fuzz->replay ? read->level : fuzz->level;
+        fuzz->run.reference = fuzz->against->open(
+            &(struct fuzz_reference_options){.bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level}, &error);
         status = fuzz->run.reference ? STATUS_OK : STATUS_UNSUPPORTED;
         code = status ? EXIT_CODE_NOT_COMPARED : EXIT_CODE_OK;
     }
     if (!status) {
-        fuzz->run.harness = native_interp_create();
+        fuzz->run.harness = native_harness_create(&(struct native_make){.level = (unsigned)fuzz->level}, &error);
+        CHECK(fuzz->run.harness);
         status = fuzz->replay ? run_file(fuzz, read) : run_all(fuzz, &error);
         code = fuzz->failures ? EXIT_CODE_DIVERGED : status ? EXIT_CODE_FAILED : EXIT_CODE_OK;
         if (fuzz->json)
@@ -330,6 +366,8 @@ int cmd_fuzz(int argc, char **argv)
     fuzz->against = &fuzz_host_ops;
     int code = parse_options(fuzz, argc, argv);
     if (code < 0) {
+        if (!fuzz->has_level)
+            fuzz->level = fuzz->against == &fuzz_host_ops ? 3 : 0;
         if (!fuzz->has_count && !fuzz->seconds) {
             fuzz->has_count = true;
             fuzz->count = COUNT_DEFAULT;

@@ -63,6 +63,8 @@ static void open_live(struct session *session)
 {
     struct run_options *options = &session->options;
     bool clocked = accel_is_kvm(options->accel);
+    if ((session->live = session->hooks.input))
+        return;
     session->live = input_live_create(&(struct input_live_options){
         .mailbox = session->mailbox,
         .pace = clocked || has_company(session) || options->timing == BLOCK_TIMING_HOST,
@@ -391,6 +393,8 @@ static enum status build(struct session *session, enum options_use use, struct b
         status = config_from_options(&session->config, &session->options, error);
         if (!status)
             status = accel_complete_config(&session->config, error);
+        if (!status && session->hooks.config)
+            session->hooks.config(session->hooks.opaque, &session->config);
         if (!status)
             status = open_images(session, images, error);
     }
@@ -426,13 +430,22 @@ int session_open(struct session *session, enum options_use use, int argc, char *
 int session_open_observed(struct session *session, enum options_use use, int argc, char **argv,
                           struct trace_sink observer)
 {
+    return session_open_hooked(session, use, argc, argv, &(struct session_hooks){.observer = observer});
+}
+
+int session_open_hooked(struct session *session, enum options_use use, int argc, char **argv,
+                        const struct session_hooks *hooks)
+{
     struct block_image *images[JOURNAL_DRIVES] = {0};
     struct error error = {0};
     memset(session, 0, sizeof *session);
-    session->tee.second = observer;
+    session->hooks = *hooks;
+    session->tee.second = hooks->observer;
     int code = options_parse(&session->options, use, argc, argv);
     if (code >= 0)
         return code;
+    if (hooks->options)
+        hooks->options(hooks->opaque, &session->options);
     session->show_progress = isatty(STDERR_FILENO) && !session->options.quiet;
     enum status status = build(session, use, images, &error);
     for (unsigned n = 0; n < JOURNAL_DRIVES; n++)
@@ -619,7 +632,8 @@ int session_close(struct session *session, int code)
     host_stacks_destroy(session->stacks);
     replay_player_destroy(session->player);
     block_executor_destroy(session->executor);
-    input_destroy(session->live);
+    if (!session->hooks.input)
+        input_destroy(session->live);
     input_mailbox_destroy(session->mailbox);
     journal_config_free(&session->config);
     options_free(&session->options);

@@ -13,12 +13,22 @@
 #include "tools/rerun.h"
 #include "tools/trace_tee.h"
 
+/* What a caller has of its own when a session is made. Null, each: nothing. */
+struct session_hooks {
+    void *opaque;
+    struct trace_sink observer; /* of the events too, after they were checked or recorded */
+    void (*options)(void *opaque, struct run_options *options); /* when they are parsed */
+    void (*config)(void *opaque, struct journal_config *config); /* when it is made of them */
+    struct input *input;                                         /* instead of the live one; borrowed */
+};
+
 struct session {
     struct run_options options;
     struct journal_config config; /* run, record: made from the options; replay: borrowed from the player */
     const struct journal_config *machine_config;
     struct input_mailbox *mailbox;
-    struct input *live;
+    struct session_hooks hooks;
+    struct input *live; /* borrowed, where the hooks have one */
     struct replay_recorder *recorder;
     struct replay_player *player;
     struct block_executor *executor;
@@ -46,6 +56,8 @@ int session_open(struct session *session, enum options_use use, int argc, char *
 /* With somebody who looks at the events too, after they were checked or recorded. */
 int session_open_observed(struct session *session, enum options_use use, int argc, char **argv,
                           struct trace_sink observer);
+int session_open_hooked(struct session *session, enum options_use use, int argc, char **argv,
+                        const struct session_hooks *hooks);
 /* Runs to the end, with progress and Ctrl-C; finishes the machine. */
 enum machine_stop session_run(struct session *session);
 /* The summary on standard error, screendump, state dump. */

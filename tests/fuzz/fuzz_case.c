@@ -1,4 +1,4 @@
-/* A case of vmrr fuzz as somebody sends it: read, laid out, run by the interpreter at CPL 3, and written again. What is taken comes
+/* A case of vmrr fuzz as somebody sends it: read, laid out, run by the interpreter at its level, and written again. What is taken comes
  * back the same. Input: the file. */
 #include "tests/fuzz/fuzz.h"
 #include "tools/fuzz/fuzz.h"
@@ -19,7 +19,9 @@ static void check_round_trip(const struct fuzz_case *taken)
 
 static void run_case(const struct fuzz_case *taken)
 {
-    struct native_harness *h = native_interp_create();
+    struct error error = {{0}};
+    struct native_harness *h = native_harness_create(&(struct native_make){.level = taken->level}, &error);
+    CHECK(h);
     struct native_case *c = calloc(1, sizeof *c);
     struct native_outcome *out = calloc(1, sizeof *out);
     CHECK(c && out);

@@ -27,6 +27,9 @@ SEEDS = {
     "system": case(64, [{"bytes": b} for b in ("0f05", "0f34", "cd80", "0fa2", "48cf", "0f01f9")]),
     "segments": case(32, [{"bytes": b} for b in ("b82b000000", "8ed8", "8ee8", "ea0500001033", "cf", "cb")]),
     "sixteen": case(16, [{"bytes": b} for b in ("60", "6667c70500000110abcd", "61", "c3", "cb")]),
+    "level0": dict(case(64, [{"bytes": b} for b in ("0f06", "fb", "0f01f8", "0f20c0", "e680", "0f01e0", "0f32")]), level=0),
+    "level0-jump": dict(case(32, [{"bytes": b} for b in ("0f22d8", "cd03", "cf", "f4")]), level=0),
+    "level1": dict(case(64, [{"bytes": "90"}]), level=1),
     "short": {"format": "vmrr-fuzz-1", "mode": 64},
 }
 for name, value in SEEDS.items():

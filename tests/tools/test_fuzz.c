@@ -110,8 +110,8 @@ START_TEST(test_generate)
     struct fuzz_case *again = malloc(sizeof *again);
     unsigned bits = 16u << _i, ended = 0, instructions = 0;
     for (uint64_t seed = 0; seed < 300; seed++) {
-        fuzz_generate(&f->c, seed, bits, f->run.harness, f->run.reference);
-        fuzz_generate(again, seed, bits, f->run.harness, f->run.reference);
+        fuzz_generate(&f->c, seed, bits, 3, f->run.harness, f->run.reference);
+        fuzz_generate(again, seed, bits, 3, f->run.harness, f->run.reference);
         ck_assert_mem_eq(&f->c, again, sizeof f->c);
         ck_assert(f->c.count && fuzz_is_sound(&f->c, f->run.harness));
         ck_assert_uint_eq(fuzz_run_one(&f->run, &f->c).verdict == FUZZ_DIFFERENT, false);
@@ -129,7 +129,7 @@ END_TEST
 static void make_running(struct fixture *f, unsigned bits, uint64_t seed)
 {
     do {
-        fuzz_generate(&f->c, seed++, bits, f->run.harness, f->run.reference);
+        fuzz_generate(&f->c, seed++, bits, 3, f->run.harness, f->run.reference);
         (void)fuzz_run_one(&f->run, &f->c);
     } while (f->c.count < 4 || f->c.count == FUZZ_INSNS_MAX || f->run.of_interp.state.vector != -1 ||
              is_lied_about(&f->run.c));
@@ -237,7 +237,7 @@ START_TEST(test_round_trip)
     struct error error;
     for (uint64_t seed = 0; seed < 60; seed++) {
         error_clear(&error);
-        fuzz_generate(&f->c, seed, 16u << seed % 3, f->run.harness, f->run.reference);
+        fuzz_generate(&f->c, seed, 16u << seed % 3, 3, f->run.harness, f->run.reference);
         json_t *object = fuzz_case_json(&f->c);
         ck_assert_msg(fuzz_case_parse(object, back, &error) == STATUS_OK, "seed %u: %s", (unsigned)seed, error.text);
         f->c.in.rip = back->in.rip; /* not of a case, as vector, error and cr2 */
@@ -269,7 +269,7 @@ static void check_refused(struct fixture *f, const char *key, json_t *value, con
 START_TEST(test_refused)
 {
     struct fixture *f = open_fixture();
-    fuzz_generate(&f->c, 3, 64, f->run.harness, f->run.reference);
+    fuzz_generate(&f->c, 3, 64, 3, f->run.harness, f->run.reference);
     check_refused(f, "format", json_string("vmrr-fuzz-2"), "format");
     check_refused(f, "mode", json_integer(33), "mode");
     check_refused(f, "offset", json_integer(-1), "offset");

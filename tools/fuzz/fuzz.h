@@ -24,6 +24,7 @@ struct fuzz_insn {
 struct fuzz_case {
     uint64_t seed;
     unsigned bits, offset, count; /* offset: of the first instruction in NATIVE_CODE */
+    unsigned level;               /* CPL: 0 or 3 */
     struct fuzz_insn insn[FUZZ_INSNS_MAX];
     struct native_state in; /* rip, vector, error and cr2 are not of it */
     uint8_t data[NATIVE_DATA_BYTES];
@@ -34,10 +35,13 @@ struct fuzz_case {
  * Who executes the cases too. One batch is under way at a time: submit returns at once where it can, so that the interpreter
  * runs meanwhile. A reference says by valid[n] whether it can tell of a case at all. */
 struct fuzz_reference;
+struct fuzz_reference_options {
+    unsigned bits, level;
+};
 struct fuzz_reference_ops {
     const char *name;
     /* Null with the reason: this host can't, or not in this mode. */
-    struct fuzz_reference *(*open)(unsigned bits, struct error *error);
+    struct fuzz_reference *(*open)(const struct fuzz_reference_options *options, struct error *error);
     bool (*has_feature)(struct fuzz_reference *self, const char *feature); /* core/cpu_model's name; null: always */
     enum status (*submit)(struct fuzz_reference *self, const struct native_case *cases, size_t count,
                           struct error *error);
@@ -45,12 +49,15 @@ struct fuzz_reference_ops {
     /* Makes equal what is known to differ in the two normalised outcomes, and returns its name; null: nothing is. */
     const char *(*excuse)(struct fuzz_reference *self, const struct native_harness *h, const struct native_case *c,
                           struct native_outcome *reference, struct native_outcome *interp);
+    void (*note)(struct fuzz_reference *self, char *text, size_t size); /* for the summary; null: nothing to say */
     void (*close)(struct fuzz_reference *self);
 };
 struct fuzz_reference {
     const struct fuzz_reference_ops *ops;
 };
 extern const struct fuzz_reference_ops fuzz_host_ops; /* this host's CPU, in a child process */
+
+extern const struct fuzz_reference_ops fuzz_kvm_ops;  /* this host's KVM; with VMRR_KVM */
 
 /* What is to be known of the process that ran a case on the host. own: its memory beside the arena, end exclusive. */
 #define FUZZ_OWN_MAX 512u
@@ -66,9 +73,13 @@ const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct n
                              const struct native_case *c, struct native_outcome *reference,
                              struct native_outcome *interp);
 
+/* excuse of KVM, by name (fuzz_kvm_excuse.c). */
+const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_case *c,
+                            struct native_outcome *reference, struct native_outcome *interp);
+
 /* ---- cases ---- */
 
-void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, const struct native_harness *h,
+void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, unsigned level, const struct native_harness *h,
                    struct fuzz_reference *reference);
 /* No relative branch leads into the middle of an instruction, where anything may stand. */
 bool fuzz_is_sound(const struct fuzz_case *fuzz, const struct native_harness *h);

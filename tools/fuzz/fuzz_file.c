@@ -62,6 +62,8 @@ json_t *fuzz_case_json(const struct fuzz_case *fuzz)
     json_object_set_new(object, "format", json_string("vmrr-fuzz-1"));
     json_set_hex(object, "seed", fuzz->seed, 1);
     json_set_number(object, "mode", fuzz->bits);
+    if (!fuzz->level)
+        json_set_number(object, "level", 0);
     json_set_number(object, "offset", fuzz->offset);
     json_set_hex(object, "rflags", fuzz->in.rflags, 1);
     for (unsigned n = 0; n < fuzz->count; n++)
@@ -194,6 +196,10 @@ static const char *parse(const json_t *object, struct fuzz_case *fuzz)
         return "mode: expected 16, 32 or 64";
     if (offset < 0 || offset >= NATIVE_CODE_BYTES)
         return "offset: out of range";
+    const json_t *level = json_object_get(object, "level");
+    if (level && (!json_is_integer(level) || (json_integer_value(level) != 0 && json_integer_value(level) != 3)))
+        return "level: expected 0 or 3";
+    fuzz->level = level ? (unsigned)json_integer_value(level) : 3;
     fuzz->bits = (unsigned)bits;
     fuzz->offset = (unsigned)offset;
     if (!get_number(json_object_get(object, "seed"), &fuzz->seed))

@@ -12,7 +12,7 @@
 #define TRIES 1000u
 #define OPERAND_BYTES 64u
 
-static bool in_list(const char *list, const char *name)
+bool native_in_list(const char *list, const char *name)
 {
     size_t size = strlen(name);
 
@@ -25,19 +25,25 @@ static bool in_list(const char *list, const char *name)
 /* At CPL 3 these fault. */
 static bool privileged(const struct opcode_row *row)
 {
-    return in_list(
+    return native_in_list(
         "LLDT LTR LGDT LIDT LMSW INVLPG SWAPGS CLAC STAC CLTS INVD WBINVD HLT CLI STI WRMSR RDMSR UD0 UD1 UD2",
         row->mnemonic);
 }
 
-static bool wanted(struct native_case *c, const struct opcode_row *row)
+/* At CPL 0 these do something, and leave the machine as it is. */
+static bool harmless(const struct opcode_row *row)
+{
+    return native_in_list("INVLPG CLAC STAC CLTS INVD WBINVD CLI STI UD0 UD1 UD2 SGDT SIDT SLDT STR SMSW", row->mnemonic);
+}
+
+static bool wanted(struct native_case *c, const struct opcode_row *row, unsigned level)
 {
     switch (native_group_of(row)) {
     case NATIVE_GROUP_BRANCH:
     case NATIVE_GROUP_XSAVE: return false;
-    case NATIVE_GROUP_SYSTEM: return privileged(row) && native_chance(c, 2);
+    case NATIVE_GROUP_SYSTEM: return level ? privileged(row) && native_chance(c, 2) : harmless(row) && native_chance(c, 30);
     case NATIVE_GROUP_INTEGER:
-        return !in_list("IN OUT INS OUTS INT3 INT INTO IRET", row->mnemonic) || native_chance(c, 1);
+        return !native_in_list("IN OUT INS OUTS INT3 INT INTO IRET", row->mnemonic) || native_chance(c, 1);
     case NATIVE_GROUP_X87: return native_chance(c, 60);
     case NATIVE_GROUP_SSE:
     case NATIVE_GROUP_AVX: return !fp_is_other_table(row);
@@ -103,13 +109,13 @@ static bool add_row(struct fuzz_case *fuzz, struct native_case *c)
 }
 
 /* A row that the reference has, and its case; base: the generator. */
-static bool choose(struct native_case *base, struct native_case *c, bool branch, const struct native_harness *h,
-                   struct fuzz_reference *reference)
+static bool choose(struct native_case *base, struct native_case *c, bool branch, unsigned level,
+                   const struct native_harness *h, struct fuzz_reference *reference)
 {
     for (unsigned n = 0; n < TRIES; n++) {
         const struct opcode_row *row = &opcode_rows[native_random(base) % opcode_rows_count];
         const struct native_profile profile = {.bits = base->bits, .aligned = native_chance(base, 60)};
-        if (!(branch ? last_branch(row) : wanted(base, row)) || !native_has_feature(h, row->feature) ||
+        if (!(branch ? last_branch(row) : wanted(base, row, level)) || !native_has_feature(h, row->feature) ||
             !reference->ops->has_feature(reference, row->feature))
             continue;
         if (native_generate(c, row, &profile, native_random(base)) && !native_host_lacks_case(h, c))
@@ -124,7 +130,7 @@ static void start(struct fuzz_case *fuzz, const struct native_case *c)
     memcpy(fuzz->data, c->data, NATIVE_DATA_BYTES);
 }
 
-void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, const struct native_harness *h,
+void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, unsigned level, const struct native_harness *h,
                    struct fuzz_reference *reference)
 {
     static const unsigned lengths[] = {1, 2, 2, 3, 3, 4, 6, 10};
@@ -135,12 +141,12 @@ void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, const s
     fp_prepare_x87(&base);
     if (native_chance(&base, 5))
         base.in.rflags |= 0x40000; /* AC */
-    *fuzz = (struct fuzz_case){.seed = seed, .bits = bits, .offset = base.offset};
+    *fuzz = (struct fuzz_case){.seed = seed, .bits = bits, .level = level, .offset = base.offset};
     start(fuzz, &base);
     unsigned wanted_count = lengths[fp_pick(&base, 8)];
     for (unsigned n = 0; n < wanted_count; n++) {
         bool branch = n && n == wanted_count - 1 && native_chance(&base, 10);
-        if (!choose(&base, &c, branch, h, reference))
+        if (!choose(&base, &c, branch, level, h, reference))
             break;
         if (!n && native_is_vsib(c.row)) /* its indices */
             start(fuzz, &c);

@@ -268,8 +268,13 @@ static enum status probe(struct host *host, unsigned bits, struct error *error)
     return status;
 }
 
-static struct fuzz_reference *host_open(unsigned bits, struct error *error)
+static struct fuzz_reference *host_open(const struct fuzz_reference_options *options, struct error *error)
 {
+    const unsigned bits = options->bits;
+    if (options->level != 3) {
+        error_set(error, "this host's CPU runs a process at level 3 only");
+        return NULL;
+    }
     struct host *host = calloc(1, sizeof *host);
     CHECK(host);
     host->reference.ops = &fuzz_host_ops;

@@ -91,8 +91,21 @@ struct native_profile {
 
 struct native_harness;
 
-/* The interpreter's side. */
+/* The interpreter's side, at CPL 3. */
 struct native_harness *native_interp_create(void);
+/* The same machine at another level, or with another accelerator. */
+struct accel;
+struct error;
+struct input;
+struct machine;
+struct native_make {
+    unsigned level; /* 0: faults come to a stack of their own, and most of what is privileged runs; 3 */
+    bool counts_exits;
+    struct input *input;                                               /* borrowed; null: one of its own */
+    struct accel *(*accel)(struct machine *machine, struct error *error); /* null: the interpreter */
+};
+struct native_harness *native_harness_create(const struct native_make *make, struct error *error);
+struct machine *native_machine(struct native_harness *h);
 void native_interp_destroy(struct native_harness *h); /* null allowed */
 /* One instruction. data_out: NATIVE_DATA afterwards. */
 void native_interp_step(struct native_harness *h, const struct native_case *c, struct native_state *out,

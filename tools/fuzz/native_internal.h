@@ -42,6 +42,11 @@ bool native_has_feature(const struct native_harness *h, const char *feature);
 /* Of the instruction at the start of code; null: it is none. */
 const struct opcode_row *native_row_of(const struct native_harness *h, unsigned bits, const uint8_t *code,
                                        unsigned length);
+/* The same, and how many bytes it has. */
+const struct opcode_row *native_row_at(const struct native_harness *h, unsigned bits, const uint8_t *code,
+                                       unsigned length, unsigned *size);
+/* Is `name` one of the words of the list? */
+bool native_in_list(const char *list, const char *name);
 /* A relative branch: from its first byte to its target. False: it is none. */
 bool native_branch_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length,
                       int64_t *distance);

@@ -1,4 +1,5 @@
-/* The native instruction check: the interpreter's side. native_host.c is the host's side, native_generate.c makes cases,
+/* The native instruction check: the interpreter's side, and that of any other accelerator on the same made-up machine.
+ * native_host.c is the host's side, native_generate.c makes cases,
  * native_compare.c holds what came out against each other. */
 
 #include "accel-interp/accel_interp.h"
@@ -13,6 +14,9 @@
 
 /* ---- interpreter ----------------------------------------------------------------------------------------------- */
 
+#define KERNEL_CS32 0x08u
+#define KERNEL_CS64 0x10u
+#define KERNEL_DS 0x18u
 /* Selectors as Linux has them. */
 #define USER_CS64 0x33u
 #define USER_CS32 0x23u
@@ -43,6 +47,8 @@ struct native_harness {
     struct input *input;
     struct accel *accel;
     struct decode_tables *tables;
+    unsigned level; /* at which cases run */
+    bool own_input;
     struct cpu_state base;
     struct native_accesses *log; /* of the device behind NATIVE_DATA; null: nobody looks */
 };
@@ -65,7 +71,7 @@ static uint64_t get64(struct native_harness *h, uint64_t gpa)
 static void build_tables(struct native_harness *h)
 {
     const uint64_t pml4 = PHYS_TABLES, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000, pt_arena = pml4 + 0x3000,
-                   high_pdpt = pml4 + 0x4000, high_pd = pml4 + 0x5000, high_pt = pml4 + 0x6000;
+                   high_pdpt = pml4 + 0x4000, high_pd = pml4 + 0x5000, high_pt = pml4 + 0x6000, low_pt = pml4 + 0x7000;
 
     put64(h, pml4, pdpt | 0x67);
     put64(h, pdpt, pd | 0x67);
@@ -73,8 +79,12 @@ static void build_tables(struct native_harness *h)
     put64(h, high_pdpt, high_pd | 0x67);
     put64(h, high_pd, high_pt | 0x67);
     put64(h, pd + (NATIVE_CODE >> 21) * 8, pt_arena | 0x67);
-    for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000)
-        put64(h, high_pt + (gpa >> 12) * 8, gpa | 0x63); /* supervisor */
+    for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000) /* supervisor; only the stack can be written to */
+        put64(h, high_pt + (gpa >> 12) * 8, gpa | (gpa == PHYS_STACK ? 0x63 : 0x61));
+    for (uint64_t page = 0; page < NATIVE_CODE_BYTES && !h->level; page += 0x1000) /* 16-bit code, see interp_put */
+        put64(h, low_pt + (page >> 12) * 8, (PHYS_ARENA + page) | 0x65);
+    if (!h->level)
+        put64(h, pd, low_pt | 0x67);
     for (uint64_t page = 0; page < 0x16000; page += 0x1000) {
         uint64_t linear = NATIVE_CODE + page, rights = 0;
         if (linear < NATIVE_CODE + NATIVE_CODE_BYTES)
@@ -90,8 +100,9 @@ static void build_tables(struct native_harness *h)
 
 static void build_descriptors(struct native_harness *h)
 {
-    put64(h, PHYS_GDT + 0x10, 0x00AF9B000000FFFFull); /* 64-bit code, level 0 */
-    put64(h, PHYS_GDT + 0x18, 0x00CF93000000FFFFull);
+    put64(h, PHYS_GDT + KERNEL_CS32, 0x00CF9B000000FFFFull);
+    put64(h, PHYS_GDT + KERNEL_CS64, 0x00AF9B000000FFFFull);
+    put64(h, PHYS_GDT + KERNEL_DS, 0x00CF93000000FFFFull);
     put64(h, PHYS_GDT + 0x20, 0x00CFFB000000FFFFull); /* as Linux: 0x23, 0x2B, 0x33 */
     put64(h, PHYS_GDT + 0x28, 0x00CFF3000000FFFFull);
     put64(h, PHYS_GDT + 0x30, 0x00AFFB000000FFFFull);
@@ -99,10 +110,12 @@ static void build_descriptors(struct native_harness *h)
         uint64_t handler = SUPERVISOR + PHYS_HANDLERS + vector * 16;
         uint64_t type = vector == EXC_BP || vector == EXC_OF ? 0xEE00 : 0x8E00; /* as Linux: INT3 and INTO may */
         put64(h, PHYS_IDT + vector * 16,
-              (handler & 0xFFFF) | 0x00100000u | (type << 32) | ((handler >> 16 & 0xFFFF) << 48));
+              (handler & 0xFFFF) | KERNEL_CS64 << 16 | ((type | (h->level ? 0 : 1)) << 32) |
+                  ((handler >> 16 & 0xFFFF) << 48)); /* level 0: by IST1, whatever the case's own stack is */
         put64(h, PHYS_IDT + vector * 16 + 8, handler >> 32);
     }
     put64(h, PHYS_TSS + 4, SUPERVISOR + PHYS_STACK_TOP);
+    put64(h, PHYS_TSS + 0x24, SUPERVISOR + PHYS_STACK_TOP);
     put64(h, PHYS_TSS + 0x60, 0xFFFFull << 48); /* no I/O bitmap */
 }
 
@@ -116,8 +129,9 @@ static void build_state(struct native_harness *h)
     struct cpu_state *s = &h->base;
 
     h->accel->ops->get_state(h->accel, s);
-    s->segment[CPU_CS] = segment(USER_CS64, 0xA0FB);
-    s->segment[CPU_SS] = s->segment[CPU_DS] = s->segment[CPU_ES] = segment(USER_DS, 0xC0F3);
+    s->segment[CPU_CS] = h->level ? segment(USER_CS64, 0xA0FB) : segment(KERNEL_CS64, 0xA09B);
+    s->segment[CPU_SS] = h->level ? segment(USER_DS, 0xC0F3) : segment(KERNEL_DS, 0xC093);
+    s->segment[CPU_DS] = s->segment[CPU_ES] = s->segment[CPU_SS];
     s->segment[CPU_FS] = s->segment[CPU_GS] =
         (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE}; /* null, as in a host process */
     s->segment[CPU_TR] =
@@ -232,41 +246,66 @@ static uint64_t no_clock(void *opaque)
 }
 
 /* RAM and a CPU, nothing else; entropy and clock that are the same each time. */
-static void make_machine(struct native_harness *h, struct error *error)
+static void make_machine(struct native_harness *h, const struct native_make *make, struct error *error)
 {
-    struct machine_options options = {.ram_bytes = RAM_BYTES, .no_reboot = true};
+    struct machine_options options = {.ram_bytes = RAM_BYTES, .no_reboot = true, .counts_exits = make->counts_exits};
 
     h->mailbox = input_mailbox_create();
-    h->input = input_live_create(
-        &(struct input_live_options){.mailbox = h->mailbox, .wall_clock_seconds = no_clock, .entropy_seeded = true});
+    h->own_input = !make->input;
+    h->input = make->input;
+    if (h->own_input)
+        h->input = input_live_create(
+            &(struct input_live_options){.mailbox = h->mailbox, .wall_clock_seconds = no_clock, .entropy_seeded = true});
     options.input = h->input;
     CHECK(cpu_model_init(&options.cpu, "max,+vaes,+vpclmulqdq", error) == STATUS_OK); /* every row that there is */
     h->machine = machine_create(&options, error);
     CHECK(h->machine);
     h->ram = memory_add_block(machine_memory(h->machine), "ram", RAM_BYTES, true, error);
     CHECK(h->ram);
+}
+
+static void fill_memory(struct native_harness *h)
+{
+    memset(ram(h, PHYS_HANDLERS), 0xF4, SYSTEM_CALL + 16); /* HLT */
+    build_tables(h);
+    build_descriptors(h);
+    memset(ram(h, PHYS_ARENA), 0xCC, NATIVE_CODE_BYTES);
+    memset(ram(h, PHYS_ARENA + NATIVE_RODATA - NATIVE_CODE), 0x5A, NATIVE_RODATA_BYTES);
+}
+
+static struct accel *make_interp(struct machine *machine, struct error *error)
+{
+    return interp_create(machine, NULL, error);
+}
+
+struct native_harness *native_harness_create(const struct native_make *make, struct error *error)
+{
+    struct native_harness *h = calloc(1, sizeof *h);
+
+    CHECK(h);
+    h->level = make->level;
+    make_machine(h, make, error);
+    h->tables = decode_tables_create(machine_cpu_model(h->machine));
+    h->accel = (make->accel ? make->accel : make_interp)(h->machine, error);
+    if (!h->accel) {
+        native_interp_destroy(h);
+        return NULL;
+    }
+    machine_set_accel(h->machine, h->accel);
     memory_map_block(machine_memory(h->machine), 0, RAM_BYTES, h->ram, 0, MEMORY_RAM, 0);
+    h->accel->ops->reset(h->accel);
+    bus_map_mmio(machine_bus(h->machine), DEVICE_GPA, NATIVE_DATA_BYTES, &device_ops, h, "data");
+    fill_memory(h);
+    build_state(h);
+    return h;
 }
 
 struct native_harness *native_interp_create(void)
 {
-    struct native_harness *h = calloc(1, sizeof *h);
     struct error error = {{0}};
+    struct native_harness *h = native_harness_create(&(struct native_make){.level = 3}, &error);
 
     CHECK(h);
-    make_machine(h, &error);
-    h->tables = decode_tables_create(machine_cpu_model(h->machine));
-    h->accel = interp_create(h->machine, NULL, &error);
-    CHECK(h->accel);
-    machine_set_accel(h->machine, h->accel);
-    h->accel->ops->reset(h->accel);
-    bus_map_mmio(machine_bus(h->machine), DEVICE_GPA, NATIVE_DATA_BYTES, &device_ops, h, "data");
-    memset(ram(h, PHYS_HANDLERS), 0xF4, SYSTEM_CALL + 16); /* HLT */
-    build_tables(h);
-    build_descriptors(h);
-    build_state(h);
-    memset(ram(h, PHYS_ARENA), 0xCC, NATIVE_CODE_BYTES);
-    memset(ram(h, PHYS_ARENA + NATIVE_RODATA - NATIVE_CODE), 0x5A, NATIVE_RODATA_BYTES);
     return h;
 }
 
@@ -276,7 +315,8 @@ void native_interp_destroy(struct native_harness *h)
         return;
     decode_tables_destroy(h->tables);
     machine_destroy(h->machine);
-    input_destroy(h->input);
+    if (h->own_input)
+        input_destroy(h->input);
     input_mailbox_destroy(h->mailbox);
     free(h);
 }
@@ -290,11 +330,23 @@ static void interp_put(struct native_harness *h, const struct native_case *c)
     s.rflags = c->in.rflags | 0x202;
     state_put_vectors(&s, &c->in);
     if (c->bits == 32)
-        s.segment[CPU_CS] = segment(USER_CS32, 0xC0FB);
+        s.segment[CPU_CS] = h->level ? segment(USER_CS32, 0xC0FB) : segment(KERNEL_CS32, 0xC09B);
+    /* At level 0 without a base, the code mapped at 0 too: kvm_pvm forgets the base where its emulation fails. */
     if (c->bits == 16)
-        s.segment[CPU_CS] = (struct cpu_segment){
-            .selector = NATIVE_SELECTOR16, .attributes = 0x00FB, .limit = 0xFFFF, .base = NATIVE_CODE};
+        s.segment[CPU_CS] = (struct cpu_segment){.selector = (uint16_t)(NATIVE_SELECTOR16 & ~(h->level ? 0u : 3u)),
+                                                 .attributes = h->level ? 0x00FB : 0x009B,
+                                                 .limit = 0xFFFF,
+                                                 .base = h->level ? NATIVE_CODE : 0};
     h->accel->ops->set_state(h->accel, &s);
+}
+
+/* A handler was come to; at level 0 a case may jump to one with a stack of its own. */
+static bool in_handler(const struct native_harness *h, const struct cpu_state *s)
+{
+    uint64_t frame = s->gpr[CPU_RSP] - SUPERVISOR;
+
+    return s->rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16 &&
+           (h->level || (frame >= PHYS_STACK && frame + 40 <= PHYS_STACK_TOP));
 }
 
 /* A fault has put the program's state on the supervisor stack. */
@@ -304,7 +356,7 @@ static void interp_unwind_fault(struct native_harness *h, struct native_state *o
         1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC;
     uint64_t frame = out->gpr[CPU_RSP] - SUPERVISOR;
 
-    CHECK(frame < PHYS_STACK_TOP); /* nobody at CPL 3 gets at the TSS */
+    CHECK(frame < PHYS_STACK_TOP); /* nobody at CPL 3 gets at the TSS; else in_handler has looked */
     out->vector = (int)(out->rip - SUPERVISOR - PHYS_HANDLERS) / 16;
     out->cr2 = out->vector == EXC_PF ? cr2 : 0;
     if (with_error & (1u << out->vector)) {
@@ -354,7 +406,7 @@ void native_interp_step(struct native_harness *h, const struct native_case *c, s
     *out = (struct native_state){.vector = -1, .rip = s.rip, .rflags = s.rflags};
     memcpy(out->gpr, s.gpr, sizeof out->gpr);
     state_get_vectors(&s, out);
-    if (s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16)
+    if (in_handler(h, &s))
         interp_unwind_fault(h, out, s.cr2);
     interp_linear_rip(c, out);
     if (out->vector == EXC_BP) { /* not reached by a case that ends at an INT3: it stops before it */
@@ -384,7 +436,7 @@ void native_run_devices(struct native_harness *h, const struct native_case *c, u
     memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
     fill_code(h, c);
     map_data(h, 0);
-    bool ended = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16;
+    bool ended = s.halted && in_handler(h, &s);
     *out = (struct native_state){.vector = ended ? -1 : NATIVE_ENDLESS, .rip = s.rip, .rflags = s.rflags};
     memcpy(out->gpr, s.gpr, sizeof out->gpr);
     state_get_vectors(&s, out);
@@ -410,7 +462,7 @@ void native_interp_run(struct native_harness *h, const struct native_case *c, ui
     h->accel->ops->get_state(h->accel, &s);
     memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
     fill_code(h, c);
-    bool ended = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16;
+    bool ended = s.halted && in_handler(h, &s);
     bool called = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS == SYSTEM_CALL + 1;
     *out = (struct native_state){.vector = ended ? -1 : called ? NATIVE_SYSCALL : NATIVE_ENDLESS};
     out->rip = s.rip;
@@ -454,6 +506,17 @@ const struct opcode_row *native_row_of(const struct native_harness *h, unsigned 
     return decode_at(h, bits, code, length, &decoded) ? decoded.row : NULL;
 }
 
+const struct opcode_row *native_row_at(const struct native_harness *h, unsigned bits, const uint8_t *code,
+                                       unsigned length, unsigned *size)
+{
+    struct decoded decoded;
+
+    if (!decode_at(h, bits, code, length, &decoded))
+        return NULL;
+    *size = decoded.insn.len;
+    return decoded.row;
+}
+
 bool native_branch_of(const struct native_harness *h, unsigned bits, const uint8_t *code, unsigned length,
                       int64_t *distance)
 {
@@ -471,6 +534,11 @@ bool native_host_lacks_case(const struct native_harness *h, const struct native_
     const struct opcode_row *row = native_row_of(h, c->bits, c->code, c->length);
 
     return row && !native_host_has(row->feature);
+}
+
+struct machine *native_machine(struct native_harness *h)
+{
+    return h->machine;
 }
 
 struct accel *native_accel(struct native_harness *h)

@@ -1,0 +1,225 @@
+/* vmrr fuzz --against kvm: what KVM is known to do otherwise than a processor, each by a name that the summary counts. All of it was
+ * found with kvm_pvm, whose level 0 is KVM's emulator; on VMX and SVM hosts little of it should be met. */
+#include "tools/fuzz/fuzz.h"
+#include "tools/fuzz/native_internal.h"
+
+#include <string.h>
+
+#define STORE_BYTES 64u
+#define FSW_SUMMARY 0x8080u /* B and ES */
+
+struct excuse {
+    const struct native_harness *h;
+    const struct native_case *c;
+    struct native_outcome *kvm, *interp;
+};
+
+/* Does one of the case's instructions have one of these names? */
+static bool has_row(const struct excuse *e, const char *names)
+{
+    const struct native_case *c = e->c;
+    for (unsigned at = 0; at < c->length;) {
+        const struct opcode_row *row;
+        unsigned length = 0;
+        row = native_row_at(e->h, c->bits, c->code + at, c->length - at, &length);
+        if (!row)
+            return false;
+        const char *space = strrchr(row->mnemonic, ' '); /* "REPNE SCAS" */
+        if (row->mnemonic[0] && native_in_list(names, space ? space + 1 : row->mnemonic))
+            return true;
+        at += length;
+    }
+    return false;
+}
+
+static bool same(const struct excuse *e)
+{
+    return !native_differ(e->c, false, e->kvm, e->interp, NULL, NULL);
+}
+
+static void take_kvm(struct excuse *e)
+{
+    e->interp->state = e->kvm->state;
+    memcpy(e->interp->data, e->kvm->data, NATIVE_DATA_BYTES);
+}
+
+/* Executed as BSF and BSR. */
+static bool excuse_count_zeros(struct excuse *e)
+{
+    return has_row(e, "TZCNT LZCNT");
+}
+
+/* No such instruction. */
+static bool excuse_movbe(struct excuse *e)
+{
+    return e->kvm->state.vector == EXC_UD && has_row(e, "MOVBE RDPID");
+}
+
+/* Leave another OF by a count of two or more: what comes behind them may depend on it. */
+static bool excuse_rotate(struct excuse *e)
+{
+    return has_row(e, "ROL ROR");
+}
+
+/* A fault in a repeated comparison leaves the flags as they were before the instruction (Intel SDM vol. 2, REP); KVM's are those of
+ * the comparison before. */
+static bool excuse_repeat_flags(struct excuse *e)
+{
+    return e->kvm->state.vector >= 0 && e->kvm->state.vector == e->interp->state.vector && has_row(e, "CMPS SCAS");
+}
+
+/* Neither alignment nor canonical addresses are looked at, and reserved bytes of the image are written. */
+static bool excuse_fxsave(struct excuse *e)
+{
+    return has_row(e, "FXSAVE FXSAVE64 FXRSTOR FXRSTOR64");
+}
+
+/* F3 90 with REX.B is XCHG for KVM, and PAUSE for processors. */
+static bool excuse_pause(struct excuse *e)
+{
+    return e->c->bits == 64 && has_row(e, "PAUSE");
+}
+
+/* Their flags are those of an OR of 16 or 32 bits. */
+static bool excuse_aad(struct excuse *e)
+{
+    return has_row(e, "AAD AAM");
+}
+
+/* Does not look whether the new stack can be written to; with a 16-bit operand it pushes 32 bits. */
+static bool excuse_enter(struct excuse *e)
+{
+    return has_row(e, "ENTER");
+}
+
+/* What crosses into a page that faults has been stored up to there. */
+static bool excuse_partial_store(struct excuse *e)
+{
+    uint64_t end = e->interp->state.cr2 - NATIVE_DATA, start = end - STORE_BYTES;
+    bool both = e->kvm->state.vector == EXC_PF && e->interp->state.vector == EXC_PF;
+    if (!both || end % 0x1000 || end < STORE_BYTES || end > NATIVE_DATA_BYTES)
+        return false;
+    memcpy(e->interp->data + start, e->kvm->data + start, STORE_BYTES);
+    return same(e);
+}
+
+/* 64-bit code ignores the override, but for what fault a non-canonical address gives. */
+static bool excuse_ss_override(struct excuse *e)
+{
+    return e->c->bits == 64 && e->kvm->state.vector == EXC_SS && e->interp->state.vector == EXC_GP;
+}
+
+/* A register that is not equal is written back with its own lower half. */
+static bool excuse_cmpxchg(struct excuse *e)
+{
+    return e->c->bits == 64 && has_row(e, "CMPXCHG");
+}
+
+/* As processors have it (fuzz_host_excuse.c): TOP and tags are set before the operand faults. */
+static bool excuse_mmx_fault(struct excuse *e)
+{
+    if (e->kvm->state.vector < 0 || e->kvm->state.vector != e->interp->state.vector)
+        return false;
+    memcpy(e->interp->state.fx, e->kvm->state.fx, NATIVE_FX_MXCSR);
+    memcpy(e->interp->state.fx + NATIVE_FX_ST, e->kvm->state.fx + NATIVE_FX_ST, 128);
+    return same(e);
+}
+
+/* LOCK is no error, and no trap comes behind them. With LOCK they are no row: by their bytes. */
+static bool excuse_fence(struct excuse *e)
+{
+    const uint8_t *code = e->c->code;
+    for (unsigned n = 0; n + 2 < e->c->length; n++) {
+        if (code[n] == 0x0F && code[n + 1] == 0xAE && code[n + 2] >= 0xE8)
+            return true;
+    }
+    return false;
+}
+
+/* 0F 18 to 0F 1F with a 16-bit displacement have two bytes more, so what comes behind them is something else. */
+static bool excuse_nop(struct excuse *e)
+{
+    return e->c->bits != 64 && has_row(e, "NOP");
+}
+
+/* 32-bit addresses in 64-bit code: a repeated string instruction that faults at once leaves the upper halves as they were. */
+static bool excuse_repeat_upper(struct excuse *e)
+{
+    static const unsigned regs[] = {CPU_RCX, CPU_RSI, CPU_RDI};
+    if (e->c->bits != 64 || e->kvm->state.vector < 0)
+        return false;
+    for (unsigned n = 0; n < 3; n++) {
+        uint64_t *interp = &e->interp->state.gpr[regs[n]], kvm = e->kvm->state.gpr[regs[n]];
+        if ((uint32_t)*interp == (uint32_t)kvm)
+            *interp = kvm;
+    }
+    return same(e);
+}
+
+/* Reads before it looks whether the segment can be written to. */
+static bool excuse_cs_write(struct excuse *e)
+{
+    return e->c->bits != 64 && e->kvm->state.vector == EXC_PF && e->interp->state.vector == EXC_GP;
+}
+
+/* Looks at the target before it pushes; processors push first (tests/insn/cases/call-beyond-limit). */
+static bool excuse_call(struct excuse *e)
+{
+    return e->c->bits == 16 && e->kvm->state.vector == EXC_GP && has_row(e, "CALL");
+}
+
+/* As many bytes as the operand has in a register; in memory it has two. */
+static bool excuse_store_size(struct excuse *e)
+{
+    return has_row(e, "STR SLDT SMSW");
+}
+
+/* A summary that does not go with the exceptions it sums up, as a random state may have, stays so as long as nobody loads it: XSAVES
+ * does not write what was not changed. */
+static bool summary_kept(struct excuse *e)
+{
+    uint16_t fcw, fsw;
+    uint8_t *fx = e->kvm->state.fx;
+    memcpy(&fcw, fx + NATIVE_FX_FCW, 2);
+    memcpy(&fsw, fx + NATIVE_FX_FSW, 2);
+    fsw = (uint16_t)((fsw & ~FSW_SUMMARY) | (fsw & ~fcw & 0x3F ? FSW_SUMMARY : 0));
+    bool other = memcmp(&fsw, fx + NATIVE_FX_FSW, 2) != 0;
+    memcpy(fx + NATIVE_FX_FSW, &fsw, 2);
+    return other;
+}
+
+const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_case *c,
+                            struct native_outcome *reference, struct native_outcome *interp)
+{
+    static const struct {
+        const char *name;
+        bool (*apply)(struct excuse *e);
+    } excuses[] = {{"tzcnt-as-bsf", excuse_count_zeros},
+                   {"movbe-undefined", excuse_movbe},
+                   {"rotate-of", excuse_rotate},
+                   {"repeat-flags", excuse_repeat_flags},
+                   {"fxsave", excuse_fxsave},
+                   {"pause-rex", excuse_pause},
+                   {"aad-flags", excuse_aad},
+                   {"enter", excuse_enter},
+                   {"partial-store", excuse_partial_store},
+                   {"ss-override", excuse_ss_override},
+                   {"cmpxchg-upper", excuse_cmpxchg},
+                   {"mmx-fault", excuse_mmx_fault},
+                   {"fence", excuse_fence},
+                   {"nop-length", excuse_nop},
+                   {"repeat-upper", excuse_repeat_upper},
+                   {"cs-write", excuse_cs_write},
+                   {"call-limit", excuse_call},
+                   {"store-size", excuse_store_size}};
+    struct excuse e = {h, c, reference, interp};
+    if (summary_kept(&e) && same(&e))
+        return "fsw-summary";
+    for (size_t n = 0; n < sizeof excuses / sizeof excuses[0]; n++) {
+        if (!excuses[n].apply(&e))
+            continue;
+        take_kvm(&e);
+        return excuses[n].name;
+    }
+    return NULL;
+}

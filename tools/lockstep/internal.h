@@ -1,0 +1,63 @@
+/* What the files of lockstep share. */
+#ifndef VMRR_TOOLS_LOCKSTEP_INTERNAL_H
+#define VMRR_TOOLS_LOCKSTEP_INTERNAL_H
+
+#include "tools/lockstep/lockstep.h"
+
+/* Events that one side has made and the other not yet. */
+struct lockstep_events {
+    struct trace_event *event;
+    size_t first, count, capacity;
+    bool lost; /* more than LOCKSTEP_PENDING_MAX */
+};
+
+struct lockstep_side {
+    struct input *input;
+    struct machine *machine;
+    struct lockstep_events events;
+    enum machine_stop stop; /* of the last run */
+    struct cpu_state cpu;   /* canonical, as last looked at */
+};
+
+struct lockstep_watch; /* watch.c */
+
+struct lockstep {
+    const struct lockstep_options *options;
+    struct lockstep_script *script;
+    struct lockstep_result *result;
+    struct lockstep_side side[2];
+    struct lockstep_watch *watch;
+    struct trace_event last[LOCKSTEP_LAST_EVENTS]; /* common ones, oldest overwritten */
+    uint64_t last_count;
+    uint64_t checked; /* exit of the last look at devices and memory */
+};
+
+/* run.c */
+/* Both machines, at their beginning. leads: the leader makes the script, else both follow it. */
+bool lockstep_make(struct lockstep *lockstep, bool leads, struct error *error);
+void lockstep_unmake(struct lockstep *lockstep);
+uint64_t lockstep_exits(const struct lockstep *lockstep, unsigned side);
+enum lockstep_round { LOCKSTEP_ALIKE, LOCKSTEP_PARTED, LOCKSTEP_OVER, LOCKSTEP_STUCK };
+/* Both to the next exit that both stop at, and a look at registers and events there, at devices and memory if asked for. PARTED:
+ * difference is filled, but for the steps. */
+enum lockstep_round lockstep_round(struct lockstep *lockstep, bool all, struct lockstep_difference *difference);
+
+/* compare.c */
+/* Takes from both what they have in common. True: what is first in them differs (or one has lost some). */
+bool lockstep_events_differ(struct lockstep *lockstep, struct lockstep_difference *difference);
+void lockstep_look_at_cpu(struct lockstep_side *side);
+/* before: may be null. */
+uint64_t lockstep_compare_cpu(const struct cpu_state *before, const struct cpu_state *a, const struct cpu_state *b,
+                              struct lockstep_fields *fields);
+uint64_t lockstep_compare_devices(struct machine *a, struct machine *b, struct lockstep_fields *fields);
+uint64_t lockstep_compare_memory(struct machine *a, struct machine *b, struct lockstep_ranges *ranges);
+
+/* steps.c: the second pass. */
+void lockstep_find_insn(struct lockstep *lockstep);
+
+/* watch.c: interrupts the machine that runs when it has run for so long. */
+struct lockstep_watch *lockstep_watch_create(uint64_t stall_ms);
+void lockstep_watch_destroy(struct lockstep_watch *watch);
+void lockstep_watch_run(struct lockstep_watch *watch, struct machine *machine); /* from here on; null: none does */
+
+#endif
