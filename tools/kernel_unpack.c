@@ -171,12 +171,14 @@ enum status kernel_unpack(struct journal_blob *kernel, const char *name, struct 
     return STATUS_OK;
 }
 
-/* ---- RDTSC ---- */
+/* ---- RDTSC, RDRAND, RDSEED ---- */
 
 #define SHDR_BYTES 64u
 #define SHT_NOBITS 8u
 #define SHF_EXECINSTR 4u
 #define IN_EAX_IMM8 0xE5u
+#define CLC 0xF8u
+#define NOP 0x90u
 
 struct sites {
     uint64_t *list;
@@ -199,11 +201,16 @@ static void trap_section(csh handle, cs_insn *insn, uint8_t *bytes, uint64_t siz
     const uint8_t *at = bytes;
     size_t left = size;
     while (cs_disasm_iter(handle, &at, &left, &address, insn)) {
-        if (insn->id != X86_INS_RDTSC || insn->size != 2)
+        uint8_t *code = bytes + (at - bytes) - insn->size;
+        if (insn->id == X86_INS_RDTSC && insn->size == 2) {
+            code[0] = IN_EAX_IMM8;
+            code[1] = MACHINE_TSC_PORT;
+        } else if (insn->id == X86_INS_RDRAND || insn->id == X86_INS_RDSEED) {
+            code[0] = CLC; /* no number is there: a kernel must be ready for that */
+            memset(code + 1, NOP, insn->size - 1u);
+        } else {
             continue;
-        uint8_t *code = bytes + (at - bytes) - 2;
-        code[0] = IN_EAX_IMM8;
-        code[1] = MACHINE_TSC_PORT;
+        }
         add_site(sites, insn->address);
     }
 }
