@@ -14,6 +14,7 @@
 struct kvm_accel_options {
     struct accel *helper; /* taken over, also when creation fails */
     const char *path;     /* null: /dev/kvm */
+    uint32_t slower;      /* virtual time goes so many times slower than the host's; 0: as fast */
 };
 struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_options *options, struct error *error);
 

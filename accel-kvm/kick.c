@@ -83,7 +83,7 @@ static uint64_t deadline_in(const struct kvm_accel *cpu, uint64_t deadline)
 {
     uint64_t now = machine_position(cpu->accel.machine).vtime_ns;
     uint64_t in_ns = deadline > now ? deadline - now : 0;
-    return in_ns < PERIOD_NS ? in_ns : PERIOD_NS;
+    return in_ns < PERIOD_NS / cpu->slower ? in_ns * cpu->slower : PERIOD_NS;
 }
 
 void kvm_kick_arm(struct kvm_accel *cpu)

@@ -32,6 +32,7 @@ struct kvm_mark {
 struct kvm_accel {
     struct accel accel; /* first */
     struct accel *helper;
+    uint32_t slower; /* accel_kvm.h */
     int kvm, vm, vcpu;
     struct kvm_run *run;
     size_t run_bytes;

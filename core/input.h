@@ -92,6 +92,7 @@ struct input_live_options {
     uint64_t entropy_seed; /* run; else from the host */
     /* Of a machine that counts exits: virtual time is the host's, by samples. */
     bool clocked;
+    uint32_t slower;           /* so many times slower while the guest runs; 0: as fast */
     uint64_t checkpoint_exits; /* a CHECKPOINT every so many exits; 0: none */
 };
 struct input *input_live_create(const struct input_live_options *options);

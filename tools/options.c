@@ -258,6 +258,15 @@ static int parse_checkpoint(struct parser *parser, const char *value)
     return -1;
 }
 
+static int parse_slower(struct parser *parser, const char *value)
+{
+    uint64_t times;
+    if (parse_u64(value, &times) || times < 1 || times > 1000)
+        return options_bad(parser, value, "how many times slower, 1 to 1000");
+    parser->options->kvm_slower = (uint32_t)times;
+    return -1;
+}
+
 static int parse_zstd_level(struct parser *parser, const char *value)
 {
     uint64_t level;
@@ -278,6 +287,7 @@ static const struct option_row rows[] = {
     {"accel", true, FOR_ALL, parse_accel},
     {"enable-kvm", false, FOR_MACHINE, parse_enable_kvm},
     {"kvm-trap-tsc", false, FOR_MACHINE, parse_trap_tsc},
+    {"kvm-slower", true, FOR_MACHINE, parse_slower},
     {"smp", true, FOR_MACHINE, parse_smp},
     {"machine", true, FOR_MACHINE, parse_machine},
     {"M", true, FOR_MACHINE, parse_machine},
@@ -403,6 +413,10 @@ static int check_complete(const struct run_options *options, enum options_use us
     }
     if (options->initrd && !options->kernel) {
         tool_error("-initrd needs -kernel");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->kvm_slower && strcmp(options->accel, "kvm") != 0) {
+        tool_error("-kvm-slower needs -accel kvm");
         return EXIT_CODE_USAGE;
     }
     if (options->trap_tsc && (!options->kernel || options->bios || strcmp(options->accel, "kvm") != 0)) {

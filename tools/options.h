@@ -50,7 +50,8 @@ struct drive_option {
 struct run_options {
     /* the machine */
     uint64_t ram_bytes;
-    bool trap_tsc; /* -kvm-trap-tsc */
+    bool trap_tsc;       /* -kvm-trap-tsc */
+    uint32_t kvm_slower; /* -kvm-slower; 0: not given */
     const char *kernel, *initrd, *append, *bios, *vgabios;
     const char *cpu, *accel;
     char *boot_order; /* owned */

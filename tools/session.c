@@ -69,6 +69,7 @@ static void open_live(struct session *session)
         .mailbox = session->mailbox,
         .pace = clocked || has_company(session) || options->timing == BLOCK_TIMING_HOST,
         .clocked = clocked,
+        .slower = options->kvm_slower,
         .checkpoint_exits = clocked ? session->config.checkpoint_steps : 0,
         .wall_clock_seconds = options->has_rtc_base ? option_clock : NULL,
         .idle = on_idle,
@@ -162,7 +163,8 @@ static enum status create_machine(struct session *session, struct error *error)
     session->machine = machine_create(&options, error);
     if (!session->machine)
         return STATUS_INVALID;
-    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), session->player, error);
+    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), session->player, session->options.kvm_slower,
+                                     error);
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);

@@ -78,7 +78,7 @@ static bool host_again(struct machine *machine, struct error *error)
 }
 #endif
 
-struct accel *accel_make(struct machine *machine, bool kvm, bool again, struct error *error)
+struct accel *accel_make(struct machine *machine, bool kvm, bool again, uint32_t slower, struct error *error)
 {
     struct interp_options options = {0};
     struct accel *interp = interp_create(machine, &options, error);
@@ -94,7 +94,7 @@ struct accel *accel_make(struct machine *machine, bool kvm, bool again, struct e
         interp->ops->destroy(interp);
         return NULL;
     }
-    return kvm_accel_create(machine, &(struct kvm_accel_options){.helper = interp}, error);
+    return kvm_accel_create(machine, &(struct kvm_accel_options){.helper = interp, .slower = slower}, error);
 #else
     error_set(error, "-accel kvm: not on this kind of host (Linux on x86-64 has it)");
     interp->ops->destroy(interp);
