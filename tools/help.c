@@ -73,6 +73,7 @@ static const char program_help[] =
     "  info     what is in a journal: machine, guest, length, events, sizes, whole or torn; what this host can do\n"
     "  dump     the journal's events, one a line, or as JSON\n"
     "  verify   the checksum of every frame, without replaying\n"
+    "  debug    gdb on a journal's run\n"
     "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
     "  diff     what is different in two journals: events, requests, sectors, memory, registers\n"
@@ -122,6 +123,17 @@ static const char replay_help[] =
     "  --dump-state             at the end: registers and device state to standard error\n"
     "  -S                       stop before the first instruction, until gdb or a monitor goes on (or SIGCONT)\n"
     "  -q, --quiet              no summary, no progress\n";
+
+static const char debug_help[] =
+    "usage: vmrr debug [options] FILE.vmrr [-- ARGUMENTS of gdb]\n\n"
+    "Starts gdb, attached to a replay of the journal, which stands at its start, with commands of its own: vmrr-when,\n"
+    "vmrr-goto, vmrr-events, vmrr-last-write, vmrr-next-write, vmrr-last-store, vmrr-bookmark, vmrr-symbols (gdb's "
+    "help\n"
+    "tells of each). Exit code: gdb's.\n\n"
+    "  --symbols=FILE           a Linux kernel's vmlinux or System.map: placed where the kernel moved itself (KASLR)\n"
+    "  --at=PLACE               go there first, as vmrr-goto does\n"
+    "  --console=DEV            where COM1's output goes (default none): as -serial of run\n"
+    "  --gdb=PROGRAM            another gdb\n";
 
 static const char info_help[] =
     "usage: vmrr info [--json] FILE.vmrr\n       vmrr info --host[=DEVICE] [--json]\n\n"
@@ -224,7 +236,7 @@ void help_print(const char *command)
         const char *command, *text;
     } texts[] = {{"run", run_help},           {"record", record_help}, {"replay", replay_help}, {"info", info_help},
                  {"dump", dump_help},         {"verify", verify_help}, {"image", image_help},   {"writes", writes_help},
-                 {"blktrace", blktrace_help}, {"diff", diff_help},     {"fuzz", fuzz_help}};
+                 {"blktrace", blktrace_help}, {"diff", diff_help},     {"fuzz", fuzz_help},     {"debug", debug_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);
