@@ -301,6 +301,9 @@ bool block_drive_quiesce(struct block_drive *drive);
 /* Another image with the same content and size, from now on. Gives back the one before, of which nothing is left. Nothing
  * is at the host (block_drive_quiesce is false). */
 struct block_image *block_drive_exchange(struct block_drive *drive, struct block_image *image);
+/* Another executor from now on, in place of a deferred one: requests whose completion has not come are started there. It must
+ * live as long. */
+void block_drive_hand_over(struct block_drive *drive, struct block_executor *executor);
 
 /* What a drive has done, for people: nothing that a guest can see. Times are virtual, from submit to completion. Merged and
  * partial requests: there are none. */

@@ -165,6 +165,17 @@ struct block_image *block_drive_exchange(struct block_drive *drive, struct block
     return before;
 }
 
+void block_drive_hand_over(struct block_drive *drive, struct block_executor *executor)
+{
+    struct queue_slot *list[BLOCK_PENDING_MAX];
+    unsigned count = queue_list_slots(drive, SLOT_RUNNING, list);
+    drive->options.executor = executor;
+    for (unsigned n = 0; n < count; n++) {
+        if (queue_slot_at_host(drive, list[n]))
+            executor->ops->start(executor, &list[n]->job);
+    }
+}
+
 /* ---- the device, and people ---- */
 
 void block_drive_listen(struct block_drive *drive, struct block_listener listener)

@@ -94,6 +94,8 @@ void player_correct_failed(struct replay_player *player, const struct trace_even
             data ? sector_index_read_failed(player->sectors, &failed, data, &player->error) : STATUS_NO_MEMORY;
         if (!status)
             status = overlay->ops->write(overlay, failed.sector, failed.count, data, false);
+        if (!status && player->corrected)
+            player->corrected(player->corrected_opaque, completion->drive, failed.sector, failed.count, data);
         free(data);
         if (status) {
             player_fail(player, status);

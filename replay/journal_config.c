@@ -29,6 +29,7 @@ enum config_tag {
     TAG_TRACE_KINDS = 0x80,
     TAG_DRIVE_NAMES,
     TAG_DRIVE_IMAGE,
+    TAG_PARENT,
     TAG_TSC_SITES,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
@@ -46,6 +47,7 @@ enum config_tag {
 #define POLICY_KEEP_DISCARDED 2u
 #define POLICY_ASKS_FAULTS 4u
 #define POLICY_FLAGS_ALL 7u
+#define PARENT_CHANGES 1u
 #define LEAF_BYTES 28u
 
 void journal_config_free(struct journal_config *config)
@@ -69,6 +71,8 @@ void journal_config_free(struct journal_config *config)
         free(config->drive[i].id);
         free(config->drive[i].qdev);
     }
+    free(config->parent.path);
+    free(config->parent.changes);
     memset(config, 0, sizeof *config);
 }
 
@@ -241,6 +245,23 @@ static void put_sites(struct byte_sink *sink, const struct journal_config *confi
     byte_sink_free(&field);
 }
 
+static void put_parent(struct byte_sink *sink, const struct journal_parent *parent)
+{
+    struct byte_sink field = {0};
+    if (!parent->present)
+        return;
+    byte_sink_put_u64(&field, parent->hash[0]);
+    byte_sink_put_u64(&field, parent->hash[1]);
+    byte_sink_put_varint(&field, parent->position.icount);
+    byte_sink_put_varint(&field, parent->position.vtime_ns);
+    byte_sink_put_varint(&field, parent->changes ? PARENT_CHANGES : 0);
+    put_counted_string(&field, parent->path ? parent->path : "");
+    put_counted_string(&field, parent->changes);
+    put_bytes(sink, TAG_PARENT, field.bytes, field.used);
+    sink->failed |= field.failed;
+    byte_sink_free(&field);
+}
+
 static void put_config(struct byte_sink *sink, const struct journal_config *config)
 {
     put_string(sink, TAG_CREATOR, config->creator);
@@ -276,6 +297,7 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
             put_names(sink, i, &config->drive[i]);
             put_make(sink, i, &config->drive[i].make);
         }
+    put_parent(sink, &config->parent);
 }
 
 static enum status write_blob(struct journal_writer *writer, const struct journal_blob *blob)
@@ -342,7 +364,8 @@ static enum status check_limits(const struct journal_config *config, struct erro
                                 "firmware, kernel, initrd or module too large for a journal: at most 512 MiB each and "
                                 "1 GiB together");
     }
-    const char *const strings[] = {config->creator, config->accel, config->boot_order, config->append};
+    const char *const strings[] = {config->creator, config->accel,       config->boot_order,
+                                   config->append,  config->parent.path, config->parent.changes};
     for (unsigned i = 0; i < sizeof strings / sizeof strings[0]; i++)
         if (strings[i] && strlen(strings[i]) > JOURNAL_STRING_MAX)
             return error_status(error, STATUS_INVALID, "option string too long for a journal: at most 65536 bytes");
@@ -583,6 +606,24 @@ static void get_make(struct field *field, struct journal_config *config)
         config->drive[index].make = make;
 }
 
+static void get_parent(struct field *field, struct journal_parent *parent)
+{
+    if (parent->present) {
+        field->fault = "expected once";
+        return;
+    }
+    parent->present = true;
+    parent->hash[0] = byte_source_u64(&field->source);
+    parent->hash[1] = byte_source_u64(&field->source);
+    parent->position.icount = get_number(field, JOURNAL_POSITION_LIMIT - 1, "expected a position below 2^63");
+    parent->position.vtime_ns = get_number(field, JOURNAL_POSITION_LIMIT - 1, "expected a position below 2^63");
+    uint64_t flags = get_number(field, PARENT_CHANGES, "expected flags 0 or 1");
+    if (!field->fault)
+        parent->path = take_string(field, byte_source_varint(&field->source));
+    if (!field->fault && flags & PARENT_CHANGES)
+        parent->changes = take_string(field, byte_source_varint(&field->source));
+}
+
 static void get_flags(struct field *field, struct journal_config *config)
 {
     uint64_t flags = get_number(field, FLAGS_ALL, "expected 0 .. 7");
@@ -633,6 +674,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_DRIVE_POLICY: get_policy(field, config); break;
     case TAG_DRIVE_NAMES: get_names(field, config); break;
     case TAG_DRIVE_IMAGE: get_make(field, config); break;
+    case TAG_PARENT: get_parent(field, &config->parent); break;
     default:
         field->source.at = field->source.end;
         if (!(field->tag & TAG_SKIPPABLE))

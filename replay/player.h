@@ -19,6 +19,9 @@ struct replay_player {
     struct sector_index *sectors;
     struct machine *machine;
     struct block_image *overlay[JOURNAL_DRIVES]; /* the drives'; the machine owns them */
+    /* Told of each run of sectors that a failed request left so; null: nobody. */
+    void (*corrected)(void *opaque, uint32_t drive, uint64_t sector, uint32_t sectors, const uint8_t *data);
+    void *corrected_opaque;
     bool follow;
     _Atomic bool cancelled;
     bool ended; /* followed: nothing more will come */

@@ -44,6 +44,14 @@ struct journal_drive {
     char *id;     /* how monitors call it, and its device; null: of no interest */
     char *qdev;
 };
+/* The run that a branch (replay/branch.h) was made from. */
+struct journal_parent {
+    bool present;
+    uint64_t hash[2];         /* replay_branch_identity */
+    struct position position; /* where it begins */
+    char *path;               /* as it was given */
+    char *changes;            /* what was changed there, for people; null: nothing */
+};
 #define JOURNAL_DRIVES 16
 /* Media by number: those that drives start with have the drive's, those that come later the next free one. */
 #define JOURNAL_MEDIA_MAX 65536u
@@ -73,6 +81,7 @@ struct journal_config {
     char *module_args[JOURNAL_MODULES];
     uint32_t module_count;
     struct journal_drive drive[JOURNAL_DRIVES];
+    struct journal_parent parent;
 };
 void journal_config_free(struct journal_config *config);
 

@@ -253,7 +253,8 @@ bool gdb_took(struct gdb *gdb, enum machine_stop stop, struct position limit)
 
 bool gdb_keeps(struct gdb *gdb, enum machine_stop stop)
 {
-    if (!gdb || !gdb_server_has_client(gdb->server) || gdb->session->control.quit || gdb->session->control.signalled)
+    if (!gdb || session_branch_reached(gdb->session, stop) || !gdb_server_has_client(gdb->server) ||
+        gdb->session->control.quit || gdb->session->control.signalled)
         return false;
     bool failed = stop == MACHINE_STOP_SHUTDOWN || stop == MACHINE_STOP_IDLE || stop == MACHINE_STOP_DIVERGED ||
                   stop == MACHINE_STOP_ERROR;

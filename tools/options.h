@@ -46,6 +46,23 @@ struct drive_option {
 #define OPTION_SERIALS 2
 #define OPTION_MONITORS 8
 
+/* replay: the run leaves its journal at a position. */
+enum branch_then { BRANCH_NONE, BRANCH_LIVE, BRANCH_RECORD };
+struct branch_original {
+    const char *path, *format; /* format: null: by the file's first bytes */
+    unsigned index;            /* of the drive in the journal; JOURNAL_DRIVES: the first that has none yet */
+};
+struct branch_option {
+    enum branch_then then;
+    bool has_at, has_set;
+    uint64_t at; /* icount */
+    struct branch_original original[JOURNAL_DRIVES];
+    unsigned original_count;
+    struct input_message *message; /* that arrive there; owned */
+    size_t message_count;
+    char *changes; /* --set's and -blkfault's, for people; owned; null: none */
+};
+
 /* Strings are borrowed from argv but for those that options_free frees. */
 struct run_options {
     /* the machine */
@@ -79,6 +96,7 @@ struct run_options {
     const char *screendump; /* written when the run ends */
     const char *input;      /* replay: the journal */
     const char *scratch;    /* replay --block=rerun: directory for its images */
+    struct branch_option branch;
     bool quiet, follow, dump_state, host_stacks, rerun;
     int zstd_level;
     char *owned[64]; /* copies made while parsing */

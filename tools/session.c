@@ -83,15 +83,16 @@ static void out_of_space(void *opaque)
 {
     struct session *session = opaque;
     session->control.failed = true;
-    tool_error("%s: no space left on the device: stopping the guest; what is written stays replayable",
-               session->options.output);
+    tool_error("%s: no space left on the device: stopping the guest%s", session->options.output,
+               session->branch_incomplete ? "" : "; what is written stays replayable");
 }
 
 static enum status open_recorder(struct session *session, struct error *error)
 {
+    struct input *live = session->branch ? replay_branch_input(session->branch) : session->live;
     struct replay_recorder_options options = {.path = session->options.output,
                                               .config = &session->config,
-                                              .live = session->live,
+                                              .live = live,
                                               .zstd_level = session->options.zstd_level,
                                               .out_of_space = out_of_space,
                                               .stacks = {session->stacks ? host_stacks_frames : NULL, session->stacks},
@@ -157,6 +158,11 @@ static enum status create_machine(struct session *session, struct error *error)
         options.trace = replay_player_trace(session->player);
         options.digests = true;
     }
+    if (session->branch) {
+        options.trace = replay_branch_trace(session->branch);
+        if (!session->recorder)
+            options.input = replay_branch_input(session->branch);
+    }
     session->tee.first = options.trace;
     if (session->tee.second.ops)
         options.trace = trace_tee_sink(&session->tee);
@@ -176,7 +182,9 @@ static enum status create_machine(struct session *session, struct error *error)
                             accel->ops->name);
     if (session->recorder)
         replay_recorder_attach(session->recorder, session->machine);
-    if (session->player)
+    if (session->branch)
+        replay_branch_attach(session->branch, session->machine);
+    else if (session->player)
         replay_player_attach(session->player, session->machine);
     return STATUS_OK;
 }
@@ -189,6 +197,8 @@ static struct block_image *open_image(struct session *session, unsigned index, s
     media_tell_replayed(session, index);
     if (!session->machine_config->drive[index].size_sectors)
         return NULL;
+    if (session->branch)
+        return session_branch_image(session, index, error);
     struct block_image *replayed = replay_player_image(session->player, index, error);
     return replayed && session->rerun ? rerun_image(session->rerun, index, replayed, error) : replayed;
 }
@@ -358,7 +368,8 @@ static enum status open_chardevs(struct session *session, enum options_use use, 
         if (!chardev_hub_add(session->hub, &options->chardev[n], error))
             return STATUS_IO;
     }
-    session->console = console_open(options, session->hub, use == OPTIONS_REPLAY ? NULL : session->mailbox, error);
+    bool takes_input = use != OPTIONS_REPLAY || options->branch.then;
+    session->console = console_open(options, session->hub, takes_input ? session->mailbox : NULL, error);
     return session->console ? open_monitors(session, error) : STATUS_INVALID;
 }
 
@@ -390,6 +401,8 @@ static enum status build(struct session *session, enum options_use use, struct b
         return status;
     if (use == OPTIONS_REPLAY) {
         status = open_player(session, error);
+        if (!status && session->options.branch.then)
+            status = session_branch_prepare(session, error);
     } else {
         session->machine_config = &session->config;
         status = config_from_options(&session->config, &session->options, error);
@@ -401,10 +414,14 @@ static enum status build(struct session *session, enum options_use use, struct b
             status = open_images(session, images, error);
     }
     open_live(session);
+    if (!status && session->options.branch.then)
+        status = session_branch_open(session, error);
     if (!status && session->options.host_stacks && !(session->stacks = host_stacks_create(error)))
         status = STATUS_UNSUPPORTED;
-    if (!status && use == OPTIONS_RECORD)
+    if (!status && (use == OPTIONS_RECORD || session->options.branch.then == BRANCH_RECORD))
         status = open_recorder(session, error);
+    if (!status && session->branch && session->recorder)
+        replay_branch_record(session->branch, session->recorder);
     if (!status && session->options.rerun)
         status = open_rerun(session, error);
     if (status)
@@ -511,6 +528,8 @@ static void restore_signals(const struct sigaction saved[3])
 static struct position run_limit(const struct session *session)
 {
     struct position limit = MACHINE_NO_LIMIT;
+    if (session->branch && session->player)
+        return session->branch_at;
     if (session->player)
         limit = replay_player_end(session->player);
     if (session->options.limit_icount < limit.icount)
@@ -544,6 +563,8 @@ enum machine_stop session_run(struct session *session)
     machine_set_slice_hook(session->machine, on_slice, session);
     session->start_ns = host_clock_ns();
     enum machine_stop stop = control_run(session, run_limit(session));
+    if (session_branch_reached(session, stop) && session_branch_go_live(session))
+        stop = control_run(session, run_limit(session));
     session->progress_ns = host_clock_ns() - session->start_ns;
     session->interrupted = stop == MACHINE_STOP_HOST;
     if (session->player)
@@ -629,6 +650,7 @@ int session_close(struct session *session, int code)
         input_mailbox_set_ring(session->mailbox, NULL, NULL);
     machine_destroy(session->machine);
     media_fini(session);
+    session_branch_close(session);
     replay_recorder_destroy(session->recorder);
     rerun_destroy(session->rerun);
     host_stacks_destroy(session->stacks);

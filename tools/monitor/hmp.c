@@ -165,6 +165,10 @@ static const struct hmp_command commands[] = {
     {"p", "/fmt expr", "the value of an expression ($reg for CPU registers)", hmp_print, false},
     {"replay_break", "icount", "stop the replay at this position", do_replay_break, false},
     {"replay_delete_break", "", "no stop of the replay", do_replay_delete_break, false},
+    {"events", "[around] [icount [count]]", "the journal's events around here, or around a position", hmp_events,
+     false},
+    {"last-write", "sector [drive]", "the request that wrote a sector last before here", hmp_last_write, false},
+    {"next-write", "sector [drive]", "the request that writes a sector next", hmp_next_write, false},
     {"replay_seek", "icount", "go on to this position of the replay (forward)", do_replay_seek, false},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
