@@ -145,6 +145,17 @@ enum machine_stop replay_player_stop(const struct replay_player *player); /* how
 /* After the run, when it was not broken off: STATUS_OK (bit-exact to the end, or to where a torn journal ends),
  * STATUS_DIVERGED, or why it could not be read. */
 enum status replay_player_result(struct replay_player *player, struct error *error) MUST_CHECK;
+/* Where the player is in its journal: with a snapshot of the machine of the same moment (core/snapshot.h) a place to go back to.
+ * Between two calls of machine_run. Not for a followed journal. */
+struct replay_place {
+    uint64_t frame;    /* first one not taken in */
+    uint32_t taken;    /* events of the one before it; */
+    bool within_frame; /* else all of them */
+};
+struct replay_place replay_player_place(const struct replay_player *player);
+/* Goes there, forgetting what trouble there was since. STATUS_CORRUPT: there is no such place. What the journal was found to say
+ * of sectors stays known. */
+enum status replay_player_return(struct replay_player *player, const struct replay_place *place) MUST_CHECK;
 const struct replay_divergence *replay_player_divergence(const struct replay_player *player);
 void replay_player_destroy(struct replay_player *player);
 

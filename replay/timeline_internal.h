@@ -1,0 +1,28 @@
+/* Inside of a timeline: timeline.c (checkpoints and going forwards), timeline_reverse.c. */
+#ifndef VMRR_REPLAY_TIMELINE_INTERNAL_H
+#define VMRR_REPLAY_TIMELINE_INTERNAL_H
+
+#include "replay/timeline.h"
+
+struct timeline {
+    struct timeline_options options;
+    struct page_store *store;
+    struct checkpoint *checkpoint; /* ascending; the first one is the beginning */
+    size_t count, capacity;
+    bool arrived; /* the machine stands where it first arrived at this position */
+    enum machine_stop stop;
+    struct error error;
+    uint64_t restored;
+};
+
+/* The last one that is not after icount. */
+const struct checkpoint *timeline_before(const struct timeline *timeline, uint64_t icount);
+/* STATUS_OK, or the error is kept. */
+enum status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint);
+enum timeline_result timeline_broken(struct timeline *timeline, const char *why);
+/* machine_run over what does not end a run; THERE: at the limit, or where hit, which is called at points, said true. Null: no
+ * point stops. */
+enum timeline_result timeline_go(struct timeline *timeline, struct position limit,
+                                 bool (*hit)(void *opaque, struct timeline *timeline), void *opaque);
+
+#endif
