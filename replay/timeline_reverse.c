@@ -9,7 +9,8 @@
 
 struct last_hit {
     bool found, watch, within_step;
-    bool waits; /* it was noted on the arrival at the stretch's end */
+    bool waits;         /* it was noted on the arrival at the stretch's end */
+    bool after_arrival; /* it is known to come after the arrival at its position */
     struct position position;
     unsigned ordinal; /* of stops by breakpoints at this position */
     struct debug_stop stop;
@@ -114,11 +115,49 @@ static enum timeline_result go_before_access(struct timeline *timeline, const st
     uint64_t icount = last->position.icount;
     bool comes = last->waits;
     enum timeline_result result = TIMELINE_THERE;
-    if (!comes && !last->within_step && icount)
+    if (!comes && !last->within_step && !last->after_arrival && icount)
         result = comes_with_step(timeline, icount, &comes);
     if (result != TIMELINE_THERE && result != TIMELINE_AT_END)
         return result;
     return timeline_seek(timeline, comes && icount ? icount - 1 : icount);
+}
+
+/* ---- what lies between the arrival at this position and here ---- */
+
+struct near {
+    struct last_hit *last;
+    uint64_t icount, digest;
+    bool within_step;
+};
+
+/* True: here it is, or it was not met. What is done here is past, but for a breakpoint that the machine stands at. */
+static bool note_near(void *opaque, struct timeline *timeline)
+{
+    struct near *near = opaque;
+    struct machine *machine = timeline->options.machine;
+    if (position_of(timeline).icount != near->icount)
+        return true;
+    bool here = debug_in_step(machine) == near->within_step && machine_digest_all(machine) == near->digest;
+    if (!here || is_watch(debug_stop(machine)))
+        (void)note_hit(near->last, timeline);
+    near->last->after_arrival = true;
+    return here;
+}
+
+/* Leaves the machine at the arrival, if nothing was hit. */
+static enum timeline_result search_near(struct timeline *timeline, struct last_hit *last)
+{
+    struct machine *machine = timeline->options.machine;
+    uint64_t icount = position_of(timeline).icount;
+    struct near near = {last, icount, machine_digest_all(machine), debug_in_step(machine)};
+    *last = (struct last_hit){.found = false};
+    enum timeline_result result = timeline_seek(timeline, icount);
+    if (result == TIMELINE_THERE)
+        result = timeline_go(timeline, (struct position){icount + 1, 0}, note_near, &near);
+    if (result == TIMELINE_INTERRUPTED || result == TIMELINE_BROKEN || last->found)
+        return result == TIMELINE_AT_END ? TIMELINE_THERE : result;
+    result = timeline_seek(timeline, icount);
+    return result == TIMELINE_AT_END ? TIMELINE_THERE : result;
 }
 
 /* ---- the outside ---- */
@@ -149,9 +188,11 @@ static enum timeline_result search(struct timeline *timeline, struct position he
 enum timeline_result timeline_reverse_continue(struct timeline *timeline, struct debug_stop *stop)
 {
     struct position here = position_of(timeline);
-    struct last_hit last;
+    struct last_hit last = {.found = false};
+    enum timeline_result result = timeline->arrived ? TIMELINE_THERE : search_near(timeline, &last);
     *stop = (struct debug_stop){.hits = 0};
-    enum timeline_result result = search(timeline, here, &last);
+    if (result == TIMELINE_THERE && !last.found)
+        result = search(timeline, position_of(timeline), &last);
     if (result == TIMELINE_INTERRUPTED)
         return give_up(timeline, here);
     if (result == TIMELINE_AT_START) {
