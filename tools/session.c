@@ -505,6 +505,50 @@ static enum machine_stop replay_stop(struct session *session, enum machine_stop 
     return stop;
 }
 
+/* ---- going about in a replay ---- */
+
+static bool timeline_interrupted(void *opaque)
+{
+    const struct session *session = opaque;
+    return session->control.signalled || gdb_wants_stop(session->gdb);
+}
+
+static void timeline_save(void *opaque, uint64_t word[CHECKPOINT_WORDS])
+{
+    _Static_assert(CONSOLE_WORDS <= CHECKPOINT_WORDS, "room for the consoles");
+    console_save(((struct session *)opaque)->console, word);
+}
+
+static void timeline_restored(void *opaque, const uint64_t word[CHECKPOINT_WORDS])
+{
+    struct session *session = opaque;
+    console_restore(session->console, word);
+    session->control.ended = MACHINE_STOP_NONE;
+}
+
+/* For somebody who could ask for it; a replay that only goes to its end pays nothing. */
+static void make_timeline(struct session *session)
+{
+    struct error error = {0};
+    struct timeline_options options = {.machine = session->machine,
+                                       .player = session->player,
+                                       .memory_bytes = session->options.checkpoint_bytes,
+                                       .interrupted = timeline_interrupted,
+                                       .save = timeline_save,
+                                       .restore = timeline_restored,
+                                       .opaque = session};
+    if (!session->player || !control_has_company(session) || session->options.follow || session->rerun ||
+        machine_counts_exits(session->machine))
+        return;
+    if (!options.memory_bytes)
+        options.memory_bytes = machine_ram_bytes(session->machine);
+    session->timeline = timeline_create(&options, &error);
+    if (session->timeline)
+        gdb_allow_reverse(session->gdb);
+    else
+        tool_error("%s", error.text);
+}
+
 enum machine_stop session_run(struct session *session)
 {
     struct sigaction saved[3];
@@ -517,6 +561,7 @@ enum machine_stop session_run(struct session *session)
     }
     signal_session = session;
     catch_signals(saved);
+    make_timeline(session);
     machine_set_slice_hook(session->machine, on_slice, session);
     session->start_ns = host_clock_ns();
     enum machine_stop stop = control_run(session, run_limit(session));
@@ -602,6 +647,7 @@ int session_close(struct session *session, int code)
     terminal_status(NULL);
     control_fini(session);
     machine_destroy(session->machine);
+    timeline_destroy(session->timeline);
     media_fini(session);
     replay_recorder_destroy(session->recorder);
     rerun_destroy(session->rerun);

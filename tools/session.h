@@ -4,6 +4,7 @@
 
 #include "devices/board_pc.h"
 #include "replay/replay.h"
+#include "replay/timeline.h"
 #include "tools/console.h"
 #include "tools/control.h"
 #include "tools/gdb.h"
@@ -21,6 +22,7 @@ struct session {
     struct input *live;
     struct replay_recorder *recorder;
     struct replay_player *player;
+    struct timeline *timeline; /* of a replay that somebody walks about in; null: it only goes forwards */
     struct block_executor *executor;
     struct chardev_hub *hub;
     struct monitors *monitors;
