@@ -208,6 +208,8 @@ void player_accept_head(struct replay_player *player)
     if (player->head.type == JOURNAL_EVENT_DELIVER)
         player->deliver_at++;
     player->have_head = false;
+    if (player->keeps && player->taken % PLAYER_KEEP_EVENTS == 0)
+        player_keep_decoder(player);
 }
 
 /* ---- looking ahead for messages ---- */
@@ -378,6 +380,7 @@ void replay_player_destroy(struct replay_player *player)
     journal_decoder_destroy(player->ahead);
     journal_reader_destroy(player->reader);
     journal_config_free(&player->config.config);
+    player_free_kept(player);
     free(player->deliver);
     free(player->first);
     free(player->raw);

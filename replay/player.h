@@ -11,6 +11,15 @@
 #include <stdatomic.h>
 
 #define PLAYER_BEFORE 16u
+#define PLAYER_KEPT 32u /* decoders, every so many events: a place is never far behind one */
+#define PLAYER_KEEP_EVENTS 32768u
+
+struct player_kept {
+    size_t frame;
+    uint32_t taken;
+    size_t deliver_at;
+    struct journal_decoder *decoder; /* null: none */
+};
 
 struct replay_player {
     struct input input; /* first: what the machine sees */
@@ -29,6 +38,9 @@ struct replay_player {
     size_t raw_frame;   /* whose content is in raw; SIZE_MAX: no events frame's */
     size_t known_frame; /* sector contents of all frames before it are known */
     uint32_t taken;     /* events of the present frame that were accepted */
+    bool keeps;         /* somebody may come back */
+    struct player_kept kept[PLAYER_KEPT];
+    unsigned kept_next; /* the oldest */
     bool in_frame, have_head;
     struct journal_event head;
     /* positions of the messages in the present frame, and of the first one in a later frame */
@@ -67,6 +79,10 @@ void player_fail(struct replay_player *player, enum status status);
 /* Takes in what lies in the frame: sectors that are not known yet, events with the place of the first. */
 enum status player_load_sectors(struct replay_player *player, size_t index) MUST_CHECK;
 enum status player_load_events(struct replay_player *player, size_t index) MUST_CHECK;
+
+/* player_place.c: keeps where the decoder is. */
+void player_keep_decoder(struct replay_player *player);
+void player_free_kept(struct replay_player *player);
 
 /* image_journal.c: after a request that failed, its sectors hold what the journal says. */
 void player_correct_failed(struct replay_player *player, const struct trace_event *completion);

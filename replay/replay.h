@@ -152,7 +152,7 @@ struct replay_place {
     uint32_t taken;    /* events of the one before it; */
     bool within_frame; /* else all of them */
 };
-struct replay_place replay_player_place(const struct replay_player *player);
+struct replay_place replay_player_place(struct replay_player *player);
 /* Goes there, forgetting what trouble there was since. STATUS_CORRUPT: there is no such place. What the journal was found to say
  * of sectors stays known. */
 enum status replay_player_return(struct replay_player *player, const struct replay_place *place) MUST_CHECK;
