@@ -54,6 +54,9 @@ enum timeline_result timeline_step_back(struct timeline *timeline);
  * forwards stops; watchpoints, before the step that makes the access. stop: the hits. */
 enum timeline_result timeline_reverse_continue(struct timeline *timeline, struct debug_stop *stop);
 
+/* From now on reverse-continue sees this one of the inserted points alone; null: all of them. */
+void timeline_only(struct timeline *timeline, const struct debug_point *point);
+
 /* How the run ended, when that stopped the last one of the above. */
 enum machine_stop timeline_stop(const struct timeline *timeline);
 const char *timeline_error(const struct timeline *timeline);

@@ -13,6 +13,8 @@ struct timeline {
     enum machine_stop stop;
     struct error error;
     uint64_t restored;
+    bool has_only;
+    struct debug_point only; /* timeline_only */
 };
 
 /* The last one that is not after icount. */

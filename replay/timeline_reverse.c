@@ -30,19 +30,46 @@ static bool is_watch(const struct debug_stop *stop)
     return false;
 }
 
+void timeline_only(struct timeline *timeline, const struct debug_point *point)
+{
+    timeline->has_only = point;
+    if (point)
+        timeline->only = *point;
+}
+
+/* The hits that count. */
+static struct debug_stop counted(const struct timeline *timeline)
+{
+    struct debug_stop stop = *debug_stop(timeline->options.machine);
+    const struct debug_point *only = &timeline->only;
+    unsigned kept = 0;
+    for (unsigned n = 0; timeline->has_only && n < stop.hits; n++) {
+        const struct debug_point *point = &stop.hit[n].point;
+        if (point->kind == only->kind && point->address == only->address && point->size_bytes == only->size_bytes &&
+            point->flags == only->flags)
+            stop.hit[kept++] = stop.hit[n];
+    }
+    if (timeline->has_only)
+        stop.hits = kept;
+    return stop;
+}
+
 static bool note_hit(void *opaque, struct timeline *timeline)
 {
     struct last_hit *last = opaque;
     struct machine *machine = timeline->options.machine;
     struct position now = position_of(timeline);
-    bool watch = is_watch(debug_stop(machine));
+    struct debug_stop stop = counted(timeline);
+    bool watch = is_watch(&stop);
+    if (!stop.hits)
+        return false;
     bool again = last->found && !last->watch && !watch && position_equal(last->position, now);
     last->ordinal = again ? last->ordinal + 1 : 1;
     last->found = true;
     last->watch = watch;
     last->within_step = debug_in_step(machine);
     last->position = now;
-    last->stop = *debug_stop(machine);
+    last->stop = stop;
     return false;
 }
 

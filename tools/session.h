@@ -13,6 +13,7 @@
 #include "tools/options.h"
 #include "tools/rerun.h"
 #include "tools/trace_tee.h"
+#include "tools/travel.h"
 
 struct session {
     struct run_options options;
@@ -22,6 +23,7 @@ struct session {
     struct input *live;
     struct replay_recorder *recorder;
     struct replay_player *player;
+    struct travel travel;
     struct timeline *timeline; /* of a replay that somebody walks about in; null: it only goes forwards */
     struct block_executor *executor;
     struct chardev_hub *hub;

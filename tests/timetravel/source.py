@@ -71,16 +71,55 @@ def by_packets():
     check("bit-exact", "bit-exact" in vmrr.text())
 
 
+def by_monitor():
+    """Places by their names, and the last store to a physical address: memory is mapped one to one here."""
+    vmrr = Vmrr("replay", journal, "-serial", "none", "--checkpoint-memory=8M")
+    stub = vmrr.connect().start()
+    names = symbols("debugged64.debug")
+    same("start", stub.monitor("when"), "icount 0, virtual time 0.000000000 s, 0.00 %\n")
+    for words, expected in (("end", "icount 130109,"), ("50%", "icount 65054,"), ("12345", "icount 12345,"),
+                            ("time 0.00005", "icount 50000,"), ("time 0.00005s", "icount 50000,"), ("start", "icount 0,"),
+                            ("event 1", "icount 0,"), ("99999999", "icount 130109,")):
+        check(f"goto {words}: {stub.console}", stub.monitor(f"goto {words}").startswith(expected))
+    for words in ("", "foo", "101%", "-1%", "event 0", "event x", "event 1000000000", "time -1", "time 7 weeks", "time 5",
+                  "exit 3", "0x", "50%%"):
+        check(f"goto {words}: {stub.console}", stub.monitor(f"goto {words}").startswith("Error: "))
+    stub.monitor("goto 70000")
+    here = stub.monitor("digest")
+    same("bookmark", stub.monitor("bookmark here"), "")
+    for name in ("1st", "two words", "x" * 32, "50%"):
+        check(f"bookmark {name}", stub.monitor(f"bookmark {name}").startswith("Error: "))
+    for number in range(100):
+        stub.monitor(f"bookmark number{number}")
+    check("bookmarks are bounded", "number62:" in stub.monitor("bookmark") and "number63:" not in stub.console)
+    record = names["records"] + 2 * 12
+    stub.monitor("goto end")
+    check("last-store", "before the store of 1 bytes" in stub.monitor(f"last-store {record + 8:#x} 4"))
+    same("by the text that is too long", stub.rip() // 16, names["set_name"] // 16)
+    check("last-store", "by the CPU" in stub.monitor(f"last-store {record + 8:#x}"))
+    check("nothing before it", "nothing was stored there" in stub.monitor(f"last-store {record + 8:#x}"))
+    check("checkpoint", "checkpoints," in stub.monitor("checkpoint") and "checkpoints," in stub.monitor("info timeline"))
+    stub.monitor("goto here")
+    same("back at the bookmark", stub.monitor("digest"), here)
+    same("Z0", stub.ask(f"Z0,{names['find_bad']:x},1"), "OK")
+    check("forwards from there", "swbreak" in stub.go())
+    same("D", stub.ask("D"), "OK")
+    same("replay's exit code", vmrr.wait(), 0)
+    check("bit-exact", "bit-exact" in vmrr.text())
+
+
 def not_while_recording():
     vmrr = Vmrr("record", "-o", f"{work}/other.vmrr", "-kernel", guest, "-serial", "none", "-S")
     stub = vmrr.connect().start()
     check("no ReverseStep", "Reverse" not in stub.ask("qSupported:"))
     same("bs", stub.ask("bs"), "")
+    check("goto", "only a replay" in stub.monitor("goto start"))
     stub.close()
 
 
 record()
 find_the_bug()
 by_packets()
+by_monitor()
 not_while_recording()
 finish()
