@@ -157,6 +157,47 @@ static void restore_piece(struct accel *accel, struct page_store *store, const s
     }
 }
 
+/* ---- as bytes and pages ---- */
+
+void memory_image_write(const struct memory_image *image, struct content_writer *writer)
+{
+    content_put_u32(writer, image->span_count);
+    for (uint32_t n = 0; n < image->span_count; n++) {
+        const struct span *span = image->span[n];
+        content_put_u32(writer, span != NULL);
+        for (unsigned m = 0; span && m < SPAN_PAGES; m++)
+            content_put_page(writer, span->page[m]);
+    }
+}
+
+static struct span *read_span(struct content_reader *reader)
+{
+    struct span *span = calloc(1, sizeof *span);
+    CHECK(span);
+    span->holders = 1;
+    for (unsigned m = 0; m < SPAN_PAGES; m++) {
+        span->page[m] = content_get_page(reader);
+        page_store_hold(reader->store, span->page[m]);
+    }
+    return span;
+}
+
+struct memory_image *memory_image_read(struct memory *memory, struct content_reader *reader)
+{
+    struct memory_image *image = new_image(memory, reader->store);
+    reader->failed |= content_get_u32(reader) != image->span_count;
+    for (uint32_t n = 0; n < image->span_count && !reader->failed; n++) {
+        uint32_t some = content_get_u32(reader);
+        reader->failed |= some > 1;
+        if (some == 1)
+            image->span[n] = read_span(reader);
+    }
+    if (!reader->failed)
+        return image;
+    memory_image_release(image);
+    return NULL;
+}
+
 /* ---- all of it ---- */
 
 struct memory_image *memory_image_take(struct memory *memory, struct page_store *store)

@@ -4,6 +4,7 @@
 #ifndef VMRR_CORE_MEMORY_IMAGE_H
 #define VMRR_CORE_MEMORY_IMAGE_H
 
+#include "core/content.h"
 #include "core/memory.h"
 #include "core/page_store.h"
 
@@ -16,6 +17,9 @@ struct memory_image *memory_image_take(struct memory *memory, struct page_store 
  * should be afterwards. */
 void memory_image_restore(struct memory *memory, struct memory_image *image);
 void memory_image_release(struct memory_image *image); /* null allowed */
+/* As bytes and pages (content.h). Read: null when it can't be one of this memory; its pages are held. */
+void memory_image_write(const struct memory_image *image, struct content_writer *writer);
+struct memory_image *memory_image_read(struct memory *memory, struct content_reader *reader);
 /* Host memory beside the store's, all of it, also what is shared. */
 uint64_t memory_image_bytes(const struct memory_image *image);
 

@@ -177,7 +177,7 @@ void machine_snapshot_destroy(struct machine_snapshot *snapshot)
 {
     if (!snapshot)
         return;
-    memory_image_release(snapshot->memory);
+    memory_image_release(snapshot->memory); /* null: it was damaged */
     content_writer_free(&snapshot->content);
     free(snapshot);
 }
@@ -191,6 +191,47 @@ uint64_t machine_snapshot_bytes(const struct machine_snapshot *snapshot)
 {
     return sizeof *snapshot + snapshot->content.capacity +
            snapshot->content.page_capacity * sizeof *snapshot->content.page + memory_image_bytes(snapshot->memory);
+}
+
+/* ---- as bytes and pages ---- */
+
+void machine_snapshot_write(const struct machine_snapshot *snapshot, struct content_writer *writer)
+{
+    const struct content_writer *content = &snapshot->content;
+    content_put_u64(writer, snapshot->position.icount);
+    content_put_u64(writer, snapshot->position.vtime_ns);
+    content_put_u64(writer, content->size_bytes);
+    content_put_bytes(writer, content->bytes, content->size_bytes);
+    content_put_u64(writer, content->page_count);
+    for (size_t n = 0; n < content->page_count; n++)
+        content_put_page(writer, content->page[n]);
+    memory_image_write(snapshot->memory, writer);
+}
+
+static void read_content(struct content_reader *reader, struct content_writer *content)
+{
+    content->store = reader->store;
+    uint64_t size = content_get_u64(reader);
+    const uint8_t *bytes = content_get_bytes(reader, size);
+    if (bytes)
+        content_put_bytes(content, bytes, size);
+    uint64_t pages = content_get_u64(reader);
+    for (uint64_t n = 0; n < pages && !reader->failed; n++)
+        content_put_page(content, content_get_page(reader));
+}
+
+struct machine_snapshot *machine_snapshot_read(struct machine *machine, struct content_reader *reader)
+{
+    struct machine_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    CHECK(snapshot);
+    snapshot->position.icount = content_get_u64(reader);
+    snapshot->position.vtime_ns = content_get_u64(reader);
+    read_content(reader, &snapshot->content);
+    snapshot->memory = memory_image_read(machine->memory, reader);
+    if (!reader->failed)
+        return snapshot;
+    machine_snapshot_destroy(snapshot);
+    return NULL;
 }
 
 /* ---- restoring ---- */
@@ -278,5 +319,7 @@ enum status machine_snapshot_restore(struct machine *machine, struct machine_sna
     if (!status)
         status = load_machine(machine, &reader);
     set_run(machine, &loaded.run);
+    if (!status && !position_equal(machine_position(machine), snapshot->position))
+        status = STATUS_CORRUPT; /* no time that a device could take */
     return status ? status : load_devices(machine, &reader);
 }

@@ -6,6 +6,7 @@
 #ifndef VMRR_CORE_SNAPSHOT_H
 #define VMRR_CORE_SNAPSHOT_H
 
+#include "core/content.h"
 #include "core/machine.h"
 #include "core/page_store.h"
 
@@ -21,6 +22,10 @@ enum status machine_snapshot_restore(struct machine *machine, struct machine_sna
 void machine_snapshot_destroy(struct machine_snapshot *snapshot); /* null allowed */
 
 struct position machine_snapshot_position(const struct machine_snapshot *snapshot);
+/* As bytes and pages (content.h), to be kept outside of the process. Read: null when it can't be one of this machine; restoring
+ * checks the rest. */
+void machine_snapshot_write(const struct machine_snapshot *snapshot, struct content_writer *writer);
+struct machine_snapshot *machine_snapshot_read(struct machine *machine, struct content_reader *reader);
 /* Host memory beside the store's. */
 uint64_t machine_snapshot_bytes(const struct machine_snapshot *snapshot);
 

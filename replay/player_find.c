@@ -1,4 +1,4 @@
-/* Positions of a journal by other names: the number of an event, a virtual time. Looks at the journal alone: the replay stays where
+/* What a journal is called, and its positions by other names: the number of an event, a virtual time. Looks at the journal alone: the replay stays where
  * it is. */
 #include "replay/player.h"
 
@@ -72,4 +72,29 @@ enum status replay_player_find_time(struct replay_player *player, uint64_t vtime
     return error_status(error, STATUS_NOT_FOUND, "the journal ends at %llu.%09llu s",
                         (unsigned long long)(previous.vtime_ns / 1000000000),
                         (unsigned long long)(previous.vtime_ns % 1000000000));
+}
+
+enum status replay_player_identity(struct replay_player *player, struct replay_identity *identity, struct error *error)
+{
+    struct byte_sink sink = {0};
+    enum status status = journal_reader_load(player->reader, 0, player->ahead_raw, error);
+    if (status)
+        return status;
+    byte_sink_put(&sink, player->ahead_raw, journal_reader_frame(player->reader, 0)->raw_bytes);
+    byte_sink_put_u64(&sink, journal_reader_size(player->reader));
+    for (size_t n = 0; n < journal_reader_count(player->reader); n++) {
+        const struct journal_frame *frame = journal_reader_frame(player->reader, n);
+        byte_sink_put_u8(&sink, frame->kind);
+        byte_sink_put_u64(&sink, frame->offset);
+        byte_sink_put_u64(&sink, frame->packed_bytes | (uint64_t)frame->raw_bytes << 32);
+        byte_sink_put_u64(&sink, frame->last.icount);
+        byte_sink_put_u64(&sink, frame->last.vtime_ns);
+    }
+    if (!sink.failed) {
+        struct journal_hash hash = journal_hash128(sink.bytes, sink.used);
+        *identity = (struct replay_identity){hash.low, hash.high};
+    }
+    status = sink.failed ? STATUS_NO_MEMORY : STATUS_OK;
+    byte_sink_free(&sink);
+    return status;
 }

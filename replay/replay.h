@@ -156,6 +156,12 @@ struct replay_place replay_player_place(struct replay_player *player);
 /* Goes there, forgetting what trouble there was since. STATUS_CORRUPT: there is no such place. What the journal was found to say
  * of sectors stays known. */
 enum status replay_player_return(struct replay_player *player, const struct replay_place *place) MUST_CHECK;
+/* Names the journal, by its frames and its configuration: for what is kept beside it. */
+struct replay_identity {
+    uint64_t low, high;
+};
+enum status replay_player_identity(struct replay_player *player, struct replay_identity *identity,
+                                   struct error *error) MUST_CHECK;
 /* The position of an event, counting from 1; and the one before whose step virtual time gets there. STATUS_NOT_FOUND: the journal
  * ends before. Nothing of the replay changes. Not for runs whose positions are exits: find_time. */
 enum status replay_player_find_event(struct replay_player *player, uint64_t number, struct position *position,

@@ -40,7 +40,7 @@ static size_t place_of(const struct timeline *timeline, uint64_t icount)
     return low;
 }
 
-const struct checkpoint *timeline_before(const struct timeline *timeline, uint64_t icount)
+static const struct checkpoint *last_before(const struct timeline *timeline, uint64_t icount)
 {
     return &timeline->checkpoint[place_of(timeline, icount) - 1];
 }
@@ -114,6 +114,16 @@ static void insert(struct timeline *timeline, const struct checkpoint *checkpoin
     timeline->count++;
 }
 
+void timeline_insert(struct timeline *timeline, struct checkpoint *checkpoint)
+{
+    if (any_within(timeline, checkpoint->position.icount, 0)) {
+        checkpoint_free(checkpoint);
+        return;
+    }
+    insert(timeline, checkpoint);
+    thin(timeline, checkpoint->position.icount);
+}
+
 /* The machine has arrived here. One is enough at a position. */
 static bool lay(struct timeline *timeline)
 {
@@ -135,7 +145,7 @@ bool timeline_lay(struct timeline *timeline)
     return timeline->arrived && lay(timeline);
 }
 
-enum status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint)
+static enum status restore(struct timeline *timeline, const struct checkpoint *checkpoint)
 {
     const struct timeline_options *options = &timeline->options;
     error_clear(&timeline->error);
@@ -145,6 +155,19 @@ enum status timeline_restore(struct timeline *timeline, const struct checkpoint 
     if (!status && options->restore)
         options->restore(options->opaque, checkpoint->word);
     return status;
+}
+
+bool timeline_restore(struct timeline *timeline, uint64_t icount, struct position *position)
+{
+    for (;;) {
+        size_t place = place_of(timeline, icount) - 1;
+        *position = timeline->checkpoint[place].position;
+        if (!restore(timeline, &timeline->checkpoint[place]))
+            return true;
+        if (!place)
+            return false;
+        remove_at(timeline, place);
+    }
 }
 
 /* ---- life ---- */
@@ -243,6 +266,20 @@ enum timeline_result timeline_go(struct timeline *timeline, struct position limi
     return result_of(stop);
 }
 
+/* With the checkpoints of any run on the way. */
+static enum timeline_result go_on(struct timeline *timeline, struct position limit)
+{
+    for (;;) {
+        uint64_t next = next_regular(timeline, icount_of(timeline));
+        if (next >= limit.icount)
+            return timeline_go(timeline, limit, NULL, NULL);
+        enum timeline_result result = timeline_go(timeline, (struct position){next, 0}, NULL, NULL);
+        if (result != TIMELINE_THERE)
+            return result;
+        (void)lay(timeline);
+    }
+}
+
 /* On to a position that lies ahead, with checkpoints before it. */
 static enum timeline_result approach(struct timeline *timeline, struct position goal)
 {
@@ -250,12 +287,12 @@ static enum timeline_result approach(struct timeline *timeline, struct position 
         uint64_t at = goal.icount > distances[n] ? goal.icount - distances[n] : 0;
         if (at <= icount_of(timeline) || any_within(timeline, at, distances[n] / 4))
             continue;
-        enum timeline_result result = timeline_go(timeline, (struct position){at, 0}, NULL, NULL);
+        enum timeline_result result = go_on(timeline, (struct position){at, 0});
         if (result != TIMELINE_THERE)
             return result;
         (void)lay(timeline);
     }
-    return timeline_go(timeline, goal, NULL, NULL);
+    return go_on(timeline, goal);
 }
 
 enum timeline_result timeline_seek(struct timeline *timeline, uint64_t icount)
@@ -266,9 +303,9 @@ enum timeline_result timeline_seek(struct timeline *timeline, uint64_t icount)
         goal = end;
     if (timeline->arrived && icount_of(timeline) == goal.icount && !beyond)
         return TIMELINE_THERE;
-    const struct checkpoint *checkpoint = timeline_before(timeline, goal.icount);
-    bool ahead = icount_of(timeline) < goal.icount && checkpoint->position.icount <= icount_of(timeline);
-    if (!ahead && timeline_restore(timeline, checkpoint))
+    struct position start = last_before(timeline, goal.icount)->position;
+    bool ahead = icount_of(timeline) < goal.icount && start.icount <= icount_of(timeline);
+    if (!ahead && !timeline_restore(timeline, goal.icount, &start))
         return TIMELINE_BROKEN;
     enum timeline_result result = approach(timeline, goal);
     return result == TIMELINE_THERE && beyond ? TIMELINE_AT_END : result;

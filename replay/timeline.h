@@ -57,6 +57,13 @@ enum timeline_result timeline_reverse_continue(struct timeline *timeline, struct
 /* From now on reverse-continue sees this one of the inserted points alone; null: all of them. */
 void timeline_only(struct timeline *timeline, const struct debug_point *point);
 
+/* A file of checkpoints, with which a later timeline of the same journal begins. Load: STATUS_NOT_FOUND: there is no such file;
+ * STATUS_INVALID, STATUS_CORRUPT with the reason: it is another journal's or program's, or damaged; nothing of it is used then.
+ * What it says is checked again wherever a checkpoint is gone to. Save replaces the file, once it is whole: about so many
+ * checkpoints as `most`, spread over the run. */
+enum status timeline_load(struct timeline *timeline, const char *path, struct error *error) MUST_CHECK;
+enum status timeline_save(struct timeline *timeline, const char *path, unsigned most, struct error *error) MUST_CHECK;
+
 /* How the run ended, when that stopped the last one of the above. */
 enum machine_stop timeline_stop(const struct timeline *timeline);
 const char *timeline_error(const struct timeline *timeline);

@@ -73,13 +73,13 @@ static bool note_hit(void *opaque, struct timeline *timeline)
     return false;
 }
 
-/* From a checkpoint to a limit. */
-static enum timeline_result scan(struct timeline *timeline, const struct checkpoint *from, struct position limit,
+/* From the last checkpoint before the limit to that; start: where it was. */
+static enum timeline_result scan(struct timeline *timeline, struct position limit, struct position *start,
                                  struct last_hit *last)
 {
     struct machine *machine = timeline->options.machine;
     *last = (struct last_hit){.found = false};
-    if (timeline_restore(timeline, from))
+    if (!timeline_restore(timeline, limit.icount ? limit.icount - 1 : 0, start))
         return TIMELINE_BROKEN;
     enum timeline_result result = timeline_go(timeline, limit, note_hit, last);
     if (result != TIMELINE_THERE || !debug_hit_waits(machine))
@@ -200,9 +200,8 @@ static enum timeline_result search(struct timeline *timeline, struct position he
 {
     struct position limit = here;
     do {
-        const struct checkpoint *from = timeline_before(timeline, limit.icount ? limit.icount - 1 : 0);
-        struct position start = from->position;
-        enum timeline_result result = scan(timeline, from, limit, last);
+        struct position start;
+        enum timeline_result result = scan(timeline, limit, &start, last);
         if (result == TIMELINE_INTERRUPTED || result == TIMELINE_BROKEN)
             return result;
         if (last->found)

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define QUEUE_MAX 8u
+#define PATIENCE_NS 500000000u /* gdb gives up after two seconds */
 
 enum item_kind { ITEM_PACKET, ITEM_INTERRUPT, ITEM_RESEND, ITEM_OPENED, ITEM_CLOSED, ITEM_INPUT_ENDED };
 
@@ -41,6 +42,7 @@ struct gdb {
     /* the machine thread */
     uint32_t served;
     bool failed; /* the run ended badly; the user was shown */
+    uint64_t spoke_ns; /* of the host: since then the client waits for the answer to a `monitor`; 0: it does not */
 };
 
 /* ---- the hub's thread ---- */
@@ -177,7 +179,10 @@ static void reverse(void *opaque, bool step)
 
 static char *monitor(void *opaque, const char *line)
 {
-    char *text = hmp_run_line(((struct gdb *)opaque)->session, line), *to = text;
+    struct gdb *gdb = opaque;
+    gdb->spoke_ns = host_clock_ns();
+    char *text = hmp_run_line(gdb->session, line), *to = text;
+    gdb->spoke_ns = 0;
     for (const char *from = text; *from; from++) {
         if (*from != '\r')
             *to++ = *from;
@@ -230,6 +235,17 @@ bool gdb_waiting(struct gdb *gdb)
     bool any = gdb->first != NULL;
     pthread_mutex_unlock(&gdb->lock);
     return any;
+}
+
+void gdb_slice(struct gdb *gdb)
+{
+    if (!gdb || !gdb->spoke_ns)
+        return;
+    uint64_t now_ns = host_clock_ns();
+    if (now_ns - gdb->spoke_ns < PATIENCE_NS)
+        return;
+    gdb->spoke_ns = now_ns;
+    gdb_server_keep_alive(gdb->server);
 }
 
 void gdb_allow_reverse(struct gdb *gdb)

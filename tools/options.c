@@ -118,6 +118,7 @@ FLAG_OPTION(parse_follow, follow)
 FLAG_OPTION(parse_dump_state, dump_state)
 FLAG_OPTION(parse_host_stacks, host_stacks)
 STRING_OPTION(parse_scratch, scratch)
+STRING_OPTION(parse_checkpoint_file, checkpoint_file)
 
 static int parse_block(struct parser *parser, const char *value)
 {
@@ -326,6 +327,7 @@ static const struct option_row rows[] = {
     {"dump-state", false, FOR_ALL, parse_dump_state},
     {"follow", false, FOR_REPLAY, parse_follow},
     {"checkpoint-memory", true, FOR_REPLAY, parse_checkpoint_memory},
+    {"checkpoint-file", true, FOR_REPLAY, parse_checkpoint_file},
     {"block", true, FOR_REPLAY, parse_block},
     {"scratch", true, FOR_REPLAY, parse_scratch},
     {"host-stacks", false, FOR_RECORD | FOR_REPLAY, parse_host_stacks},

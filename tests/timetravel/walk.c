@@ -4,7 +4,8 @@
  *
  * First the journal is replayed straight, noting the digest of everything at GOTOS random positions and how it ended. Then, on one
  * timeline: those positions are gone to in random order, with checkpoints at half of them, and with steps back and forth around some of them; each must have the
- * digest noted, or found before. At last the run goes on from a place in its middle to its end, which must be bit-exact. */
+ * digest noted, or found before. Then the run goes on from a place in its middle to its end, which must be bit-exact. At last the
+ * checkpoints go to a file, with which another timeline begins; files that are damaged, or of another journal, are not used. */
 #include "tests/timetravel/journey.h"
 
 #define BACK_AND_FORTH 12
@@ -87,6 +88,48 @@ static void walk(struct session *session, const struct place *places, unsigned c
     }
 }
 
+/* ---- the file ---- */
+
+static void expect_load(struct session *session, const char *path, enum status expected)
+{
+    struct error error = {0};
+    size_t before = timeline_statistics(session->timeline).checkpoints;
+    enum status status = timeline_load(session->timeline, path, &error);
+    if (status != expected)
+        fail("loading %s: %s (%s), expected %s", path, status_name(status), error.text, status_name(expected));
+    if (status && timeline_statistics(session->timeline).checkpoints != before)
+        fail("a part of a bad file was used");
+}
+
+static void change_file(const char *path, long at, int how)
+{
+    FILE *file = fopen(path, "r+b");
+    CHECK(file && !fseek(file, at, at < 0 ? SEEK_END : SEEK_SET));
+    int byte = fgetc(file);
+    CHECK(!fseek(file, at, at < 0 ? SEEK_END : SEEK_SET) && fputc(byte ^ how, file) != EOF && !fclose(file));
+}
+
+static void walk_by_file(char *journal, const char *path, const struct place *places, unsigned count,
+                         uint64_t end_digest, uint64_t memory_bytes)
+{
+    static const long damages[] = {0, 9, 13, 17, 33, 41, 57, 73, 81, 89, 100, 3000, -1, -2000};
+    struct session session;
+    open_timeline(&session, journal, memory_bytes);
+    expect_load(&session, "/nonexistent", STATUS_NOT_FOUND);
+    expect_load(&session, "/dev/null", STATUS_CORRUPT);
+    expect_load(&session, journal, STATUS_CORRUPT);
+    for (unsigned n = 0; n < sizeof damages / sizeof damages[0]; n++) {
+        change_file(path, damages[n], 4);
+        expect_load(&session, path, STATUS_CORRUPT);
+        change_file(path, damages[n], 4);
+    }
+    expect_load(&session, path, STATUS_OK);
+    size_t checkpoints = timeline_statistics(session.timeline).checkpoints;
+    walk(&session, places, count, end_digest);
+    printf("%zu checkpoints from a file\n", checkpoints - 1);
+    session_close(&session, 0);
+}
+
 int main(int argc, char **argv)
 {
     struct session session;
@@ -99,7 +142,8 @@ int main(int argc, char **argv)
     struct place *places = calloc(count + 1, sizeof *places);
     CHECK(places);
     uint64_t end_digest = note_places(argv[1], places, count);
-    open_timeline(&session, argv[1], strtoull(argv[4], NULL, 10) << 20);
+    uint64_t memory_bytes = strtoull(argv[4], NULL, 10) << 20;
+    open_timeline(&session, argv[1], memory_bytes);
     walk(&session, places, count, end_digest);
     expect(&session, timeline_seek(session.timeline, places[count / 2].icount), TIMELINE_THERE);
     struct timeline_statistics statistics = timeline_statistics(session.timeline);
@@ -107,6 +151,15 @@ int main(int argc, char **argv)
     expect_digest(&session, "the end", end_digest);
     printf("%u gotos, %" PRIu64 " times set back, %zu checkpoints, %" PRIu64 " KiB, %" PRIu64 " pages\n", count,
            statistics.restored, statistics.checkpoints, statistics.bytes >> 10, statistics.pages);
+    struct error error = {0};
+    char *path = malloc(strlen(argv[1]) + 16);
+    CHECK(path);
+    sprintf(path, "%s.checkpoints", argv[1]);
+    if (timeline_save(session.timeline, path, 20, &error))
+        fail("%s", error.text);
+    session_close(&session, 0);
+    walk_by_file(argv[1], path, places, count < 20 ? count : 20, end_digest, memory_bytes);
     free(places);
-    return session_close(&session, 0);
+    free(path);
+    return 0;
 }

@@ -149,6 +149,12 @@ void gdb_server_stopped_at(struct gdb_server *server, const struct debug_stop *s
     say_stop(server);
 }
 
+void gdb_server_keep_alive(struct gdb_server *server)
+{
+    if (server->client)
+        gdb_say(server, "O");
+}
+
 void gdb_server_set_reverse(struct gdb_server *server, void (*reverse)(void *opaque, bool step))
 {
     server->target.reverse = reverse;
