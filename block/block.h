@@ -89,6 +89,10 @@ struct block_image_ops {
     bool (*corruption)(struct block_image *image, struct block_corruption *corruption);
     /* Before destroy, and nothing but that after it: what is only in memory goes to the files. Null: nothing is. */
     enum status (*settle)(struct block_image *image);
+    /* What it holds, saved and put back (core/content.h), size included; its base stays as it is. After a load that failed it
+     * holds something else. Null, both: can't be. */
+    void (*content_save)(struct block_image *image, struct content_writer *writer);
+    enum status (*content_load)(struct block_image *image, struct content_reader *reader);
     /* Who logs the steps from now on, in all files of the image (activity.h); null activity: nobody. May be null. */
     void (*watch)(struct block_image *image, struct block_activity *activity);
     void (*destroy)(struct block_image *image);

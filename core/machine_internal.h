@@ -74,6 +74,8 @@ struct machine {
     uint64_t last_count;
 };
 
+extern const struct state_field *const machine_fields; /* machine.c */
+
 void machine_request_attention(struct machine *machine);
 
 /* machine_exits.c: a message of a machine that counts exits. False: it is another one. */

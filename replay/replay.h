@@ -158,6 +158,29 @@ enum machine_stop replay_player_stop(const struct replay_player *player); /* how
 /* After the run, when it was not broken off: STATUS_OK (bit-exact to the end, or to where a torn journal ends),
  * STATUS_DIVERGED, or why it could not be read. */
 enum status replay_player_result(struct replay_player *player, struct error *error) MUST_CHECK;
+/* Where the player is in its journal: with a snapshot of the machine of the same moment (core/snapshot.h) a place to go back to.
+ * Between two calls of machine_run. Not for a followed journal. */
+struct replay_place {
+    uint64_t frame;    /* first one not taken in */
+    uint32_t taken;    /* events of the one before it; */
+    bool within_frame; /* else all of them */
+};
+struct replay_place replay_player_place(struct replay_player *player);
+/* Goes there, forgetting what trouble there was since. STATUS_CORRUPT: there is no such place. What the journal was found to say
+ * of sectors stays known. */
+enum status replay_player_return(struct replay_player *player, const struct replay_place *place) MUST_CHECK;
+/* Names the journal, by its frames and its configuration: for what is kept beside it. */
+struct replay_identity {
+    uint64_t low, high;
+};
+enum status replay_player_identity(struct replay_player *player, struct replay_identity *identity,
+                                   struct error *error) MUST_CHECK;
+/* The position of an event, counting from 1; and the one before whose step virtual time gets there. STATUS_NOT_FOUND: the journal
+ * ends before. Nothing of the replay changes. Not for runs whose positions are exits: find_time. */
+enum status replay_player_find_event(struct replay_player *player, uint64_t number, struct position *position,
+                                     struct error *error) MUST_CHECK;
+enum status replay_player_find_time(struct replay_player *player, uint64_t vtime_ns, uint64_t *icount,
+                                    struct error *error) MUST_CHECK;
 const struct replay_divergence *replay_player_divergence(const struct replay_player *player);
 void replay_player_destroy(struct replay_player *player);
 

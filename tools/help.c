@@ -119,6 +119,9 @@ static const char replay_help[] =
     "  --host-stacks            with --block=rerun: stacks of vmrr itself among the steps\n"
     "  -serial DEV              where COM1's output goes (default standard output): as for run\n"
     "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS
+    "  --checkpoint-memory=SIZE  with gdb or a monitor, which may go backwards: memory for checkpoints (default: as much as\n"
+    "                           the guest has)\n"
+    "  --checkpoint-file=FILE   likewise: begin with the checkpoints in FILE, and leave some there at the end\n"
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"
     "  --dump-state             at the end: registers and device state to standard error\n"
     "  -S                       stop before the first instruction, until gdb or a monitor goes on (or SIGCONT)\n"

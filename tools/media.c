@@ -157,6 +157,10 @@ static struct block_image *take_replayed(struct session *session, uint32_t drive
     struct medium *medium = &session->media.drive[drive];
     struct error error = {0};
     char path[32];
+    if (number < JOURNAL_DRIVES) { /* set back to where it is the first one again */
+        media_tell_replayed(session, number);
+        return replay_player_image(session->player, number, &error);
+    }
     snprintf(path, sizeof path, "medium %u", number);
     *medium = (struct medium){.path = strdup(path), .format = strdup("raw"), .read_only = true};
     media_name_nodes(session, medium, NULL);

@@ -119,6 +119,7 @@ FLAG_OPTION(parse_follow, follow)
 FLAG_OPTION(parse_dump_state, dump_state)
 FLAG_OPTION(parse_host_stacks, host_stacks)
 STRING_OPTION(parse_scratch, scratch)
+STRING_OPTION(parse_checkpoint_file, checkpoint_file)
 
 static int parse_block(struct parser *parser, const char *value)
 {
@@ -267,6 +268,12 @@ static int parse_slower(struct parser *parser, const char *value)
     return -1;
 }
 
+static int parse_checkpoint_memory(struct parser *parser, const char *value)
+{
+    uint64_t *bytes = &parser->options->checkpoint_bytes;
+    return parse_size(value, 1 << 20, bytes) || !*bytes ? options_bad(parser, value, "a size (default unit: MiB)") : -1;
+}
+
 static int parse_zstd_level(struct parser *parser, const char *value)
 {
     uint64_t level;
@@ -336,6 +343,8 @@ static const struct option_row rows[] = {
     {"screendump", true, FOR_ALL, parse_screendump},
     {"dump-state", false, FOR_ALL, parse_dump_state},
     {"follow", false, FOR_REPLAY, parse_follow},
+    {"checkpoint-memory", true, FOR_REPLAY, parse_checkpoint_memory},
+    {"checkpoint-file", true, FOR_REPLAY, parse_checkpoint_file},
     {"block", true, FOR_REPLAY, parse_block},
     {"scratch", true, FOR_REPLAY, parse_scratch},
     {"host-stacks", false, FOR_RECORD | FOR_REPLAY, parse_host_stacks},

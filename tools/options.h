@@ -92,6 +92,8 @@ struct run_options {
     /* the run */
     uint64_t limit_icount; /* --until */
     uint64_t checkpoint_steps;
+    uint64_t checkpoint_bytes; /* replay: memory that a timeline's checkpoints may take; 0: as much as the guest has */
+    const char *checkpoint_file; /* replay: checkpoints are taken from it and left in it; null: none */
     const char *output;     /* -o */
     const char *screendump; /* written when the run ends */
     const char *input;      /* replay: the journal */

@@ -16,6 +16,7 @@
 
 #define PROGRESS_NS 500000000ull
 #define EXECUTOR_THREADS 4
+#define CHECKPOINTS_SAVED 48u
 
 /* The one process-wide thing: signals have no argument. Set only while session_run runs. */
 static struct session *volatile signal_session;
@@ -500,6 +501,7 @@ static void on_slice(void *opaque, struct position position)
     if (session->recorder)
         replay_recorder_tick(session->recorder);
     console_flush(session->console);
+    gdb_slice(session->gdb);
     control_slice(session);
     if (!session->show_progress)
         return;
@@ -548,6 +550,71 @@ static enum machine_stop replay_stop(struct session *session, enum machine_stop 
     return stop;
 }
 
+/* ---- going about in a replay ---- */
+
+static bool timeline_interrupted(void *opaque)
+{
+    const struct session *session = opaque;
+    return session->control.signalled || gdb_wants_stop(session->gdb);
+}
+
+static void save_words(void *opaque, uint64_t word[CHECKPOINT_WORDS])
+{
+    _Static_assert(CONSOLE_WORDS <= CHECKPOINT_WORDS, "room for the consoles");
+    console_save(((struct session *)opaque)->console, word);
+}
+
+static void restore_words(void *opaque, const uint64_t word[CHECKPOINT_WORDS])
+{
+    struct session *session = opaque;
+    console_restore(session->console, word);
+    session->control.ended = MACHINE_STOP_NONE;
+}
+
+static void load_checkpoints(struct session *session)
+{
+    struct error error = {0};
+    const char *path = session->options.checkpoint_file;
+    enum status status = path ? timeline_load(session->timeline, path, &error) : STATUS_OK;
+    if (status && status != STATUS_NOT_FOUND)
+        tool_error("%s: not used", error.text);
+}
+
+/* Of a journal that is whole: the next session begins with them. */
+static void save_checkpoints(struct session *session)
+{
+    struct error error = {0};
+    const char *path = session->options.checkpoint_file;
+    if (session->timeline && path && !replay_player_torn(session->player, NULL, 0) &&
+        timeline_save(session->timeline, path, CHECKPOINTS_SAVED, &error))
+        tool_error("%s", error.text);
+}
+
+/* For somebody who could ask for it; a replay that only goes to its end pays nothing. */
+static void make_timeline(struct session *session)
+{
+    struct error error = {0};
+    struct timeline_options options = {.machine = session->machine,
+                                       .player = session->player,
+                                       .memory_bytes = session->options.checkpoint_bytes,
+                                       .interrupted = timeline_interrupted,
+                                       .save = save_words,
+                                       .restore = restore_words,
+                                       .opaque = session};
+    if (!session->player || !control_has_company(session) || session->options.follow || session->rerun ||
+        machine_counts_exits(session->machine))
+        return;
+    if (!options.memory_bytes)
+        options.memory_bytes = machine_ram_bytes(session->machine);
+    session->timeline = timeline_create(&options, &error);
+    if (session->timeline) {
+        gdb_allow_reverse(session->gdb);
+        load_checkpoints(session);
+    } else {
+        tool_error("%s", error.text);
+    }
+}
+
 enum machine_stop session_run(struct session *session)
 {
     struct sigaction saved[3];
@@ -560,6 +627,7 @@ enum machine_stop session_run(struct session *session)
     }
     signal_session = session;
     catch_signals(saved);
+    make_timeline(session);
     machine_set_slice_hook(session->machine, on_slice, session);
     session->start_ns = host_clock_ns();
     enum machine_stop stop = control_run(session, run_limit(session));
@@ -640,6 +708,7 @@ void session_report(struct session *session, enum machine_stop stop)
 
 int session_close(struct session *session, int code)
 {
+    save_checkpoints(session);
     chardev_hub_destroy(session->hub);
     gdb_destroy(session->gdb);
     console_close(session->console);
@@ -649,6 +718,7 @@ int session_close(struct session *session, int code)
     if (session->mailbox)
         input_mailbox_set_ring(session->mailbox, NULL, NULL);
     machine_destroy(session->machine);
+    timeline_destroy(session->timeline);
     media_fini(session);
     session_branch_close(session);
     replay_recorder_destroy(session->recorder);

@@ -5,6 +5,7 @@
 #include "devices/board_pc.h"
 #include "replay/branch.h"
 #include "replay/replay.h"
+#include "replay/timeline.h"
 #include "tools/console.h"
 #include "tools/control.h"
 #include "tools/gdb.h"
@@ -13,6 +14,7 @@
 #include "tools/options.h"
 #include "tools/rerun.h"
 #include "tools/trace_tee.h"
+#include "tools/travel.h"
 
 /* What a caller has of its own when a session is made. Null, each: nothing. */
 struct session_hooks {
@@ -37,6 +39,8 @@ struct session {
     struct position branch_at;
     const struct branch_original *original[JOURNAL_DRIVES]; /* of the branch; null: none was given */
     bool branch_incomplete;                                 /* its journal is no branch's and goes away */
+    struct travel travel;
+    struct timeline *timeline; /* of a replay that somebody walks about in; null: it only goes forwards */
     struct block_executor *executor;
     struct chardev_hub *hub;
     struct monitors *monitors;
