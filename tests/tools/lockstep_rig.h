@@ -256,7 +256,7 @@ static void rig_unmake(void *opaque, unsigned n)
     rig->side[n].machine = NULL;
 }
 
-static void rig_run(struct rig *rig)
+static inline void rig_run(struct rig *rig)
 {
     rig->options =
         (struct lockstep_options){.make = rig_make,

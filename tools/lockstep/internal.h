@@ -45,6 +45,8 @@ enum lockstep_round lockstep_round(struct lockstep *lockstep, bool all, struct l
 /* compare.c */
 /* Takes from both what they have in common. True: what is first in them differs (or one has lost some). */
 bool lockstep_events_differ(struct lockstep *lockstep, struct lockstep_difference *difference);
+/* "ram"'s offset as an address. */
+uint64_t lockstep_gpa_of(const struct memory_block *block, uint64_t offset);
 void lockstep_look_at_cpu(struct lockstep_side *side);
 /* before: may be null. */
 uint64_t lockstep_compare_cpu(const struct cpu_state *before, const struct cpu_state *a, const struct cpu_state *b,
@@ -54,6 +56,8 @@ uint64_t lockstep_compare_memory(struct machine *a, struct machine *b, struct lo
 
 /* steps.c: the second pass. */
 void lockstep_find_insn(struct lockstep *lockstep);
+void lockstep_fetch_insn(struct machine *machine, struct lockstep_insn *insn);
+bool lockstep_is_repeated(const struct lockstep_insn *insn);
 
 /* watch.c: interrupts the machine that runs when it has run for so long. */
 struct lockstep_watch *lockstep_watch_create(uint64_t stall_ms);

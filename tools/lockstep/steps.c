@@ -36,7 +36,7 @@ static bool is_prefix(uint8_t byte, unsigned bits)
     return memchr(prefixes, byte, sizeof prefixes) || (bits == 64 && (byte & 0xF0) == 0x40);
 }
 
-static bool is_repeated_string(const struct lockstep_insn *insn)
+bool lockstep_is_repeated(const struct lockstep_insn *insn)
 {
     bool repeated = false;
     unsigned n = 0;
@@ -47,7 +47,7 @@ static bool is_repeated_string(const struct lockstep_insn *insn)
                         (opcode >= 0xAA && opcode <= 0xAF));
 }
 
-static void fetch_insn(struct machine *machine, struct lockstep_insn *insn)
+void lockstep_fetch_insn(struct machine *machine, struct lockstep_insn *insn)
 {
     insn->linear = debug_code_address(machine, &insn->bits);
     insn->size = (unsigned)debug_read_linear(machine, insn->linear, insn->code, sizeof insn->code);
@@ -64,7 +64,7 @@ static void step_side(struct stepping *stepping, unsigned n)
 {
     struct lockstep_side *side = &stepping->lockstep->side[n];
     struct position goal = {stepping->difference->exits, 0};
-    bool repeated = is_repeated_string(&stepping->insn);
+    bool repeated = lockstep_is_repeated(&stepping->insn);
     for (unsigned tries = 0; !stepping->arrived[n] && tries < REPEAT_STEPS_MAX; tries++) {
         debug_step(side->machine);
         lockstep_watch_run(stepping->lockstep->watch, side->machine);
@@ -131,7 +131,7 @@ static bool together_again(struct stepping *stepping)
     if (bytes_differ(stepping))
         return false;
     for (unsigned n = 0; n < MORE_STEPS; n++) {
-        fetch_insn(stepping->lockstep->side[orders[n]].machine, &stepping->insn);
+        lockstep_fetch_insn(stepping->lockstep->side[orders[n]].machine, &stepping->insn);
         step_side(stepping, orders[n]);
         if (!cpus_differ(stepping) && !events_differ(stepping))
             return true;
@@ -156,7 +156,7 @@ static bool step_both(struct stepping *stepping)
     struct lockstep_side *side = stepping->lockstep->side;
     struct lockstep_difference *difference = stepping->difference;
     stepping->before = side[0].cpu;
-    fetch_insn(side[0].machine, &stepping->insn);
+    lockstep_fetch_insn(side[0].machine, &stepping->insn);
     for (unsigned n = 0; n < 2; n++)
         step_side(stepping, n);
     bool differ = cpus_differ(stepping);
