@@ -68,6 +68,12 @@ static bool excuse_repeat_flags(struct excuse *e)
     return e->kvm->state.vector >= 0 && e->kvm->state.vector == e->interp->state.vector && has_row(e, "CMPS SCAS");
 }
 
+/* Looks at RSI's page before it looks whether RDI is canonical. */
+static bool excuse_compare_order(struct excuse *e)
+{
+    return e->kvm->state.vector == EXC_PF && e->interp->state.vector == EXC_GP && has_row(e, "CMPS");
+}
+
 /* Neither alignment nor canonical addresses are looked at, and reserved bytes of the image are written. */
 static bool excuse_fxsave(struct excuse *e)
 {
@@ -198,6 +204,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
                    {"movbe-undefined", excuse_movbe},
                    {"rotate-of", excuse_rotate},
                    {"repeat-flags", excuse_repeat_flags},
+                   {"compare-order", excuse_compare_order},
                    {"fxsave", excuse_fxsave},
                    {"pause-rex", excuse_pause},
                    {"aad-flags", excuse_aad},
