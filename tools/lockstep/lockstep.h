@@ -90,7 +90,9 @@ struct lockstep_difference {
     /* The steps. */
     bool reproduced; /* the second pass parted there too */
     bool has_insn;
-    uint64_t steps; /* alike since equal_exits */
+    bool matched;      /* found by matching states: what the side that makes no steps has behind it is not known */
+    unsigned searches; /* so many runs for that */
+    uint64_t steps;    /* alike since equal_exits */
     struct lockstep_insn insn;
     struct cpu_state before, after[2];
     struct lockstep_fields step_registers;

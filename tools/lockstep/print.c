@@ -121,6 +121,7 @@ static json_t *insn_json(const struct lockstep_difference *difference)
     json_object_set_new(object, "text", json_text(text, strlen(text)));
     json_object_set_new(object, "registers", fields_json(&difference->step_registers));
     json_object_set_new(object, "memory", ranges_json(&difference->step_memory));
+    json_object_set_new(object, "matched", json_boolean(difference->matched));
     json_object_set_new(object, "before", state_json(&difference->before));
     json_object_set_new(object, "a", state_json(&difference->after[0]));
     json_object_set_new(object, "b", state_json(&difference->after[1]));
@@ -236,10 +237,18 @@ static void print_insn(const struct lockstep_difference *difference, const char 
     fprintf(out, "the instruction (%" PRIu64 " behind %s %" PRIu64 ", %u-bit code)\n  %s\n", difference->steps, unit,
             difference->equal_exits, difference->insn.bits, text);
     free(text);
-    fprintf(out, "  differs behind it\n");
+    if (difference->matched)
+        fprintf(out, "  found by matching states (%u runs): from behind it on both do the same\n",
+                difference->searches);
+    else
+        fprintf(out, "  differs behind it\n");
     print_fields(&difference->step_registers, out);
     print_ranges(&difference->step_memory, out);
     print_state("before", &difference->before, out);
+    if (difference->matched) {
+        print_state("behind it, of the side that makes steps", &difference->after[0], out);
+        return;
+    }
     print_state("a behind it", &difference->after[0], out);
     print_state("b behind it", &difference->after[1], out);
 }

@@ -151,6 +151,8 @@ static void no_report(void *opaque, const char *path, uint64_t a, uint64_t b)
     (void)b;
 }
 
+static enum lockstep_round look_after_run(struct lockstep *lockstep, bool all, struct lockstep_difference *difference);
+
 enum lockstep_round lockstep_round(struct lockstep *lockstep, bool all, struct lockstep_difference *difference)
 {
     unsigned leader = lockstep->options->leader, other = 1 - leader;
@@ -159,7 +161,20 @@ enum lockstep_round lockstep_round(struct lockstep *lockstep, bool all, struct l
     run_to(lockstep, leader, goal);
     uint64_t led = lockstep_exits(lockstep, leader);
     run_to(lockstep, other, side[leader].stop == MACHINE_STOP_LIMIT ? led : led + 1);
-    if (side[leader].stop == MACHINE_STOP_ERROR || side[other].stop == MACHINE_STOP_ERROR)
+    return look_after_run(lockstep, all, difference);
+}
+
+enum lockstep_round lockstep_round_to(struct lockstep *lockstep, uint64_t exits, struct lockstep_difference *difference)
+{
+    for (unsigned n = 0; n < 2; n++)
+        run_to(lockstep, n, exits);
+    return look_after_run(lockstep, true, difference);
+}
+
+static enum lockstep_round look_after_run(struct lockstep *lockstep, bool all, struct lockstep_difference *difference)
+{
+    struct lockstep_side *side = lockstep->side;
+    if (side[0].stop == MACHINE_STOP_ERROR || side[1].stop == MACHINE_STOP_ERROR)
         return LOCKSTEP_STUCK;
     bool aligned = align(lockstep, difference);
     bool event = lockstep_events_differ(lockstep, difference);
