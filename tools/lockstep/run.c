@@ -218,6 +218,21 @@ static void cannot(struct lockstep *lockstep)
              (unsigned long long)lockstep->options->stall_ms, (unsigned long long)exits);
 }
 
+/* Who made no exit may be slow: it differs only where the steps say so. */
+static void judge_stalled(struct lockstep *lockstep)
+{
+    struct lockstep_result *result = lockstep->result;
+    const struct lockstep_difference *difference = &result->difference;
+    unsigned stalled = difference->stop[0] == MACHINE_STOP_HOST ? 0 : 1;
+    if (difference->what != LOCKSTEP_END || difference->has_insn || difference->stop[stalled] != MACHINE_STOP_HOST)
+        return;
+    result->verdict = LOCKSTEP_NOT_COMPARED;
+    snprintf(result->reason, sizeof result->reason,
+             "%s came to no exit within %llu ms behind exit %llu, where the other did (--stall): %.300s",
+             stalled ? "b" : "a", (unsigned long long)lockstep->options->stall_ms,
+             (unsigned long long)difference->equal_exits, difference->why);
+}
+
 /* To the end, or to the difference. */
 static void first_pass(struct lockstep *lockstep)
 {
@@ -262,6 +277,8 @@ void lockstep_run(const struct lockstep_options *options, struct lockstep_script
         lockstep_unmake(&lockstep);
         if (result->verdict == LOCKSTEP_DIFFERENT)
             lockstep_find_insn(&lockstep);
+        if (result->verdict == LOCKSTEP_DIFFERENT)
+            judge_stalled(&lockstep);
     } else {
         result->verdict = LOCKSTEP_NOT_COMPARED;
         snprintf(result->reason, sizeof result->reason, "%s",
