@@ -131,7 +131,7 @@ static bool excuse_mmx_fault(struct excuse *e)
     return same(e);
 }
 
-/* LOCK is no error, and no trap comes behind them. With LOCK they are no row: by their bytes. */
+/* No trap comes behind them. */
 static bool excuse_fence(struct excuse *e)
 {
     const uint8_t *code = e->c->code;
@@ -174,15 +174,29 @@ static bool excuse_call(struct excuse *e)
     return e->c->bits == 16 && e->kvm->state.vector == EXC_GP && has_row(e, "CALL");
 }
 
-/* At level 3: what gives #GP for its address is given to the emulator, which knows few instructions. The INT3 that ends a case too,
- * where its stack has no canonical address. */
+/* LOCK before 0F 18 to 0F 1F and 0F AE is no error. */
+static bool excuse_lock(struct excuse *e)
+{
+    uint64_t at = e->interp->state.rip - e->c->in.rip;
+    const uint8_t *code = e->c->code;
+    bool lock = false;
+    if (e->interp->state.vector != EXC_UD || at >= e->c->length)
+        return false;
+    for (; at < e->c->length && code[at] != 0x0F; at++)
+        lock |= code[at] == 0xF0;
+    return lock && at + 1 < e->c->length && (code[at + 1] == 0xAE || (code[at + 1] >= 0x18 && code[at + 1] <= 0x1F));
+}
+
+/* At level 3: what gives #GP for its address, lies in the supervisor's half, or is executed with a stack that has no canonical address
+ * is given to the emulator, which knows few instructions. */
 static bool excuse_gp_as_ud(struct excuse *e)
 {
     int vector = e->interp->state.vector;
-    uint64_t rsp = e->interp->state.gpr[CPU_RSP];
+    uint64_t rsp = e->kvm->state.gpr[CPU_RSP];
     bool canonical = (uint64_t)((int64_t)(rsp << 16) >> 16) == rsp;
+    bool upper = vector == EXC_PF && e->interp->state.cr2 >> 47;
     return e->c->bits == 64 && e->kvm->state.vector == EXC_UD &&
-           (vector == EXC_GP || vector == EXC_SS || (vector == -1 && !canonical));
+           (upper || vector == EXC_GP || vector == EXC_SS || !canonical);
 }
 
 /* Operands of many words: which of them faults first is the silicon's choice (fuzz_host_excuse.c). */
@@ -234,6 +248,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
                    {"cmpxchg-upper", excuse_cmpxchg},
                    {"mmx-fault", excuse_mmx_fault},
                    {"fence", excuse_fence},
+                   {"lock-ignored", excuse_lock},
                    {"nop-length", excuse_nop},
                    {"repeat-upper", excuse_repeat_upper},
                    {"cs-write", excuse_cs_write},
