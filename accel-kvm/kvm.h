@@ -83,6 +83,8 @@ struct kvm_accel {
     /* step.c */
     bool stepping; /* run is to end after one instruction */
     bool stepped;  /* it has been executed */
+    uint64_t step_rip, step_rflags; /* where it began */
+    uint16_t step_cs;
     bool debug_left; /* run has ended so */
 
     struct error error;

@@ -3,7 +3,8 @@
  *
  * A step is over when KVM says so, when an access was done (KVM reports no trap behind a port access), or when the helper has
  * executed the instruction. A single step into an interrupt that is queued would show in the flags that it pushes: the guest
- * runs to the handler's first instruction instead, by a breakpoint, and steps from there.
+ * runs to the handler's first instruction instead, by a breakpoint, and steps from there. For an exception it does show: TF is taken
+ * out of the frame that was pushed.
  * Not modelled: points; interrupts through task gates and in virtual-8086 mode are stepped as they come. */
 #include "accel-kvm/kvm.h"
 
@@ -12,7 +13,11 @@
 #include <string.h>
 
 #define DR6_BS 0x4000u
+#define RFLAGS_TF 0x100u
+#define RFLAGS_RF 0x10000u
 #define RFLAGS_VM 0x20000u
+#define INSN_BYTES 15u
+#define FRAME_SLOTS 8u /* from the stack's top on, in which a frame is looked for */
 
 void kvm_step(struct accel *accel)
 {
@@ -63,6 +68,54 @@ static uint64_t handler_of(struct kvm_accel *cpu, uint8_t vector)
     return (uint32_t)(offset + base_of(cpu, (uint16_t)(gate >> 16)));
 }
 
+/* ---- TF in a frame ---- */
+
+static unsigned slot_bytes(const struct kvm_accel *cpu)
+{
+    return cpu->state.efer & 0x400 ? 8 : cpu->state.cr0 & 1 ? 4 : 2;
+}
+
+/* RIP, CS and flags are as the step's instruction had them: at this address they were pushed. */
+static bool is_frame(struct kvm_accel *cpu, uint64_t at, unsigned bytes)
+{
+    uint64_t mask = bytes == 2 ? 0xFFFF : 0xFFFFFFFF, rip = read_linear(cpu, at, bytes);
+    uint64_t flags = read_linear(cpu, at + 2 * bytes, bytes) & mask;
+    return rip - (cpu->step_rip & (bytes == 8 ? UINT64_MAX : mask)) <= INSN_BYTES &&
+           (uint16_t)read_linear(cpu, at + bytes, bytes) == cpu->step_cs && (flags & RFLAGS_TF) &&
+           !((flags ^ cpu->step_rflags) & mask & ~(uint64_t)(RFLAGS_TF | RFLAGS_RF));
+}
+
+static void clear_tf(struct kvm_accel *cpu, uint64_t linear)
+{
+    uint64_t gpa;
+    uint8_t byte = 0;
+    if (!cpu->helper->ops->translate(cpu->helper, linear, &gpa))
+        return;
+    memory_read(machine_memory(cpu->accel.machine), gpa, &byte, 1);
+    byte &= (uint8_t) ~(RFLAGS_TF >> 8);
+    memory_write(machine_memory(cpu->accel.machine), gpa, &byte, 1);
+}
+
+/* Behind a step that went elsewhere: it may have made the handler's first instruction too, a PUSH for example. */
+static void mend_frame(struct kvm_accel *cpu)
+{
+    const struct cpu_state *state = &cpu->state;
+    unsigned bytes = slot_bytes(cpu);
+    uint64_t base = state->efer & 0x400 ? 0 : state->segment[CPU_SS].base;
+    uint64_t sp = base + (bytes == 8   ? state->gpr[CPU_RSP]
+                          : bytes == 4 ? (uint32_t)state->gpr[CPU_RSP]
+                                       : (uint16_t)state->gpr[CPU_RSP]);
+    if ((cpu->step_rflags & RFLAGS_TF) || state->rip - cpu->step_rip <= INSN_BYTES)
+        return;
+    cpu->helper->ops->set_state(cpu->helper, state);
+    for (unsigned slot = 0; slot < FRAME_SLOTS; slot++, sp += bytes) {
+        if (!is_frame(cpu, sp, bytes))
+            continue;
+        clear_tf(cpu, sp + 2 * bytes + 1);
+        return;
+    }
+}
+
 /* ---- the step ---- */
 
 bool kvm_step_prepare(struct kvm_accel *cpu, struct machine_landmark *landmark)
@@ -76,6 +129,11 @@ bool kvm_step_prepare(struct kvm_accel *cpu, struct machine_landmark *landmark)
         kvm_state_fetch(cpu);
         kvm_debug_set(cpu, handler_of(cpu, cpu->taken_vector), false);
     } else {
+        kvm_complete(cpu);
+        kvm_state_fetch(cpu);
+        cpu->step_rip = cpu->state.rip;
+        cpu->step_rflags = cpu->state.rflags;
+        cpu->step_cs = cpu->state.segment[CPU_CS].selector;
         kvm_debug_set(cpu, 0, true);
     }
     return false;
@@ -98,6 +156,8 @@ bool kvm_step_over(struct kvm_accel *cpu)
         return false;
     cpu->stepped = false;
     kvm_complete(cpu);
+    kvm_state_fetch(cpu);
+    mend_frame(cpu);
     cpu->debug_left = true;
     return true;
 }

@@ -16,7 +16,9 @@
 
 static void canonical_segment(const struct cpu_state *state, unsigned index, struct cpu_segment *segment)
 {
-    bool unusable = (segment->attributes & CPU_SEGMENT_UNUSABLE) || !(segment->attributes & ATTRIBUTES_PRESENT);
+    bool null_stack = index == CPU_SS && cpu_state_code64(state) && !(segment->selector & 0xFFFC); /* as good as any */
+    bool unusable =
+        null_stack || (segment->attributes & CPU_SEGMENT_UNUSABLE) || !(segment->attributes & ATTRIBUTES_PRESENT);
     bool base_counts = index >= CPU_FS || !cpu_state_code64(state);
     if (unusable) {
         segment->attributes = CPU_SEGMENT_UNUSABLE;

@@ -14,7 +14,8 @@ struct machine;
 
 /* Brings state into the form in which accelerators must agree:
  *   - RF, and what belongs to single instructions (shadows, held back debug traps), cleared;
- *   - segments: accessed bit set, limit and attributes of what is unusable cleared, those that 64-bit code ignores too;
+ *   - segments: accessed bit set, limit and attributes of what is unusable cleared, those that 64-bit code ignores too (a null
+ *     stack segment is unusable for some, and a segment like others for others);
  *   - x87: FOP, FIP, FDP, their selectors, and the registers' content where a tag says empty, cleared;
  *   - monitor, microcode revision, machine check and speculation registers, the TSC's offset: cleared. */
 void cpu_state_canonical(struct cpu_state *state);

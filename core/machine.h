@@ -193,7 +193,7 @@ void machine_set_slice_hook(struct machine *machine, void (*hook)(void *opaque, 
 
 /* Digests: CPU and devices (field lists, creation order), and everything with memory. */
 /* Number of the definition of the digests: state.h's and what is gathered. Goes up when either changes. */
-#define MACHINE_DIGEST_VERSION 7u
+#define MACHINE_DIGEST_VERSION 8u
 uint64_t machine_digest_state(struct machine *machine);
 uint64_t machine_digest_all(struct machine *machine);
 void machine_dump_state(struct machine *machine, FILE *out);

@@ -5,6 +5,7 @@
 #include "tools/json_text.h"
 #include "tools/lockstep.h"
 #include "tools/lockstep/lockstep.h"
+#include "tools/lockstep/remote.h"
 #include "tools/session.h"
 #include "tools/session_accel.h"
 #include "tools/tools.h"
@@ -66,13 +67,18 @@ bool lockstep_asked_for(int argc, char **argv)
     return false;
 }
 
+static bool is_remote(const char *name)
+{
+    return !strncmp(name, "gdb:", 4);
+}
+
 static bool parse_who(struct lockstep_command *command, unsigned side, const char *value)
 {
-    if (!strcmp(value, "interp") || !strcmp(value, "kvm")) {
+    if (!strcmp(value, "interp") || !strcmp(value, "kvm") || is_remote(value)) {
         command->name[side] = value;
         return true;
     }
-    tool_error("diff: --%c %s: expected interp or kvm", side ? 'b' : 'a', value);
+    tool_error("diff: --%c %s: expected interp, kvm, gdb:unix:PATH or gdb:tcp:HOST:PORT", side ? 'b' : 'a', value);
     return false;
 }
 
@@ -136,6 +142,11 @@ static int parse(struct lockstep_command *command, int argc, char **argv)
     }
     if (command->argc == 2 && is_journal(command->argv[1]))
         command->journal = command->argv[1];
+    bool remote[2] = {is_remote(command->name[0]), is_remote(command->name[1])};
+    if ((remote[0] && remote[1]) || ((remote[0] || remote[1]) && (command->journal || command->output))) {
+        tool_error("diff: a remote target: beside a machine that is made of options, and without -o");
+        return EXIT_CODE_USAGE;
+    }
     if (command->journal && command->output) {
         tool_error("diff: -o: a journal is there already");
         return EXIT_CODE_USAGE;
@@ -315,6 +326,18 @@ static int report(struct lockstep_command *command, const struct lockstep_result
                                                    : EXIT_CODE_NOT_COMPARED;
 }
 
+static void run_remote(struct lockstep_command *command, unsigned side, struct lockstep_result *result)
+{
+    struct remote *remote = remote_open(command->name[side] + 4, &command->error);
+    if (remote) {
+        lockstep_run_remote(&command->options, remote, side, result);
+    } else {
+        result->verdict = LOCKSTEP_NOT_COMPARED;
+        snprintf(result->reason, sizeof result->reason, "%s", command->error.text);
+    }
+    remote_close(remote);
+}
+
 static int run(struct lockstep_command *command)
 {
     struct lockstep_script *script = lockstep_script_create();
@@ -323,7 +346,10 @@ static int run(struct lockstep_command *command)
     CHECK(result);
     command->options.leader = accel_is_kvm(command->name[0]) ? 0 : 1;
     ask_host(command);
-    lockstep_run(&command->options, script, result);
+    if (is_remote(command->name[0]) || is_remote(command->name[1]))
+        run_remote(command, is_remote(command->name[0]) ? 0 : 1, result);
+    else
+        lockstep_run(&command->options, script, result);
     if (command->output && result->verdict == LOCKSTEP_DIFFERENT)
         written = !write_journal(command, script, result);
     int code = report(command, result, written);

@@ -76,8 +76,8 @@ static const char program_help[] =
     "  debug    gdb on a journal's run\n"
     "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
-    "  diff     what is different in two journals: events, requests, sectors, memory, registers\n"
-    "  fuzz     random instructions on the interpreter and on this host's CPU\n"
+    "  diff     what is different in two journals, or on two accelerators in lockstep\n"
+    "  fuzz     random instructions on the interpreter and on this host's CPU or KVM\n"
     "  blktrace a drive's writes as a dm-log-writes log, or its requests as lines of blkparse\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
@@ -206,7 +206,19 @@ static const char diff_help[] =
     "4: could not be compared; 2: wrong options.\n\n"
     "  --no-replay              only what the journals themselves say\n"
     "  --max=N                  at most so many entries of each list (default 16); what is counted is counted all\n"
-    "  --json                   one object; keys: vmrr(1)\n";
+    "  --json                   one object; keys: vmrr(1)\n\n"
+    "       vmrr diff [--a WHO] [--b WHO] [options] [the machine's options as for run | RUN.vmrr]\n\n"
+    "One machine on two accelerators in this process, with the same inputs, held against each other at every exit: "
+    "registers,\n"
+    "accesses, devices, memory. The first difference is followed to its instruction by single steps. The same exit codes.\n\n"
+    "  --a=WHO, --b=WHO         interp, kvm, gdb:unix:PATH or gdb:tcp:HOST:PORT (a gdb remote target: QEMU's -gdb, with -S);\n"
+    "                           default interp and kvm, when one of the two is given\n"
+    "  --until=N                at most so many exits (a remote target: steps)\n"
+    "  --every=N                devices and memory at each N-th exit or step (default 64), and at the end\n"
+    "  --steps=N                single steps at most (default 2000000)\n"
+    "  --stall=SECONDS          without an exit, and a side is stuck (default 30)\n"
+    "  -o FILE.vmrr             when they differ: the run to there as a journal\n"
+    "  RUN.vmrr                 instead of a machine: the run that was recorded on KVM, with its inputs\n";
 
 static const char fuzz_help[] =
     "usage: vmrr fuzz [options]\n\n"
@@ -219,7 +231,8 @@ static const char fuzz_help[] =
     "  --count=N                so many cases (default 1000000)\n"
     "  --time=SECONDS           for so long\n"
     "  --mode=16|32|64          size of the code (default 64)\n"
-    "  --against=host           this host's CPU, in a locked-up child process (the only reference so far)\n"
+    "  --against=host|kvm       this host's CPU, in a locked-up child process (default); this host's KVM\n"
+    "  --level=0|3              privilege level of the code: kvm (default 0), host (3)\n"
     "  --max=N                  stop after so many cases that differ (default 10)\n"
     "  --output=DIR             where fuzz-MODE-SEED.json is written for each of them (default: here)\n"
     "  --replay=FILE            run the case of such a file again\n"

@@ -89,6 +89,39 @@ START_TEST(test_memory)
 }
 END_TEST
 
+/* A side that makes no single steps, as KVM in user code on some hosts: by matching states. */
+START_TEST(test_search)
+{
+    static const struct rig_fault faults[] = {
+        {.wrong = RIG_REGISTER, .linear = 0x7C0B, .time = 5, .reg = CPU_RBX}, /* the ADD */
+        {.wrong = RIG_REGISTER, .linear = 0x7C03, .time = 4, .reg = CPU_RBX}, /* the first of its interval but two */
+        {.wrong = RIG_MEMORY, .linear = 0x7C17, .time = 6, .gpa = 0x5123},
+    };
+    for (unsigned n = 0; n < sizeof faults / sizeof faults[0]; n++) {
+        for (unsigned side = 0; side < 2; side++) {
+            setup();
+            rig.side[1].kvm = true;
+            rig.side[side].fault = faults[n];
+            rig.side[side].no_steps = true;
+            rig_run(&rig);
+            const struct lockstep_difference *difference = &rig.result.difference;
+            ck_assert_int_eq(rig.result.verdict, LOCKSTEP_DIFFERENT);
+            ck_assert_msg(difference->has_insn && difference->matched, "%s", difference->why);
+            ck_assert_uint_eq(difference->insn.linear, faults[n].linear);
+            ck_assert_uint_gt(difference->searches, 2);
+            teardown();
+            rig.script = NULL;
+        }
+    }
+    setup();
+    rig.side[0].fault = faults[0];
+    rig.side[0].no_steps = rig.side[1].no_steps = true;
+    rig_run(&rig);
+    ck_assert_int_eq(rig.result.verdict, LOCKSTEP_DIFFERENT);
+    ck_assert(!rig.result.difference.has_insn && rig.result.difference.why[0]);
+}
+END_TEST
+
 START_TEST(test_endless)
 {
     static const uint8_t endless[] = {0xE6, 0x80, 0xEB, 0xFE}; /* out 80, al; jmp $ */
@@ -143,6 +176,7 @@ int main(void)
     tcase_add_test(tests, test_equal);
     tcase_add_test(tests, test_register);
     tcase_add_test(tests, test_memory);
+    tcase_add_test(tests, test_search);
     tcase_add_test(tests, test_endless);
     tcase_add_test(tests, test_steps);
     suite_add_tcase(suite, tests);

@@ -37,6 +37,12 @@ START_TEST(what_need_not_agree)
     b.ftw = a.ftw = 0xFE;
     b.fpr[0].significand = 7;
     same(&a, &b);
+    a.segment[CPU_SS] = (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE}; /* MOV SS of a null selector */
+    b = a;
+    b.segment[CPU_SS] = (struct cpu_segment){.attributes = 0xC093, .limit = 0xFFFFFFFF}; /* what KVM has then */
+    same(&a, &b);
+    a.segment[CPU_SS].selector = b.segment[CPU_SS].selector = 0x18;
+    different(&a, &b);
 }
 END_TEST
 

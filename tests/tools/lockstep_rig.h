@@ -29,7 +29,7 @@ struct rig_fault {
 };
 
 struct rig_side {
-    bool kvm;
+    bool kvm, no_steps;
     struct rig_fault fault;
     struct machine *machine;
     unsigned made;
@@ -256,11 +256,17 @@ static void rig_unmake(void *opaque, unsigned n)
     rig->side[n].machine = NULL;
 }
 
-static void rig_run(struct rig *rig)
+static inline bool rig_can_step(void *opaque, unsigned n)
+{
+    return !((struct rig *)opaque)->side[n].no_steps;
+}
+
+static inline void rig_run(struct rig *rig)
 {
     rig->options =
         (struct lockstep_options){.make = rig_make,
                                   .unmake = rig_unmake,
+                                  .can_step = rig_can_step,
                                   .opaque = rig,
                                   .leader = rig->side[0].kvm ? 0 : 1,
                                   .until_exits = rig->options.until_exits ? rig->options.until_exits : POSITION_NEVER,

@@ -68,6 +68,12 @@ static bool excuse_repeat_flags(struct excuse *e)
     return e->kvm->state.vector >= 0 && e->kvm->state.vector == e->interp->state.vector && has_row(e, "CMPS SCAS");
 }
 
+/* Looks at RSI's page before it looks whether RDI is canonical. */
+static bool excuse_compare_order(struct excuse *e)
+{
+    return e->kvm->state.vector == EXC_PF && e->interp->state.vector == EXC_GP && has_row(e, "CMPS");
+}
+
 /* Neither alignment nor canonical addresses are looked at, and reserved bytes of the image are written. */
 static bool excuse_fxsave(struct excuse *e)
 {
@@ -125,7 +131,7 @@ static bool excuse_mmx_fault(struct excuse *e)
     return same(e);
 }
 
-/* LOCK is no error, and no trap comes behind them. With LOCK they are no row: by their bytes. */
+/* No trap comes behind them. */
 static bool excuse_fence(struct excuse *e)
 {
     const uint8_t *code = e->c->code;
@@ -168,6 +174,38 @@ static bool excuse_call(struct excuse *e)
     return e->c->bits == 16 && e->kvm->state.vector == EXC_GP && has_row(e, "CALL");
 }
 
+/* LOCK before 0F 18 to 0F 1F and 0F AE is no error. */
+static bool excuse_lock(struct excuse *e)
+{
+    uint64_t at = e->interp->state.rip - e->c->in.rip;
+    const uint8_t *code = e->c->code;
+    bool lock = false;
+    if (e->interp->state.vector != EXC_UD || at >= e->c->length)
+        return false;
+    for (; at < e->c->length && code[at] != 0x0F; at++)
+        lock |= code[at] == 0xF0;
+    return lock && at + 1 < e->c->length && (code[at + 1] == 0xAE || (code[at + 1] >= 0x18 && code[at + 1] <= 0x1F));
+}
+
+/* At level 3: what gives #GP for its address, lies in the supervisor's half, or is executed with a stack that has no canonical address
+ * is given to the emulator, which knows few instructions. */
+static bool excuse_gp_as_ud(struct excuse *e)
+{
+    int vector = e->interp->state.vector;
+    uint64_t rsp = e->kvm->state.gpr[CPU_RSP];
+    bool canonical = (uint64_t)((int64_t)(rsp << 16) >> 16) == rsp;
+    bool upper = vector == EXC_PF && e->interp->state.cr2 >> 47;
+    return e->c->bits == 64 && e->kvm->state.vector == EXC_UD &&
+           (upper || vector == EXC_GP || vector == EXC_SS || !canonical);
+}
+
+/* Operands of many words: which of them faults first is the silicon's choice (fuzz_host_excuse.c). */
+static bool excuse_wide_operand(struct excuse *e)
+{
+    return e->kvm->state.vector == EXC_PF && e->interp->state.vector == EXC_PF &&
+           has_row(e, "FNSTENV FNSAVE FLDENV FRSTOR FSTP FLD PUSHA POPA");
+}
+
 /* As many bytes as the operand has in a register; in memory it has two. */
 static bool excuse_store_size(struct excuse *e)
 {
@@ -194,10 +232,13 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
     static const struct {
         const char *name;
         bool (*apply)(struct excuse *e);
-    } excuses[] = {{"tzcnt-as-bsf", excuse_count_zeros},
+    } excuses[] = {{"gp-as-ud", excuse_gp_as_ud},
+                   {"wide-operand", excuse_wide_operand},
+                   {"tzcnt-as-bsf", excuse_count_zeros},
                    {"movbe-undefined", excuse_movbe},
                    {"rotate-of", excuse_rotate},
                    {"repeat-flags", excuse_repeat_flags},
+                   {"compare-order", excuse_compare_order},
                    {"fxsave", excuse_fxsave},
                    {"pause-rex", excuse_pause},
                    {"aad-flags", excuse_aad},
@@ -207,6 +248,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
                    {"cmpxchg-upper", excuse_cmpxchg},
                    {"mmx-fault", excuse_mmx_fault},
                    {"fence", excuse_fence},
+                   {"lock-ignored", excuse_lock},
                    {"nop-length", excuse_nop},
                    {"repeat-upper", excuse_repeat_upper},
                    {"cs-write", excuse_cs_write},

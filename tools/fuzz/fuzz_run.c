@@ -15,7 +15,7 @@ struct fuzz_result fuzz_judge(struct fuzz_reference *reference, const struct nat
                               struct native_outcome *of_interp)
 {
     if (!valid)
-        return unknown("the reference's process died");
+        return unknown("the reference can't tell");
     if (of_reference->state.vector == NATIVE_SYSCALL || of_interp->state.vector == NATIVE_SYSCALL)
         return unknown("it came to a system call");
     if (of_reference->state.vector == NATIVE_ENDLESS || of_interp->state.vector == NATIVE_ENDLESS) {

@@ -154,7 +154,7 @@ static struct memory_block *find_block(struct memory *memory, const char *name)
     return block;
 }
 
-static uint64_t gpa_of(const struct memory_block *block, uint64_t offset)
+uint64_t lockstep_gpa_of(const struct memory_block *block, uint64_t offset)
 {
     return !strcmp(block->name, "ram") && offset >= MEMORY_HOLE_START ? offset + (MEMORY_HOLE_END - MEMORY_HOLE_START)
                                                                       : offset;
@@ -167,7 +167,7 @@ static void note_range(struct lockstep_ranges *ranges, const struct memory_block
         return;
     struct lockstep_range *range = &ranges->range[ranges->count - 1];
     size_t size = end - start < LOCKSTEP_RANGE_BYTES ? (size_t)(end - start) : LOCKSTEP_RANGE_BYTES;
-    *range = (struct lockstep_range){.gpa = gpa_of(a, start), .size_bytes = end - start};
+    *range = (struct lockstep_range){.gpa = lockstep_gpa_of(a, start), .size_bytes = end - start};
     snprintf(range->block, sizeof range->block, "%s", a->name);
     memcpy(range->bytes[0], a->host + start, size);
     memcpy(range->bytes[1], b->host + start, size);

@@ -80,7 +80,8 @@ static struct lockstep_input *of(struct input *input)
 static const struct entry *head(struct lockstep_input *self, struct position position)
 {
     const struct entry *entry = &self->script->entry[self->cursor];
-    return !self->leads && self->cursor < self->script->length && position_equal(entry->position, position) ? entry : NULL;
+    return !self->leads && self->cursor < self->script->length && position_equal(entry->position, position) ? entry
+                                                                                                            : NULL;
 }
 
 /* ---- time ---- */

@@ -90,7 +90,9 @@ struct lockstep_difference {
     /* The steps. */
     bool reproduced; /* the second pass parted there too */
     bool has_insn;
-    uint64_t steps; /* alike since equal_exits */
+    bool matched;      /* found by matching states: what the side that makes no steps has behind it is not known */
+    unsigned searches; /* so many runs for that */
+    uint64_t steps;    /* alike since equal_exits */
     struct lockstep_insn insn;
     struct cpu_state before, after[2];
     struct lockstep_fields step_registers;
@@ -103,6 +105,11 @@ struct lockstep_result {
     enum lockstep_verdict verdict;
     char reason[600]; /* NOT_COMPARED */
     uint64_t exits, register_looks, digest_looks, events;
+    /* Against a remote target (lockstep_run_remote): positions are steps. taken: so often what the machine had was given to the
+     * target, which then went on by it: values that devices gave, or the CPU's own (CPUID, clocks); flags that the manual leaves
+     * undefined; RF in flags that a fault has pushed; registers before the first step. */
+    bool remote;
+    uint64_t steps, taken_device, taken_own, taken_flags, taken_start, taken_rf, memory_bytes;
     struct position end;
     enum machine_stop stop; /* how both ended */
     struct lockstep_difference difference;
@@ -133,6 +140,22 @@ struct lockstep_options {
 /* script: empty; afterwards it leads through the run again (lockstep_input_create, not leading). */
 void lockstep_run(const struct lockstep_options *options, struct lockstep_script *script,
                   struct lockstep_result *result);
+
+/* A machine and a remote target, step by step: registers after each, and at each `every`-th and at the end the memory that the
+ * machine wrote. The machine takes no interrupts. Ends at HLT. remote_side: 0 or 1; make is called for the other. exits of options
+ * and differences are steps. */
+struct remote;
+void lockstep_run_remote(const struct lockstep_options *options, struct remote *remote, unsigned remote_side,
+                         struct lockstep_result *result);
+
+/* What is to be known of an instruction for that. */
+struct lockstep_kind {
+    bool own;                 /* gives what is the processor's own: CPUID, clocks, random numbers, MSRs */
+    bool device;              /* reads a port */
+    bool input_string, halts; /* INS; HLT */
+    uint64_t undefined_flags; /* RFLAGS bits */
+};
+struct lockstep_kind lockstep_kind_of(const struct lockstep_insn *insn);
 
 /* ---- for people ---- */
 

@@ -121,6 +121,7 @@ static json_t *insn_json(const struct lockstep_difference *difference)
     json_object_set_new(object, "text", json_text(text, strlen(text)));
     json_object_set_new(object, "registers", fields_json(&difference->step_registers));
     json_object_set_new(object, "memory", ranges_json(&difference->step_memory));
+    json_object_set_new(object, "matched", json_boolean(difference->matched));
     json_object_set_new(object, "before", state_json(&difference->before));
     json_object_set_new(object, "a", state_json(&difference->after[0]));
     json_object_set_new(object, "b", state_json(&difference->after[1]));
@@ -165,6 +166,15 @@ json_t *lockstep_json(const struct lockstep_result *result)
     json_set_number(object, "register_looks", result->register_looks);
     json_set_number(object, "digest_looks", result->digest_looks);
     json_set_number(object, "events", result->events);
+    if (result->remote) {
+        json_set_number(object, "steps", result->steps);
+        json_set_number(object, "taken_device", result->taken_device);
+        json_set_number(object, "taken_own", result->taken_own);
+        json_set_number(object, "taken_flags", result->taken_flags);
+        json_set_number(object, "taken_start", result->taken_start);
+        json_set_number(object, "taken_rf", result->taken_rf);
+        json_set_number(object, "memory_bytes", result->memory_bytes);
+    }
     json_object_set_new(object, "stop", json_string(machine_stop_name(result->stop)));
     json_object_set_new(object, "difference",
                         result->verdict == LOCKSTEP_DIFFERENT ? difference_json(&result->difference) : json_null());
@@ -221,24 +231,32 @@ static void print_state(const char *name, const struct cpu_state *state, FILE *o
             state->cr2, state->cr3, state->cr4, state->efer);
 }
 
-static void print_insn(const struct lockstep_difference *difference, FILE *out)
+static void print_insn(const struct lockstep_difference *difference, const char *unit, FILE *out)
 {
     char *text = insn_text(&difference->insn);
-    fprintf(out, "the instruction (%" PRIu64 " behind exit %" PRIu64 ", %u-bit code)\n  %s\n", difference->steps,
+    fprintf(out, "the instruction (%" PRIu64 " behind %s %" PRIu64 ", %u-bit code)\n  %s\n", difference->steps, unit,
             difference->equal_exits, difference->insn.bits, text);
     free(text);
-    fprintf(out, "  differs behind it\n");
+    if (difference->matched)
+        fprintf(out, "  found by matching states (%u runs): from behind it on both do the same\n",
+                difference->searches);
+    else
+        fprintf(out, "  differs behind it\n");
     print_fields(&difference->step_registers, out);
     print_ranges(&difference->step_memory, out);
     print_state("before", &difference->before, out);
+    if (difference->matched) {
+        print_state("behind it, of the side that makes steps", &difference->after[0], out);
+        return;
+    }
     print_state("a behind it", &difference->after[0], out);
     print_state("b behind it", &difference->after[1], out);
 }
 
-static void print_difference(const struct lockstep_difference *difference, FILE *out)
+static void print_difference(const struct lockstep_difference *difference, const char *unit, FILE *out)
 {
-    fprintf(out, "different: %s; alike at exit %" PRIu64 ", not at exit %" PRIu64 "\n",
-            lockstep_what_name(difference->what), difference->equal_exits, difference->exits);
+    fprintf(out, "different: %s; alike at %s %" PRIu64 ", not at %s %" PRIu64 "\n",
+            lockstep_what_name(difference->what), unit, difference->equal_exits, unit, difference->exits);
     fprintf(out, "events\n");
     for (unsigned n = 0; n < difference->last_count; n++)
         print_event("", &difference->last[n], out);
@@ -248,27 +266,43 @@ static void print_difference(const struct lockstep_difference *difference, FILE 
     }
     if (difference->stop[0] != difference->stop[1])
         fprintf(out, "a: %s, b: %s\n", machine_stop_name(difference->stop[0]), machine_stop_name(difference->stop[1]));
-    fprintf(out, "at exit %" PRIu64 "\n", difference->exits);
+    fprintf(out, "at %s %" PRIu64 "\n", unit, difference->exits);
     print_fields(&difference->registers, out);
     print_fields(&difference->devices, out);
     print_ranges(&difference->memory, out);
     if (difference->has_insn)
-        print_insn(difference, out);
+        print_insn(difference, unit, out);
     else
         fprintf(out, "the instruction is not known: %s\n", difference->why);
 }
 
-void lockstep_print(const struct lockstep_result *result, const char *const name[2], FILE *out)
+static void print_remote(const struct lockstep_result *result, const char *const name[2], FILE *out)
+{
+    fprintf(out,
+            "a: %s, b: %s: %" PRIu64 " steps, registers compared after each, %" PRIu64 " bytes of memory; stop: %s\n",
+            name[0], name[1], result->steps, result->memory_bytes, machine_stop_name(result->stop));
+    fprintf(out,
+            "given to the target: after reads of devices %" PRIu64 ", of the CPU's own %" PRIu64
+            ", undefined flags %" PRIu64 ", RF that was pushed %" PRIu64 ", before the first step %" PRIu64 "\n",
+            result->taken_device, result->taken_own, result->taken_flags, result->taken_rf, result->taken_start);
+}
+
+static void print_machines(const struct lockstep_result *result, const char *const name[2], FILE *out)
 {
     fprintf(out,
             "a: %s, b: %s: %" PRIu64 " exits, %" PRIu64 " events, registers compared at %" PRIu64
             " exits, devices and memory at %" PRIu64 "; stop: %s\n",
             name[0], name[1], result->exits, result->events, result->register_looks, result->digest_looks,
             machine_stop_name(result->stop));
+}
+
+void lockstep_print(const struct lockstep_result *result, const char *const name[2], FILE *out)
+{
+    (result->remote ? print_remote : print_machines)(result, name, out);
     if (result->verdict == LOCKSTEP_EQUAL)
         fprintf(out, "equal\n");
     else if (result->verdict == LOCKSTEP_NOT_COMPARED)
         fprintf(out, "not compared: %s\n", result->reason);
     else
-        print_difference(&result->difference, out);
+        print_difference(&result->difference, result->remote ? "step" : "exit", out);
 }

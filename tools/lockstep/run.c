@@ -151,6 +151,8 @@ static void no_report(void *opaque, const char *path, uint64_t a, uint64_t b)
     (void)b;
 }
 
+static enum lockstep_round look_after_run(struct lockstep *lockstep, bool all, struct lockstep_difference *difference);
+
 enum lockstep_round lockstep_round(struct lockstep *lockstep, bool all, struct lockstep_difference *difference)
 {
     unsigned leader = lockstep->options->leader, other = 1 - leader;
@@ -159,7 +161,20 @@ enum lockstep_round lockstep_round(struct lockstep *lockstep, bool all, struct l
     run_to(lockstep, leader, goal);
     uint64_t led = lockstep_exits(lockstep, leader);
     run_to(lockstep, other, side[leader].stop == MACHINE_STOP_LIMIT ? led : led + 1);
-    if (side[leader].stop == MACHINE_STOP_ERROR || side[other].stop == MACHINE_STOP_ERROR)
+    return look_after_run(lockstep, all, difference);
+}
+
+enum lockstep_round lockstep_round_to(struct lockstep *lockstep, uint64_t exits, struct lockstep_difference *difference)
+{
+    for (unsigned n = 0; n < 2; n++)
+        run_to(lockstep, n, exits);
+    return look_after_run(lockstep, true, difference);
+}
+
+static enum lockstep_round look_after_run(struct lockstep *lockstep, bool all, struct lockstep_difference *difference)
+{
+    struct lockstep_side *side = lockstep->side;
+    if (side[0].stop == MACHINE_STOP_ERROR || side[1].stop == MACHINE_STOP_ERROR)
         return LOCKSTEP_STUCK;
     bool aligned = align(lockstep, difference);
     bool event = lockstep_events_differ(lockstep, difference);
@@ -201,6 +216,21 @@ static void cannot(struct lockstep *lockstep)
     snprintf(result->reason, sizeof result->reason,
              "neither came to another exit within %llu ms behind exit %llu; until there they are alike",
              (unsigned long long)lockstep->options->stall_ms, (unsigned long long)exits);
+}
+
+/* Who made no exit may be slow: it differs only where the steps say so. */
+static void judge_stalled(struct lockstep *lockstep)
+{
+    struct lockstep_result *result = lockstep->result;
+    const struct lockstep_difference *difference = &result->difference;
+    unsigned stalled = difference->stop[0] == MACHINE_STOP_HOST ? 0 : 1;
+    if (difference->what != LOCKSTEP_END || difference->has_insn || difference->stop[stalled] != MACHINE_STOP_HOST)
+        return;
+    result->verdict = LOCKSTEP_NOT_COMPARED;
+    snprintf(result->reason, sizeof result->reason,
+             "%s came to no exit within %llu ms behind exit %llu, where the other did (--stall): %.300s",
+             stalled ? "b" : "a", (unsigned long long)lockstep->options->stall_ms,
+             (unsigned long long)difference->equal_exits, difference->why);
 }
 
 /* To the end, or to the difference. */
@@ -247,6 +277,8 @@ void lockstep_run(const struct lockstep_options *options, struct lockstep_script
         lockstep_unmake(&lockstep);
         if (result->verdict == LOCKSTEP_DIFFERENT)
             lockstep_find_insn(&lockstep);
+        if (result->verdict == LOCKSTEP_DIFFERENT)
+            judge_stalled(&lockstep);
     } else {
         result->verdict = LOCKSTEP_NOT_COMPARED;
         snprintf(result->reason, sizeof result->reason, "%s",

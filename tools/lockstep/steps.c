@@ -14,15 +14,6 @@
 #define REPEAT_STEPS_MAX 2000000u /* of one instruction */
 #define MORE_STEPS 2u /* after which they may be together again: who stops behind a shadow, and who before */
 
-struct stepping {
-    struct lockstep *lockstep;
-    struct lockstep_difference *difference;
-    bool arrived[2];
-    struct cpu_state before;
-    struct lockstep_insn insn;
-    struct lockstep_fields fields;
-};
-
 static void no_insn(struct lockstep_difference *difference, const char *why)
 {
     snprintf(difference->why, sizeof difference->why, "%s", why);
@@ -36,7 +27,7 @@ static bool is_prefix(uint8_t byte, unsigned bits)
     return memchr(prefixes, byte, sizeof prefixes) || (bits == 64 && (byte & 0xF0) == 0x40);
 }
 
-static bool is_repeated_string(const struct lockstep_insn *insn)
+bool lockstep_is_repeated(const struct lockstep_insn *insn)
 {
     bool repeated = false;
     unsigned n = 0;
@@ -47,7 +38,7 @@ static bool is_repeated_string(const struct lockstep_insn *insn)
                         (opcode >= 0xAA && opcode <= 0xAF));
 }
 
-static void fetch_insn(struct machine *machine, struct lockstep_insn *insn)
+void lockstep_fetch_insn(struct machine *machine, struct lockstep_insn *insn)
 {
     insn->linear = debug_code_address(machine, &insn->bits);
     insn->size = (unsigned)debug_read_linear(machine, insn->linear, insn->code, sizeof insn->code);
@@ -60,11 +51,11 @@ static uint64_t rip_of(struct machine *machine)
     return landmark_rip(&state);
 }
 
-static void step_side(struct stepping *stepping, unsigned n)
+void lockstep_step_side(struct lockstep_stepping *stepping, unsigned n)
 {
     struct lockstep_side *side = &stepping->lockstep->side[n];
     struct position goal = {stepping->difference->exits, 0};
-    bool repeated = is_repeated_string(&stepping->insn);
+    bool repeated = lockstep_is_repeated(&stepping->insn);
     for (unsigned tries = 0; !stepping->arrived[n] && tries < REPEAT_STEPS_MAX; tries++) {
         debug_step(side->machine);
         lockstep_watch_run(stepping->lockstep->watch, side->machine);
@@ -80,7 +71,7 @@ static void step_side(struct stepping *stepping, unsigned n)
 
 /* ---- both ---- */
 
-static bool bytes_differ(struct stepping *stepping)
+static bool bytes_differ(struct lockstep_stepping *stepping)
 {
     struct memory *memory[2] = {machine_memory(stepping->lockstep->side[0].machine),
                                 machine_memory(stepping->lockstep->side[1].machine)};
@@ -97,7 +88,7 @@ static bool bytes_differ(struct stepping *stepping)
     return false;
 }
 
-static bool cpus_differ(struct stepping *stepping)
+static bool cpus_differ(struct lockstep_stepping *stepping)
 {
     struct lockstep_side *side = stepping->lockstep->side;
     for (unsigned n = 0; n < 2; n++)
@@ -105,13 +96,13 @@ static bool cpus_differ(struct stepping *stepping)
     return lockstep_compare_cpu(NULL, &side[0].cpu, &side[1].cpu, &stepping->fields) != 0;
 }
 
-static bool events_differ(struct stepping *stepping)
+static bool events_differ(struct lockstep_stepping *stepping)
 {
     struct lockstep_difference seen = {.what = LOCKSTEP_EVENT};
     return lockstep_events_differ(stepping->lockstep, &seen);
 }
 
-static void keep(struct stepping *stepping)
+static void keep(struct lockstep_stepping *stepping)
 {
     struct lockstep_difference *difference = stepping->difference;
     struct lockstep_side *side = stepping->lockstep->side;
@@ -125,40 +116,36 @@ static void keep(struct stepping *stepping)
 }
 
 /* They differ, which is kept. One of them may only be a step behind: then that was nothing. */
-static bool together_again(struct stepping *stepping)
+static bool together_again(struct lockstep_stepping *stepping)
 {
     static const unsigned orders[2] = {0, 1};
     if (bytes_differ(stepping))
         return false;
     for (unsigned n = 0; n < MORE_STEPS; n++) {
-        fetch_insn(stepping->lockstep->side[orders[n]].machine, &stepping->insn);
-        step_side(stepping, orders[n]);
+        lockstep_fetch_insn(stepping->lockstep->side[orders[n]].machine, &stepping->insn);
+        lockstep_step_side(stepping, orders[n]);
         if (!cpus_differ(stepping) && !events_differ(stepping))
             return true;
     }
     return false;
 }
 
-static bool can_step(struct lockstep *lockstep)
+static bool can_step(struct lockstep *lockstep, unsigned n)
 {
     const struct lockstep_options *options = lockstep->options;
-    for (unsigned n = 0; n < 2; n++) {
-        struct accel *accel = machine_accel(lockstep->side[n].machine);
-        if (!accel->ops->debug_step || (options->can_step && !options->can_step(options->opaque, n)))
-            return false;
-    }
-    return true;
+    struct accel *accel = machine_accel(lockstep->side[n].machine);
+    return accel->ops->debug_step && (!options->can_step || options->can_step(options->opaque, n));
 }
 
 /* One instruction of both. True: go on. */
-static bool step_both(struct stepping *stepping)
+static bool step_both(struct lockstep_stepping *stepping)
 {
     struct lockstep_side *side = stepping->lockstep->side;
     struct lockstep_difference *difference = stepping->difference;
     stepping->before = side[0].cpu;
-    fetch_insn(side[0].machine, &stepping->insn);
+    lockstep_fetch_insn(side[0].machine, &stepping->insn);
     for (unsigned n = 0; n < 2; n++)
-        step_side(stepping, n);
+        lockstep_step_side(stepping, n);
     bool differ = cpus_differ(stepping);
     if (differ || events_differ(stepping) || bytes_differ(stepping)) {
         keep(stepping);
@@ -174,28 +161,32 @@ static bool step_both(struct stepping *stepping)
     return true;
 }
 
-static void step_through(struct lockstep *lockstep)
+/* False: not both can, and which (2: neither). */
+static bool step_through(struct lockstep *lockstep, unsigned *stepper)
 {
     struct lockstep_difference *difference = &lockstep->result->difference;
-    struct stepping stepping = {.lockstep = lockstep, .difference = difference};
+    struct lockstep_stepping stepping = {.lockstep = lockstep, .difference = difference};
     for (unsigned n = 0; n < 2; n++)
         lockstep_look_at_cpu(&lockstep->side[n]);
     do {
         if (difference->steps == lockstep->options->steps_max) {
             no_insn(difference, "the interval has more instructions than are stepped through");
-            return;
+            return true;
         }
-        if (!can_step(lockstep)) {
+        bool can[2] = {can_step(lockstep, 0), can_step(lockstep, 1)};
+        if (!can[0] || !can[1]) {
             no_insn(difference, "one of the accelerators makes no single steps here");
-            return;
+            *stepper = can[0] ? 0 : can[1] ? 1 : 2;
+            return false;
         }
     } while (step_both(&stepping));
+    return true;
 }
 
 /* ---- the passes ---- */
 
 /* Both follow the script to the exit at which they were alike. */
-static bool follow_to(struct lockstep *lockstep, uint64_t exits)
+bool lockstep_follow_to(struct lockstep *lockstep, uint64_t exits)
 {
     struct lockstep_difference *seen = &lockstep->result->difference, scratch = *seen;
     struct error error = {{0}};
@@ -219,7 +210,7 @@ static bool find_exit(struct lockstep *lockstep)
     struct lockstep_difference *difference = &lockstep->result->difference;
     enum lockstep_round round = LOCKSTEP_ALIKE;
     uint64_t end = difference->exits, equal = difference->equal_exits;
-    if (!follow_to(lockstep, equal))
+    if (!lockstep_follow_to(lockstep, equal))
         return false;
     while (round == LOCKSTEP_ALIKE && equal < end) {
         difference->equal_exits = equal;
@@ -239,9 +230,11 @@ void lockstep_find_insn(struct lockstep *lockstep)
              digests = lockstep->result->digest_looks;
     bool coarse = difference->what == LOCKSTEP_MEMORY || difference->what == LOCKSTEP_DEVICES;
     if ((!coarse || difference->exits - difference->equal_exits <= 1 || find_exit(lockstep)) &&
-        follow_to(lockstep, difference->equal_exits)) {
+        lockstep_follow_to(lockstep, difference->equal_exits)) {
+        unsigned stepper = 2;
         difference->reproduced = true;
-        step_through(lockstep);
+        if (!step_through(lockstep, &stepper) && stepper < 2)
+            lockstep_search(lockstep, stepper);
     }
     lockstep->result->events = events; /* of the first pass */
     lockstep->result->register_looks = looks;
