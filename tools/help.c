@@ -20,7 +20,9 @@
     "  -cpu MODEL[,+F,-F]       max (the default: all that is implemented but vaes, vpclmulqdq), v1, v2, v3 or\n"      \
     "                           qemu64, features added or left out\n"                                                  \
     "  -accel interp|kvm        who executes the guest's code (kvm: `vmrr info --host` says what that can do here)\n"  \
-    "  -kernel FILE             bzImage, multiboot ELF, or a 512-byte boot sector\n"                                   \
+    "  -kvm-trap-tsc            kvm: RDTSC in the kernel (-kernel) becomes an input; its RDRAND has no number\n"        \
+    "  -kvm-slower N            kvm: virtual time N times slower than the host's, for hosts that emulate kernels\n"    \
+    "  -kernel FILE             bzImage, vmlinux, multiboot ELF, or a 512-byte boot sector\n"                          \
     "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \
     "  -append TEXT             kernel command line\n"                                                                 \
     "  -bios FILE               firmware (default Debian's SeaBIOS; none with -kernel unless given)\n"                 \
