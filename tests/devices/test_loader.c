@@ -83,6 +83,30 @@ static struct plan_rig *elf_rig(void)
     return rig;
 }
 
+/* A vmlinux with a segment of 0x100 bytes in the file and 0x2000 in memory at 16 MiB, and one of 0x40 at 17 MiB. */
+static struct plan_rig *vmlinux_rig(void)
+{
+    struct plan_rig *rig = plan_rig();
+    uint8_t *f = rig->file;
+    memcpy(f, "\177ELF\2\1\1", 7);
+    put(f + 16, 2, 2);
+    put(f + 18, 62, 2);
+    put(f + 24, 0x1000070, 8);
+    put(f + 32, 64, 8);
+    put(f + 54, 56, 2);
+    put(f + 56, 2, 2);
+    for (unsigned n = 0; n < 2; n++) {
+        uint8_t *segment = f + 64 + 56 * n;
+        put(segment, 1, 4);
+        put(segment + 8, n ? 0x1200 : 0x1000, 8);
+        put(segment + 16, 0xFFFFFFFF81000000 + (n << 20), 8);
+        put(segment + 24, 0x1000000 + (n << 20), 8);
+        put(segment + 32, n ? 0x40 : 0x100, 8);
+        put(segment + 40, n ? 0x40 : 0x2000, 8);
+    }
+    return rig;
+}
+
 static void set_multiboot_flags(struct plan_rig *rig, uint32_t flags)
 {
     put(rig->file + 0x1004, flags, 4);
@@ -397,6 +421,69 @@ START_TEST(multiboot_all_modules)
 }
 END_TEST
 
+/* ---- vmlinux ---- */
+
+START_TEST(vmlinux_direct)
+{
+    static const uint8_t initrd[5000] = {7};
+    struct plan_rig *rig = vmlinux_rig();
+    rig->board.append = "console=ttyS0";
+    rig->board.initrd = (struct board_blob){initrd, sizeof initrd, "i"};
+    ck_assert_int_eq(plan(rig), STATUS_OK);
+    const uint8_t *zero_page = chunk_at(rig, BOOT_PARAMS_GPA)->bytes;
+    ck_assert_int_eq(memcmp(zero_page + 0x202, "HdrS", 4), 0);
+    ck_assert_uint_eq(loader_u32(zero_page + 0x21C), sizeof initrd);
+    uint64_t initrd_gpa = loader_u32(zero_page + 0x218);
+    ck_assert_uint_ge(initrd_gpa, 0x1100040);
+    ck_assert_uint_eq(chunk_at(rig, initrd_gpa)->size_bytes, sizeof initrd);
+    ck_assert_uint_eq(chunk_at(rig, 0x1000000)->size_bytes, 0x100);
+    ck_assert_ptr_eq(chunk_at(rig, 0x1000000)->bytes, rig->file + 0x1000);
+    ck_assert_ptr_null(chunk_at(rig, 0x1000100)->bytes);
+    ck_assert_uint_eq(chunk_at(rig, 0x1000100)->size_bytes, 0x1F00);
+    ck_assert_uint_eq(chunk_at(rig, 0x1100000)->size_bytes, 0x40);
+    ck_assert_int_eq(rig->plan.mode, BOOT_MODE_LONG);
+    ck_assert_uint_eq(rig->plan.entry, 0x1000070);
+    ck_assert_uint_eq(rig->plan.rsi, BOOT_PARAMS_GPA);
+    plan_rig_free(rig);
+}
+END_TEST
+
+START_TEST(vmlinux_hostile)
+{
+    static const struct {
+        unsigned offset, size_bytes;
+        uint64_t value;
+        enum status status;
+        const char *part;
+    } cases[] = {
+        {54, 2, 32, STATUS_CORRUPT, "e_phentsize"},
+        {56, 2, 0, STATUS_CORRUPT, "e_phnum"},
+        {56, 2, 0xFFFF, STATUS_CORRUPT, "e_phnum"},
+        {32, 8, KERNEL_BYTES - 8, STATUS_CORRUPT, "e_phoff"},
+        {32, 8, UINT64_MAX - 8, STATUS_CORRUPT, "e_phoff"},
+        {24, 8, 0x3000000, STATUS_CORRUPT, "e_entry"},
+        {64 + 8, 8, UINT64_MAX - 4, STATUS_CORRUPT, "p_filesz"},
+        {64 + 32, 8, KERNEL_BYTES, STATUS_CORRUPT, "p_filesz"},
+        {64 + 40, 8, 0x80, STATUS_CORRUPT, "p_memsz"},
+        {64 + 40, 8, UINT64_MAX, STATUS_INVALID, "p_paddr"},
+        {64 + 24, 8, 0x1000, STATUS_INVALID, "p_paddr"},
+        {64 + 24, 8, 0x100000000, STATUS_INVALID, "p_paddr"},
+    };
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        struct plan_rig *rig = vmlinux_rig();
+        put(rig->file + cases[n].offset, cases[n].value, cases[n].size_bytes);
+        assert_refused(rig, cases[n].status, cases[n].part);
+        plan_rig_free(rig);
+    }
+    struct plan_rig *rig = vmlinux_rig();
+    rig->options.firmware = true;
+    assert_refused(rig, STATUS_UNSUPPORTED, "without firmware");
+    rig->options.firmware = rig->options.long_mode = false;
+    assert_refused(rig, STATUS_UNSUPPORTED, "long mode");
+    plan_rig_free(rig);
+}
+END_TEST
+
 /* ---- boot sector, and what is nothing ---- */
 
 START_TEST(boot_sector)
@@ -477,5 +564,5 @@ END_TEST
 
 RIG_MAIN("loader", linux_direct, linux_under_firmware, linux_cut_off_anywhere, linux_bad_fields,
          linux_command_line_and_initrd_limits, multiboot_elf, multiboot_by_addresses, multiboot_bad_fields,
-         multiboot_segments_without_end, multiboot_cut_off_anywhere, multiboot_all_modules, boot_sector,
+         multiboot_segments_without_end, multiboot_cut_off_anywhere, multiboot_all_modules, vmlinux_direct, vmlinux_hostile, boot_sector,
          board_enters_long_mode, board_starts_anew_at_each_reset, board_without_anything_to_boot)

@@ -48,8 +48,17 @@ def addresses():
     return image
 
 
+def vmlinux():
+    image = bytearray(0x200)
+    image[0:7] = b"\x7fELF\x02\x01\x01"
+    struct.pack_into("<HHIQQQIHHHHHH", image, 16, 2, 62, 1, 0x1000000, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    struct.pack_into("<IIQQQQQQ", image, 64, 1, 7, 0x100, 0xFFFFFFFF81000000, 0x1000000, 0x80, 0x1000, 0x1000)
+    struct.pack_into("<IIQQQQQQ", image, 120, 1, 7, 0x180, 0xFFFFFFFF81200000, 0x1200000, 0x40, 0x40, 0x1000)
+    return image
+
+
 def main():
-    kernels = {"linux": linux(), "elf": elf(), "addresses": addresses(), "sector": bytes(510) + b"\x55\xaa"}
+    kernels = {"vmlinux": vmlinux(), "linux": linux(), "elf": elf(), "addresses": addresses(), "sector": bytes(510) + b"\x55\xaa"}
     for name, image in kernels.items():
         for choice in (0x02, 0x05, 0x1A, 0x37):
             with open(f"{sys.argv[1]}/{name}-{choice:02x}", "wb") as out:
