@@ -10,6 +10,8 @@
 
 #define RFLAGS_RF 0x10000u
 #define MSR_LSTAR 0xC0000082u
+#define CROWD_MAX 2048u /* instructions */
+#define CROWD_GAP 8u
 
 static bool is_prefix(uint8_t byte, bool code64)
 {
@@ -120,14 +122,43 @@ static void count_opcode(struct kvm_accel *cpu, uint32_t opcode)
     }
 }
 
+static bool has_failed(const struct kvm_accel *cpu, uint32_t opcode)
+{
+    for (unsigned n = 0; n < cpu->statistics.opcodes; n++) {
+        if (cpu->statistics.by_opcode[n].opcode == opcode)
+            return true;
+    }
+    return false;
+}
+
+static void step(struct kvm_accel *cpu)
+{
+    cpu->helper->ops->step(cpu->helper);
+    cpu->helper->ops->get_state(cpu->helper, &cpu->state);
+}
+
+/* What fails comes in crowds (a hash in SSE code), and to fetch the state and give it back costs more than fifty instructions of the
+ * helper: it goes on while there is one that is known to fail not far behind the last. How far depends on the code alone, so the
+ * same run does it again. An exit ends it: the run loop may have something to do there. */
 void kvm_help(struct kvm_accel *cpu)
 {
-    struct accel *helper = cpu->helper;
+    struct machine *machine = cpu->accel.machine;
+    uint64_t exits = machine_position(machine).icount;
+    unsigned since = 0;
     kvm_state_fetch(cpu);
-    helper->ops->set_state(helper, &cpu->state);
+    cpu->helper->ops->set_state(cpu->helper, &cpu->state);
     count_opcode(cpu, opcode_at(cpu));
-    helper->ops->step(helper);
-    helper->ops->get_state(helper, &cpu->state);
+    step(cpu);
+    for (unsigned n = 0; n < CROWD_MAX && since < CROWD_GAP && !cpu->stepping; n++) {
+        if (cpu->state.halted || machine_position(machine).icount != exits || machine_request_pending(machine))
+            break;
+        uint32_t opcode = opcode_at(cpu);
+        bool fails = has_failed(cpu, opcode);
+        if (fails)
+            count_opcode(cpu, opcode);
+        since = fails ? 0 : since + 1;
+        step(cpu);
+    }
     cpu->halted = cpu->state.halted;
     cpu->state_changed = cpu->state_valid = true;
 }

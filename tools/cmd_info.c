@@ -90,6 +90,18 @@ static void print_blob(const struct info *info, const char *name, const struct j
         printf("  %-10s %s\n", name, format_bytes(bytes, size, sizeof size));
 }
 
+static void print_ways(const struct journal_config *config)
+{
+    if (config->ways & MACHINE_WAY_SYSCALL_FAULTS)
+        printf("  %-10s SYSCALL leaves a cleared frame and CR2 = LSTAR, as on the host of the recording\n", "otherwise");
+    if (!(config->ways & MACHINE_WAY_TSC_PORT))
+        return;
+    printf("  %-10s RDTSC, RDRAND, RDSEED replaced at %u places of the kernel:", "otherwise", config->tsc_site_count);
+    for (uint32_t n = 0; n < config->tsc_site_count; n++)
+        printf("%s%016" PRIx64, n % 6 ? " " : "\n             ", config->tsc_sites[n]);
+    printf("\n");
+}
+
 static void print_machine(const struct info *info)
 {
     const struct journal_config *config = &info->config.config;
@@ -107,6 +119,7 @@ static void print_machine(const struct info *info)
         print_blob(info, "module", &config->module[i]);
     if (config->append)
         printf("  %-10s %s\n", "append", config->append);
+    print_ways(config);
     for (unsigned i = 0; i < JOURNAL_DRIVES; i++)
         if (config->drive[i].present)
             printf("  drive %-4u %s %u, %s, %s, %" PRIu64 " sectors (%s)%s\n", i,
@@ -193,11 +206,24 @@ static void set_string(json_t *object, const char *key, const char *value)
     json_object_set_new(object, key, value ? json_string(value) : json_null());
 }
 
+static json_t *json_sites(const struct journal_config *config)
+{
+    json_t *list = json_array();
+    char text[24];
+    for (uint32_t n = 0; n < config->tsc_site_count; n++) {
+        snprintf(text, sizeof text, "0x%016" PRIx64, config->tsc_sites[n]);
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
+}
+
 static json_t *json_machine(const struct info *info)
 {
     const struct journal_config *config = &info->config.config;
     json_t *machine = json_object(), *drives = json_array();
     set_string(machine, "creator", config->creator);
+    set_number(machine, "ways", config->ways);
+    json_object_set_new(machine, "tsc_sites", json_sites(config));
     set_string(machine, "accel", config->accel);
     set_string(machine, "cpu", config->cpu.name);
     set_number(machine, "ram_bytes", config->ram_bytes);
