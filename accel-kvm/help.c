@@ -122,11 +122,34 @@ static void count_opcode(struct kvm_accel *cpu, uint32_t opcode)
     }
 }
 
+/* x87, MMX, SSE, AVX: what comes in crowds. */
+static bool is_vector(uint32_t opcode)
+{
+    unsigned first = opcode >> 16, second = opcode >> 8 & 0xFF;
+    if (first != 0x0F)
+        return (first >= 0xD8 && first <= 0xDF) || first == 0x9B || first == 0xC4 || first == 0xC5;
+    return (second >= 0x10 && second <= 0x17) || (second >= 0x28 && second <= 0x2F) || second == 0x38 || second == 0x3A ||
+           (second >= 0x50 && second <= 0x7F) || (second >= 0xC2 && second <= 0xC6) || second >= 0xD0;
+}
+
+/* What any program may do that leaves no more behind than registers, flags and memory: moves, arithmetic, near jumps. */
+static bool is_plain(uint32_t opcode)
+{
+    unsigned first = opcode >> 16, second = opcode >> 8 & 0xFF;
+    if (first == 0x0F)
+        return (second >= 0x40 && second <= 0x4F) || (second >= 0x80 && second <= 0x9F) || (second >= 0xA3 && second <= 0xA5) ||
+               second == 0xAF || (second >= 0xB6 && second <= 0xBF) || second == 0x1F;
+    return (first < 0x40 && (first & 7) < 6) || (first >= 0x50 && first <= 0x5F) || (first >= 0x70 && first <= 0x8B) ||
+           first == 0x8D || first == 0x90 || first == 0xA8 || first == 0xA9 || (first >= 0xB0 && first <= 0xC1) ||
+           first == 0xC6 || first == 0xC7 || (first >= 0xD0 && first <= 0xD3) || first == 0xE9 || first == 0xEB ||
+           first == 0xF6 || first == 0xF7;
+}
+
 static bool has_failed(const struct kvm_accel *cpu, uint32_t opcode)
 {
     for (unsigned n = 0; n < cpu->statistics.opcodes; n++) {
         if (cpu->statistics.by_opcode[n].opcode == opcode)
-            return true;
+            return is_vector(opcode);
     }
     return false;
 }
@@ -137,7 +160,7 @@ static void step(struct kvm_accel *cpu)
     cpu->helper->ops->get_state(cpu->helper, &cpu->state);
 }
 
-/* What fails comes in crowds (a hash in SSE code), and to fetch the state and give it back costs more than fifty instructions of the
+/* What fails comes in crowds in 64-bit code (a hash by SSE), and to fetch the state and give it back costs more than fifty instructions of the
  * helper: it goes on while there is one that is known to fail not far behind the last. How far depends on the code alone, so the
  * same run does it again. An exit ends it: the run loop may have something to do there. */
 void kvm_help(struct kvm_accel *cpu)
@@ -147,13 +170,17 @@ void kvm_help(struct kvm_accel *cpu)
     unsigned since = 0;
     kvm_state_fetch(cpu);
     cpu->helper->ops->set_state(cpu->helper, &cpu->state);
-    count_opcode(cpu, opcode_at(cpu));
+    uint32_t opcode = opcode_at(cpu);
+    count_opcode(cpu, opcode);
+    bool crowd = is_vector(opcode) && cpu_state_code64(&cpu->state) && !cpu->stepping;
     step(cpu);
-    for (unsigned n = 0; n < CROWD_MAX && since < CROWD_GAP && !cpu->stepping; n++) {
-        if (cpu->state.halted || machine_position(machine).icount != exits || machine_request_pending(machine))
+    for (unsigned n = 0; crowd && n < CROWD_MAX && since < CROWD_GAP; n++) {
+        if (machine_position(machine).icount != exits || machine_request_pending(machine))
             break;
-        uint32_t opcode = opcode_at(cpu);
+        opcode = opcode_at(cpu);
         bool fails = has_failed(cpu, opcode);
+        if (!fails && !is_plain(opcode))
+            break;
         if (fails)
             count_opcode(cpu, opcode);
         since = fails ? 0 : since + 1;

@@ -23,7 +23,8 @@ attempt 0 "$VMRR" replay "$work/killed.vmrr"
 said "$work/err" "the journal is torn"
 said "$work/err" "^replay: bit-exact$"
 
-# The host fails in the middle: KVM_RUN, then a call that fetches state.
+# The host fails in the middle: KVM_RUN, then a call that fetches state. Counted from the VM's creation on, so that it is not one of
+# the probe's.
 cat >"$work/fail.c" <<'EOF'
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -38,7 +39,7 @@ int ioctl(int fd, unsigned long request, ...)
     va_start(list, request);
     void *argument = va_arg(list, void *);
     va_end(list);
-    if (left < 0)
+    if (request == 0xAE01) /* KVM_CREATE_VM */
         left = atoi(getenv("FAIL_AFTER"));
     if (request == strtoul(getenv("FAIL_REQUEST"), NULL, 0) && left-- == 0) {
         errno = EIO;
@@ -50,7 +51,7 @@ EOF
 cc -shared -fPIC -o "$work/fail.so" "$work/fail.c" -ldl || fail "no compiler"
 # A sanitizer's runtime wants to be first and refuses.
 if LD_PRELOAD="$work/fail.so" FAIL_REQUEST=0 FAIL_AFTER=0 "$VMRR" --version >/dev/null 2>&1; then
-    for call in 0xAE80:500:KVM_RUN 0x8138AE83:3:KVM_GET_SREGS; do
+    for call in 0xAE80:500:KVM_RUN 0x8080AEA1:3:KVM_GET_DEBUGREGS; do
         IFS=: read -r request after name <<<"$call"
         guest ide_pio
         attempt 1 env LD_PRELOAD="$work/fail.so" FAIL_REQUEST="$request" FAIL_AFTER="$after" \
