@@ -19,7 +19,7 @@ lockstep 0 --a interp --b interp --until=7 "${options[@]}"
 said "$work/out" "^a: interp, b: interp: 7 exits"
 
 # Usage, before anything runs.
-for wrong in "--b nobody" "--b gdb:" "--every=0" "--until=x" "--stall=0" "--frobnicate" "--b" "-m 3" "one.img two.img -hda three.img"; do
+for wrong in "--b nobody" "--b gdb:" "--every=0" "--until=x" "--stall=0" "--frobnicate" "--b" "-m 0" "one.img two.img -hda three.img"; do
     lockstep 2 --a interp $wrong
     [ -s "$work/err" ] || fail "$wrong: nothing is said"
 done
