@@ -478,6 +478,14 @@ void block_code_written(struct interp *cpu, const struct insn *i, uint64_t gpa, 
     }
 }
 
+void block_page_replaced(struct interp *cpu, const uint8_t *flags)
+{
+    struct code_page *page = *page_place(cpu->cache, flags);
+
+    if (page)
+        drop_overlapped(cpu, page, 0, MEMORY_PAGE_BYTES - 1);
+}
+
 /* The translation of a linear page to gpa is no longer held: what was entered there is looked up again. */
 void block_forget_entered(struct interp *cpu, uint64_t page, uint64_t gpa)
 {

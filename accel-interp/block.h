@@ -205,6 +205,8 @@ struct block *block_single(struct interp *cpu, const struct insn *i);
 struct block *block_lone(struct interp *cpu);
 /* An instruction at this offset in any page begins a block from now on (run_control.h): drops those that have it inside. */
 void block_drop_offset(struct interp *cpu, unsigned page_offset);
+/* The page with these flags has another content, all of it. Outside a chain. */
+void block_page_replaced(struct interp *cpu, const uint8_t *flags);
 /* Forgets which link the last chain wanted filled in. */
 void block_forget_pending(struct interp *cpu);
 /* Recomputes jump_key and rip_limit from mode and CS. */

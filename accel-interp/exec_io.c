@@ -41,6 +41,13 @@ static uint64_t port_read(struct interp *cpu, const struct insn *i, unsigned por
     return bus_io_read(machine_bus(cpu->accel.machine), (uint16_t)port, size_bytes);
 }
 
+/* IN EAX may stand for RDTSC (core/machine.h, MACHINE_WAY_TSC_PORT). */
+static void in_done(struct interp *cpu, unsigned port, unsigned bits)
+{
+    if (UNLIKELY(port == MACHINE_TSC_PORT && bits == 32 && machine_goes(cpu->accel.machine, MACHINE_WAY_TSC_PORT)))
+        cpu->r[CPU_RDX].q = machine_tsc_port_high(cpu->accel.machine);
+}
+
 static void port_write(struct interp *cpu, const struct insn *i, unsigned port, uint64_t value, unsigned size_bytes)
 {
     if (UNLIKELY(cpu->dr[7] & DR7_ENABLED))
@@ -79,7 +86,9 @@ static inline const struct insn *io_end(struct interp *cpu, const struct insn *i
     EXEC_STATIC(name)                                                                                                  \
     {                                                                                                                  \
         uint32_t key = cpu->jump_key;                                                                                  \
-        reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, port, (bits) / 8));                                  \
+        unsigned from = port;                                                                                          \
+        reg_set##bits(cpu, CPU_RAX, (uint##bits##_t)io_in(cpu, i, from, (bits) / 8));                                  \
+        in_done(cpu, from, bits);                                                                                      \
         return io_end(cpu, i, key);                                                                                    \
     }
 #define IO_OUT_(name, bits, port)                                                                                      \

@@ -86,12 +86,24 @@ static void set_flat_stack(struct interp *cpu, uint16_t selector, unsigned cpl)
     set_flat(cpu, CPU_SS, (uint16_t)((selector & 0xFFFCu) | cpl), (uint16_t)(0xC093 | (cpl << 5)));
 }
 
+/* What a host leaves that comes to the handler by a page fault (core/machine.h, MACHINE_WAY_SYSCALL_FAULTS). */
+static void leave_frame(struct interp *cpu, const struct insn *i)
+{
+    uint64_t stack = sys_read(cpu, i, cpu->seg[CPU_TR].base + 4, 8) & ~15ull;
+
+    for (unsigned at = 8; at <= MACHINE_FRAME_BYTES; at += 8)
+        sys_write(cpu, i, stack - at, 0, 8);
+    cpu->cr2 = cpu->s.lstar;
+}
+
 EXEC_STATIC(exec_syscall)
 {
     uint16_t selector = (uint16_t)(cpu->s.star >> 32);
 
     if (!in_code64(cpu) || !(cpu->efer & EFER_SCE))
         RAISE(EXC_UD);
+    if (UNLIKELY(cpu->cpl == 3 && machine_goes(cpu->accel.machine, MACHINE_WAY_SYSCALL_FAULTS)))
+        leave_frame(cpu, i);
     cpu->r[CPU_RCX].q = interp_rip_next(cpu, i);
     cpu->r[11].q = cpu_read_rflags(cpu) & ~(uint64_t)FLAG_RF;
     cpu->rip = cpu->s.lstar;

@@ -467,12 +467,14 @@ static void interp_set_state(struct accel *accel, const struct cpu_state *state)
     set_registers(cpu, state);
     cpu->step_trap = false;
     cpu->delivering = cpu->event_external = 0;
+    cpu->debug_left = false;
     seg_update_all(cpu);
     cpu_write_rflags(cpu, state->rflags);
     mmu_flush_all(cpu);
     monitor_watch(cpu);
     cpu_update_mode(cpu);
     block_update_mode(cpu);
+    run_control_look_again(cpu);
 }
 
 static void interp_set_icount(struct accel *accel, uint64_t icount)
@@ -523,6 +525,11 @@ static void interp_memory_written(struct accel *accel, uint64_t gpa, uint64_t si
 static void interp_memory_protect_all(struct accel *accel)
 {
     mmu_protect_all(interp_of(accel));
+}
+
+static void interp_page_replaced(struct accel *accel, const uint8_t *flags)
+{
+    block_page_replaced(interp_of(accel), flags);
 }
 
 static void interp_a20_changed(struct accel *accel)
@@ -635,12 +642,18 @@ static const struct accel_ops interp_ops = {
     .memory_written = interp_memory_written,
     .memory_protect_all = interp_memory_protect_all,
     .a20_changed = interp_a20_changed,
+    .hidden_bytes = mmu_hidden_bytes,
+    .hidden_save = mmu_hidden_save,
+    .hidden_load = mmu_hidden_load,
+    .page_replaced = interp_page_replaced,
     .translate = interp_translate,
     .debug_insert = run_control_insert,
     .debug_remove = run_control_remove,
     .debug_stop = run_control_stop,
+    .debug_hit_waits = run_control_hit_waits,
     .debug_go_past = run_control_go_past,
     .debug_step = run_control_step,
+    .debug_mute = run_control_mute,
     .debug_forget = run_control_forget_hits,
     .debug_in_step = run_control_in_step,
     .unimplemented = interp_list_unimplemented,

@@ -100,7 +100,7 @@ static unsigned filter_bit(uint64_t key)
     return (unsigned)((key ^ (key >> 8) ^ (key >> 16)) & 0xFF);
 }
 
-static void note_large(struct interp *cpu, uint64_t linear, unsigned shift)
+void mmu_note_large(struct interp *cpu, uint64_t linear, unsigned shift)
 {
     uint64_t *filter = shift >= 30 ? cpu->mmu.huge : cpu->mmu.large;
     unsigned bit = filter_bit(linear >> (shift >= 30 ? 30 : 22));
@@ -141,7 +141,7 @@ static struct mmu_entry *translate(struct interp *cpu, const struct insn *i, uin
         interp_raise_error(cpu, i, EXC_PF, walk.error);
     }
     evict(cpu, entry, access == TLB_FETCH);
-    note_large(cpu, linear, walk.shift);
+    mmu_note_large(cpu, linear, walk.shift);
     cpu->mmu.keyed |= walk.key != 0;
     *entry =
         (struct mmu_entry){.tag = TLB_PAGE(linear) | 1,

@@ -95,5 +95,12 @@ bool mmu_locate(struct interp *cpu, const struct insn *i, uint64_t linear, uint6
 enum tlb_view mmu_view(const struct interp *cpu, unsigned cpl);
 /* Drops all entries of the views, keeping the architectural TLB: data breakpoints or alignment checking changed. */
 void mmu_drop_views(struct interp *cpu);
+/* A fragment of a page of this size is in the architectural TLB. */
+void mmu_note_large(struct interp *cpu, uint64_t linear, unsigned shift);
+
+/* mmu_save.c: operations of the accelerator. */
+size_t mmu_hidden_bytes(struct accel *accel);
+void mmu_hidden_save(struct accel *accel, uint8_t *out);
+enum status mmu_hidden_load(struct accel *accel, const uint8_t *in, size_t size);
 
 #endif

@@ -30,6 +30,7 @@ struct run_control {
     struct watched_page pages[DEBUG_PAGES_MAX];
     unsigned page_count;
     struct debug_stop stop;
+    bool muted;    /* nothing hits */
     bool reported; /* the stop has been returned: the next hit begins another one */
     /* The breakpoint that has been passed. */
     bool passed;
@@ -59,6 +60,8 @@ static void note(struct interp *cpu, const struct debug_hit *hit)
     struct run_control *control = cpu->run_control;
     struct debug_stop *stop = &control->stop;
 
+    if (control->muted)
+        return;
     if (control->reported)
         stop->hits = 0;
     control->reported = false;
@@ -76,6 +79,11 @@ static void note(struct interp *cpu, const struct debug_hit *hit)
 const struct debug_stop *run_control_stop(const struct accel *accel)
 {
     return &((const struct interp *)accel)->run_control->stop;
+}
+
+bool run_control_hit_waits(const struct accel *accel)
+{
+    return ((const struct interp *)accel)->control & CONTROL_HIT;
 }
 
 void run_control_reported(struct interp *cpu)
@@ -156,6 +164,8 @@ bool run_control_breaks(const struct interp *cpu, uint64_t linear, uint64_t icou
 {
     const struct run_control *control = cpu->run_control;
 
+    if (control->muted && !cpu->landmark_set)
+        return false;
     return break_at(control, linear) && !passed_at(control, linear, icount);
 }
 
@@ -200,7 +210,7 @@ bool run_control_stops(struct interp *cpu)
 {
     uint64_t linear = code_linear(cpu);
 
-    if (!break_at(cpu->run_control, linear))
+    if (!break_at(cpu->run_control, linear) || cpu->run_control->muted)
         return false;
     if (passed_at(cpu->run_control, linear, icount_now(cpu))) {
         iterate_if_wanted(cpu, linear);
@@ -214,6 +224,11 @@ bool run_control_stops(struct interp *cpu)
 void run_control_forget_hits(struct accel *accel)
 {
     forget_hits(interp_of(accel));
+}
+
+void run_control_mute(struct accel *accel, bool mute)
+{
+    interp_of(accel)->run_control->muted = mute;
 }
 
 void run_control_step(struct accel *accel)
@@ -320,7 +335,7 @@ void run_control_check(struct interp *cpu, const struct insn *i, uint64_t linear
     const struct run_control *control = cpu->run_control;
     bool write = access != CONTROL_READS;
 
-    for (size_t n = 0; n < control->watch_count; n++) {
+    for (size_t n = 0; n < control->watch_count && !control->muted; n++) {
         const struct debug_point *point = &control->watches[n];
         uint64_t address = point->flags & DEBUG_PHYSICAL ? gpa : linear;
         if (!wants(point, write) || !meet(address, size_bytes, point->address, point->size_bytes))
@@ -407,6 +422,12 @@ static void watches_changed(struct interp *cpu)
         remember_point(cpu, &control->watches[n]);
     set_control(cpu, CONTROL_WATCH, control->watch_count);
     mmu_drop_views(cpu);
+}
+
+void run_control_look_again(struct interp *cpu)
+{
+    if (cpu->run_control && cpu->run_control->watch_count)
+        watches_changed(cpu);
 }
 
 static unsigned stale_cuts(const struct run_control *control)

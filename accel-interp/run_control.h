@@ -32,8 +32,10 @@ void run_control_destroy(struct interp *cpu);
 enum status run_control_insert(struct accel *accel, const struct debug_point *point);
 enum status run_control_remove(struct accel *accel, const struct debug_point *point);
 const struct debug_stop *run_control_stop(const struct accel *accel);
+bool run_control_hit_waits(const struct accel *accel);
 void run_control_go_past(struct accel *accel);
 void run_control_forget_hits(struct accel *accel);
+void run_control_mute(struct accel *accel, bool mute);
 void run_control_step(struct accel *accel);
 bool run_control_in_step(const struct accel *accel);
 /* run ends with ACCEL_EXIT_DEBUG. */
@@ -48,6 +50,8 @@ bool run_control_stepped(struct interp *cpu, uint64_t icount);
 void run_control_resume_step(struct interp *cpu);
 /* The registers are others now: nothing is half done, no hit waits. */
 void run_control_forget(struct interp *cpu);
+/* Registers and memory are others now: where watched ranges are mapped is looked up anew. */
+void run_control_look_again(struct interp *cpu);
 /* The instruction faulted: what it had read does not count. */
 void run_control_faulted(struct interp *cpu);
 

@@ -70,6 +70,7 @@ static void kvm_memory_protect_all(struct accel *accel)
 {
     struct kvm_accel *cpu = kvm_of(accel);
     kvm_slots_fetch_dirty(cpu);
+    kvm_copies_note(cpu);
     cpu->helper->ops->memory_protect_all(cpu->helper);
 }
 
@@ -142,6 +143,7 @@ static const struct accel_ops kvm_ops = {
     .unimplemented = kvm_unimplemented,
     .statistics = kvm_statistics_of,
     .error = kvm_error,
+    .kick = kvm_kick_post,
     .destroy = kvm_destroy,
 };
 
@@ -167,13 +169,16 @@ static bool enable(struct kvm_accel *cpu, uint32_t capability, uint64_t argument
 /* MSRs that KVM holds for the guest; all others come out (help.c). */
 static bool filter_msrs(struct kvm_accel *cpu, struct error *error)
 {
-    uint8_t all[1] = {0xFF};
+    uint8_t all[1] = {0xFF}, system_call[1] = {0xFF};
     struct kvm_msr_filter filter = {
         .flags = KVM_MSR_FILTER_DEFAULT_DENY,
         .ranges = {{KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 3, 0x174, all},
-                   {KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 5, 0xC0000080, all},
+                   {KVM_MSR_FILTER_READ, 5, 0xC0000080, all},
+                   {KVM_MSR_FILTER_WRITE, 5, 0xC0000080, system_call},
                    {KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 3, 0xC0000100, all}},
     };
+    if (machine_goes(cpu->accel.machine, MACHINE_WAY_SYSCALL_FAULTS))
+        system_call[0] &= (uint8_t)~4u; /* LSTAR */
     if (!enable(cpu, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER | KVM_MSR_EXIT_REASON_UNKNOWN))
         return refused(error, "KVM_CAP_X86_USER_SPACE_MSR");
     return ioctl(cpu->vm, KVM_X86_SET_MSR_FILTER, &filter) == 0 || refused(error, "KVM_X86_SET_MSR_FILTER");
@@ -214,11 +219,13 @@ struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_o
     CHECK(cpu && options->helper && machine_counts_exits(machine));
     cpu->accel = (struct accel){.ops = &kvm_ops, .machine = machine};
     cpu->helper = options->helper;
+    cpu->slower = options->slower ? options->slower : 1;
     cpu->kvm = cpu->vm = cpu->vcpu = cpu->stats = -1;
     cpu_state_reset(&cpu->state);
     cpu->state_valid = cpu->state_changed = true;
     if (create_vm(cpu, options->path ? options->path : "/dev/kvm", error) && create_vcpu(cpu, error) &&
         kvm_kick_setup(cpu, error)) {
+        kvm_state_setup(cpu);
         kvm_count_setup(cpu);
         return &cpu->accel;
     }

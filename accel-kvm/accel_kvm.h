@@ -14,6 +14,7 @@
 struct kvm_accel_options {
     struct accel *helper; /* taken over, also when creation fails */
     const char *path;     /* null: /dev/kvm */
+    uint32_t slower;      /* virtual time goes so many times slower than the host's; 0: as fast */
 };
 struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_options *options, struct error *error);
 
@@ -26,6 +27,8 @@ struct kvm_accel_statistics {
     uint64_t exits;     /* port, MMIO, HLT */
     uint64_t completions; /* KVM_RUN calls that only completed an access */
     uint64_t kicks, landmarks, interrupts, windows;
+    uint64_t faults, syscalls; /* seen at the page fault handler; those that were a SYSCALL */
+    uint64_t rewinds; /* landmarks that were passed, and the vCPU put back */
     uint64_t helped; /* instructions that the helper executed */
     struct {
         uint32_t opcode; /* the first bytes that are no prefix, up to three, the first highest */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define RFLAGS_RF 0x10000u
+#define MSR_LSTAR 0xC0000082u
 
 static bool is_prefix(uint8_t byte, bool code64)
 {
@@ -155,6 +156,11 @@ void kvm_msr_exit(struct kvm_accel *cpu, bool write)
     struct accel *helper = cpu->helper;
     struct cpu_state after;
     uint64_t value = cpu->run->msr.data;
+    if (write && cpu->run->msr.index == MSR_LSTAR) { /* comes out where SYSCALL is mended */
+        kvm_repair_wrote_lstar(cpu, value);
+        cpu->run->msr.error = 0;
+        return;
+    }
     helper->ops->set_state(helper, &cpu->state);
     bool done = helper->ops->msr(helper, write, cpu->run->msr.index, &value);
     helper->ops->get_state(helper, &after);

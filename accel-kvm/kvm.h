@@ -16,11 +16,23 @@ struct kvm_slot {
     uint64_t start, size_bytes; /* size 0: unused */
     uint8_t *host, *flags;
     bool writable;
+    /* rewind.c, writable slots; null before the first mark: the slot's content at the mark, and the pages whose copy is not
+     * that of now (beside those whose flags say dirty). */
+    uint8_t *copy;
+    uint64_t *stale;
+};
+
+/* An instant between two exits to which the vCPU can be put back. */
+struct kvm_mark {
+    bool set, halted;
+    struct cpu_state state;
+    uint64_t done; /* instructions since the exit before */
 };
 
 struct kvm_accel {
     struct accel accel; /* first */
     struct accel *helper;
+    uint32_t slower; /* accel_kvm.h */
     int kvm, vm, vcpu;
     struct kvm_run *run;
     size_t run_bytes;
@@ -31,6 +43,9 @@ struct kvm_accel {
     /* The CPU: what KVM has no place for is always here; the rest when valid. dirty: to be given to KVM before it runs. */
     struct cpu_state state;
     bool state_valid, state_changed;
+    struct cpu_state held; /* what KVM holds of it, when valid */
+    bool held_valid;
+    bool synced; /* general and segment registers are in *run */
     bool must_complete; /* an access of the last KVM_RUN waits for the next */
     bool halted;
     uint8_t cr8;
@@ -39,13 +54,26 @@ struct kvm_accel {
     uint64_t stats_offset;
     uint64_t count_at_exit; /* when the last exit was done */
 
+    /* meet.c, rewind.c */
+    struct kvm_mark mark;
+    bool hopping, careful; /* runs freely; must not, to this landmark: it was passed */
+    uint64_t hop_count, hop_ns; /* when it began to */
+    uint64_t speed; /* instructions a millisecond; 0: not known */
+    uint64_t margin; /* instructions that are left for single steps */
+    struct { /* repair.c */
+        uint64_t lstar, idt, handler; /* 0: none */
+    } repair;
+    struct kvm_guest_debug debug; /* as KVM was told last */
+    bool at_repair; /* the last exit was by the breakpoint at the page fault handler, and no SYSCALL */
+    bool tsc_waits; /* the access to be completed stands for RDTSC */
+
     /* kick.c */
-    timer_t timer;
-    bool has_timer;
+    timer_t timer, post_timer;
+    bool has_timer, has_post_timer;
+    atomic_bool posted; /* post_timer runs */
     bool armed;
     uint64_t armed_ns; /* the deadline that the timer is set for */
     _Atomic bool kicked;
-    bool debugging;
     unsigned unclean; /* looks in a row between two exits that found something begun */
     uint8_t taken_vector; /* the last one taken */
     bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
@@ -75,12 +103,22 @@ enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what);
 void kvm_slots_rebuild(struct kvm_accel *cpu);
 void kvm_slots_fetch_dirty(struct kvm_accel *cpu);
 void kvm_slots_free(struct kvm_accel *cpu);
+/* KVM's shadows of page tables in them are forgotten. */
+void kvm_slots_renew(struct kvm_accel *cpu);
 
 /* state.c: the vCPU's state into cpu->state and back. No access may wait to be completed. */
 void kvm_state_fetch(struct kvm_accel *cpu);
 void kvm_state_flush(struct kvm_accel *cpu);
 
-uint32_t kvm_registers_hash(struct kvm_regs *regs); /* landmark_registers */
+void kvm_state_setup(struct kvm_accel *cpu); /* before the first KVM_RUN */
+/* Without a call where registers come with the exit, and cpu->state is not valid: */
+uint64_t kvm_rflags(struct kvm_accel *cpu); /* this one also when it is */
+uint64_t kvm_rip(struct kvm_accel *cpu); /* and these, too */
+uint64_t kvm_rsp(struct kvm_accel *cpu);
+uint64_t kvm_idt_base(struct kvm_accel *cpu);
+void kvm_set_edx(struct kvm_accel *cpu, uint32_t value); /* the access is complete */
+/* Not at RIP `linear` with general registers of this hash. False: perhaps there. */
+bool kvm_elsewhere(struct kvm_accel *cpu, uint64_t linear, uint32_t registers);
 
 /* cpuid.c */
 bool kvm_cpuid_set(int kvm, int vcpu, const struct cpu_model *model, struct cpu_model *effective, struct error *error);
@@ -91,6 +129,8 @@ void kvm_kick_free(struct kvm_accel *cpu);
 void kvm_kick_arm(struct kvm_accel *cpu); /* before the guest runs */
 void kvm_kick_soon(struct kvm_accel *cpu); /* instead: in some microseconds */
 void kvm_kick_in(struct kvm_accel *cpu, uint64_t in_ns);
+uint64_t kvm_host_ns(void);
+void kvm_kick_post(struct accel *accel); /* any thread: accel.h, kick */
 
 /* count.c: 0 where there is no counter. */
 void kvm_count_setup(struct kvm_accel *cpu);
@@ -105,6 +145,27 @@ bool kvm_at_paging_32(struct kvm_accel *cpu);
 void kvm_finish_repeat(struct kvm_accel *cpu);
 void kvm_msr_exit(struct kvm_accel *cpu, bool write);
 
+/* meet.c. Before the guest goes on: true: it stands at the landmark that is ahead. */
+bool kvm_seek_landmark(struct kvm_accel *cpu);
+bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark);
+/* The last exit is one that comes after the landmark ahead, and has been taken back. */
+bool kvm_landmark_overshot(struct kvm_accel *cpu);
+
+/* debug.c. The breakpoints and single steps that are wanted, told to KVM where they are others than before. landmark: linear
+ * address, 0: none. */
+void kvm_debug_set(struct kvm_accel *cpu, uint64_t landmark, bool step);
+
+/* repair.c, with MACHINE_WAY_SYSCALL_FAULTS */
+void kvm_repair_wrote_lstar(struct kvm_accel *cpu, uint64_t value);
+uint64_t kvm_repair_breakpoint(struct kvm_accel *cpu); /* where one is needed; 0: none */
+bool kvm_repair_at_breakpoint(struct kvm_accel *cpu);  /* true: it was a SYSCALL, and has been done */
+
+/* rewind.c */
+void kvm_mark(struct kvm_accel *cpu, uint64_t done); /* nothing is begun (kvm_clean), no access waits */
+void kvm_rewind(struct kvm_accel *cpu); /* no exit of the machine's was carried out since */
+void kvm_copies_note(struct kvm_accel *cpu); /* page flags are about to be cleared */
+void kvm_copy_free(struct kvm_slot *slot);
+
 /* step.c: single steps, for debug_step. */
 void kvm_step(struct accel *accel);
 void kvm_step_forget(struct accel *accel);
@@ -114,9 +175,12 @@ void kvm_step_look(struct kvm_accel *cpu); /* after an exit that has been handle
 bool kvm_step_over(struct kvm_accel *cpu); /* the step is done, and so is run */
 
 /* run.c */
-void kvm_debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address); /* KVM_GUESTDBG_*; 0: none */
-bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark);
 enum accel_exit kvm_accel_run(struct accel *accel);
+int kvm_enter(struct kvm_accel *cpu); /* KVM_RUN: 0, or errno */
+/* Brings changed state into KVM, and KVM's view of what could be injected up to date. */
+void kvm_refresh(struct kvm_accel *cpu);
+/* Nothing is begun in KVM that the guest has not seen. */
+bool kvm_clean(struct kvm_accel *cpu);
 /* Completes the access under way, so that the state can be looked at: at the end of its instruction, or of one iteration. */
 void kvm_complete(struct kvm_accel *cpu);
 

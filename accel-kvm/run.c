@@ -18,8 +18,6 @@
 
 #define RFLAGS_RF 0x10000u
 #define VECTOR_NMI 2
-#define NEAR_INSTRUCTIONS 4000u
-#define INSTRUCTIONS_A_US 6u
 
 enum accel_exit kvm_trouble(struct kvm_accel *cpu, const char *what)
 {
@@ -48,6 +46,8 @@ static void port_access(struct kvm_accel *cpu)
         if (run->io.direction == KVM_EXIT_IO_IN) {
             value = (uint32_t)bus_io_read(bus, run->io.port, run->io.size);
             memcpy(data, &value, run->io.size);
+            cpu->tsc_waits = run->io.port == MACHINE_TSC_PORT && run->io.size == 4 &&
+                             machine_goes(cpu->accel.machine, MACHINE_WAY_TSC_PORT);
         } else {
             memcpy(&value, data, run->io.size);
             bus_io_write(bus, run->io.port, value, run->io.size);
@@ -78,9 +78,18 @@ static void mmio_access(struct kvm_accel *cpu)
 
 /* ---- KVM_RUN ---- */
 
-static int enter(struct kvm_accel *cpu)
+/* KVM takes CR8 from the page and leaves it there: it is the APIC's task priority, whichever way that was written. */
+static void give_cr8(struct kvm_accel *cpu)
 {
-    cpu->state_valid = false;
+    struct cpu_link link = machine_cpu_link(cpu->accel.machine);
+    if (link.ops)
+        cpu->run->cr8 = cpu->cr8 = (uint8_t)link.ops->read_cr8(link.opaque);
+}
+
+int kvm_enter(struct kvm_accel *cpu)
+{
+    give_cr8(cpu);
+    cpu->state_valid = cpu->held_valid = false;
     cpu->must_complete = false;
     cpu->statistics.entries++;
     return ioctl(cpu->vcpu, KVM_RUN, 0) == 0 ? 0 : errno;
@@ -104,7 +113,7 @@ void kvm_complete(struct kvm_accel *cpu)
 {
     while (cpu->must_complete && !cpu->error.text[0]) {
         cpu->run->immediate_exit = 1;
-        int trouble = enter(cpu);
+        int trouble = kvm_enter(cpu);
         cpu->run->immediate_exit = 0;
         cpu->statistics.completions++;
         if (trouble && trouble != EINTR) {
@@ -114,10 +123,14 @@ void kvm_complete(struct kvm_accel *cpu)
             (void)broken(cpu, "an access ended in exit", cpu->run->exit_reason);
         }
     }
+    if (cpu->tsc_waits) {
+        cpu->tsc_waits = false;
+        kvm_set_edx(cpu, machine_tsc_port_high(cpu->accel.machine));
+    }
 }
 
 /* KVM's view of what could be injected is of its last exit: after a change of state it is asked anew. */
-static void refresh(struct kvm_accel *cpu)
+void kvm_refresh(struct kvm_accel *cpu)
 {
     if (cpu->state_changed) {
         kvm_state_flush(cpu);
@@ -150,7 +163,7 @@ static void take(struct kvm_accel *cpu, uint32_t vector)
 static void take_nmi(struct kvm_accel *cpu)
 {
     kvm_state_fetch(cpu); /* past a repeated instruction that is over */
-    refresh(cpu);
+    kvm_refresh(cpu);
     (void)machine_nmi_take(cpu->accel.machine);
     take(cpu, VECTOR_NMI);
     if (ioctl(cpu->vcpu, KVM_NMI) < 0)
@@ -184,11 +197,10 @@ static bool nmi_allowed(struct kvm_accel *cpu)
 /* The frame that an interrupt pushes has RIP: it must be the processor's. */
 static bool past_repeat(struct kvm_accel *cpu)
 {
-    struct kvm_regs regs;
-    if (ioctl(cpu->vcpu, KVM_GET_REGS, &regs) < 0 || !(regs.rflags & RFLAGS_RF))
+    if (!(kvm_rflags(cpu) & RFLAGS_RF))
         return true;
     kvm_state_fetch(cpu);
-    refresh(cpu);
+    kvm_refresh(cpu);
     return may_take(cpu);
 }
 
@@ -203,7 +215,7 @@ static void offer_interrupts(struct kvm_accel *cpu)
         cpu->run->request_interrupt_window = 1;
         return; /* no access changes IF */
     }
-    refresh(cpu);
+    kvm_refresh(cpu);
     if ((attention & ATTENTION_NMI) && nmi_allowed(cpu) && machine_offer_interrupt(machine, true)) {
         take_nmi(cpu);
         return;
@@ -220,7 +232,7 @@ static void offer_interrupts(struct kvm_accel *cpu)
 /* ---- stops between exits ---- */
 
 /* Nothing of the kind that KVM has begun and the guest not seen. */
-static bool clean(struct kvm_accel *cpu)
+bool kvm_clean(struct kvm_accel *cpu)
 {
     struct kvm_vcpu_events events = events_of(cpu);
     return !events.exception.injected && !events.exception.pending && !events.interrupt.injected &&
@@ -230,7 +242,7 @@ static bool clean(struct kvm_accel *cpu)
 /* True: run returns. */
 static bool stop_between(struct kvm_accel *cpu)
 {
-    if (!clean(cpu)) {
+    if (!kvm_clean(cpu)) {
         cpu->unclean++;
         return false;
     }
@@ -241,90 +253,6 @@ static bool stop_between(struct kvm_accel *cpu)
     machine_stop_between(cpu->accel.machine, &cpu->state, count - cpu->count_at_exit);
     cpu->count_at_exit = count;
     return true;
-}
-
-/* ---- meeting a landmark ---- */
-
-void kvm_debug_guest(struct kvm_accel *cpu, uint32_t control, uint64_t address)
-{
-    struct kvm_guest_debug debug = {.control = control};
-    if (control & KVM_GUESTDBG_USE_HW_BP) {
-        debug.arch.debugreg[0] = address;
-        debug.arch.debugreg[7] = 0x401; /* execution, by DR0 */
-    }
-    if (!control && !cpu->debugging)
-        return;
-    cpu->debugging = control != 0;
-    if (ioctl(cpu->vcpu, KVM_SET_GUEST_DEBUG, &debug) < 0)
-        (void)kvm_trouble(cpu, "KVM_SET_GUEST_DEBUG");
-}
-
-/* Where the general registers alone tell, the rest is not fetched. */
-static bool elsewhere(struct kvm_accel *cpu, const struct machine_landmark *landmark)
-{
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
-    if (cpu->state_valid || ioctl(cpu->vcpu, KVM_GET_REGS, &regs) < 0 || (regs.rflags & RFLAGS_RF))
-        return false;
-    if (cpu->at_breakpoint)
-        return kvm_registers_hash(&regs) != landmark->registers;
-    return ioctl(cpu->vcpu, KVM_GET_SREGS, &sregs) == 0 && regs.rip != landmark->rip &&
-           (uint32_t)(sregs.cs.base + regs.rip) != landmark->rip;
-}
-
-bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark)
-{
-    refresh(cpu);
-    if (elsewhere(cpu, landmark)) {
-        landmark->hits += cpu->at_breakpoint;
-        return false;
-    }
-    kvm_state_fetch(cpu);
-    if (landmark_rip(&cpu->state) != landmark->rip)
-        return false;
-    landmark->hits++;
-    if (landmark_registers(cpu->state.gpr) != landmark->registers)
-        return false;
-    landmark->matches++;
-    return landmark_take(cpu->accel.machine, &cpu->state).all == landmark->all;
-}
-
-/* With a count: the guest runs freely until it is not much farther than NEAR_INSTRUCTIONS from the landmark. False: it is. The
- * speed is an upper bound of what such an emulator does; a kick that comes late costs no more than NEAR_INSTRUCTIONS. */
-static bool run_near(struct kvm_accel *cpu, const struct machine_landmark *landmark)
-{
-    uint64_t done = kvm_count(cpu) - cpu->count_at_exit;
-    if (cpu->stats < 0 || done + 2 * NEAR_INSTRUCTIONS >= landmark->count)
-        return false;
-    kvm_debug_guest(cpu, 0, 0);
-    kvm_kick_in(cpu, (landmark->count - done - NEAR_INSTRUCTIONS) * 1000 / INSTRUCTIONS_A_US);
-    return true;
-}
-
-/* Before the guest goes on. True: it stands at the landmark. Else it is made to stop at the landmark's RIP, or, where it
- * is there already, after one step. */
-static bool seek_landmark(struct kvm_accel *cpu)
-{
-    struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
-    if (cpu->stepping)
-        return kvm_step_prepare(cpu, landmark);
-    if (!landmark) {
-        kvm_debug_guest(cpu, 0, 0);
-        return false;
-    }
-    if (run_near(cpu, landmark))
-        return false;
-    if (!cpu->taken && kvm_at_landmark(cpu, landmark)) {
-        kvm_debug_guest(cpu, 0, 0);
-        machine_landmark_met(cpu->accel.machine);
-        return true;
-    }
-    /* A single step into an interrupt that is queued would show in the flags that it pushes. */
-    if (!cpu->taken && (cpu->at_breakpoint || (cpu->state_valid && landmark_rip(&cpu->state) == landmark->rip)))
-        kvm_debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
-    else
-        kvm_debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, landmark->rip);
-    return false;
 }
 
 /* ---- exits ---- */
@@ -367,7 +295,7 @@ static enum accel_exit shut_down(struct kvm_accel *cpu)
 static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
 {
     struct kvm_run *run = cpu->run;
-    if (access_exit(cpu))
+    if (kvm_landmark_overshot(cpu) || access_exit(cpu))
         return false;
     *exit = ACCEL_EXIT_STEPS;
     switch (run->exit_reason) {
@@ -382,6 +310,9 @@ static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     case KVM_EXIT_SHUTDOWN: *exit = shut_down(cpu); return true;
     case KVM_EXIT_INTR: return interrupted(cpu, exit);
     case KVM_EXIT_DEBUG:
+        cpu->at_repair = (run->debug.arch.dr6 & 2) && cpu->repair.handler && kvm_rip(cpu) == cpu->repair.handler &&
+                         !kvm_repair_at_breakpoint(cpu);
+        return false;
     case KVM_EXIT_SET_TPR: return false;
     case KVM_EXIT_INTERNAL_ERROR:
         if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
@@ -406,6 +337,8 @@ static bool nmi_waits(struct kvm_accel *cpu)
 
 static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
 {
+    if (cpu->tsc_waits)
+        kvm_complete(cpu);
     kvm_state_flush(cpu);
     kvm_kick_arm(cpu);
     cpu->run->immediate_exit = 0; /* before the look: a signal after it sets this again */
@@ -414,10 +347,11 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         cpu->armed = false;
         cpu->run->immediate_exit = 1;
     }
-    int trouble = enter(cpu);
+    cpu->at_repair = false;
+    int trouble = kvm_enter(cpu);
     cpu->run->immediate_exit = 0;
     if (trouble == EINTR || trouble == EAGAIN) {
-        cpu->taken = cpu->taken && !clean(cpu);
+        cpu->taken = cpu->taken && !kvm_clean(cpu);
         return interrupted(cpu, exit);
     }
     cpu->taken = false;
@@ -437,7 +371,7 @@ static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
     uint64_t before = machine_position(cpu->accel.machine).icount;
     bool done = run_to_exit(cpu, exit);
     cpu->at_stop = cpu->halted || machine_position(cpu->accel.machine).icount != before;
-    cpu->at_breakpoint = cpu->debugging && cpu->run->exit_reason == KVM_EXIT_DEBUG &&
+    cpu->at_breakpoint = cpu->debug.control && cpu->run->exit_reason == KVM_EXIT_DEBUG &&
                          (cpu->run->debug.arch.dr6 & 1) && !cpu->at_stop;
     if (cpu->at_stop)
         cpu->count_at_exit = kvm_count(cpu);
@@ -481,7 +415,7 @@ enum accel_exit kvm_accel_run(struct accel *accel)
             kvm_complete(cpu);
             return ACCEL_EXIT_HALT;
         }
-        if (seek_landmark(cpu))
+        if (kvm_seek_landmark(cpu))
             return ACCEL_EXIT_STEPS;
         if (run_once(cpu, &exit))
             return exit;

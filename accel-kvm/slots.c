@@ -119,6 +119,8 @@ void kvm_slots_rebuild(struct kvm_accel *cpu)
         if (!slot->size_bytes || planned(&plan, slot))
             continue;
         fetch_slot(cpu, n);
+        kvm_copy_free(slot);
+        cpu->mark.set = false;
         slot->size_bytes = 0;
         set_slot(cpu, n, slot);
     }
@@ -132,7 +134,22 @@ void kvm_slots_rebuild(struct kvm_accel *cpu)
     }
 }
 
+void kvm_slots_renew(struct kvm_accel *cpu)
+{
+    for (unsigned n = 0; n < KVM_SLOTS_MAX; n++) {
+        struct kvm_slot gone = cpu->slot[n];
+        if (!gone.size_bytes)
+            continue;
+        fetch_slot(cpu, n);
+        gone.size_bytes = 0;
+        set_slot(cpu, n, &gone);
+        set_slot(cpu, n, &cpu->slot[n]);
+    }
+}
+
 void kvm_slots_free(struct kvm_accel *cpu)
 {
+    for (unsigned n = 0; n < KVM_SLOTS_MAX; n++)
+        kvm_copy_free(&cpu->slot[n]);
     free(cpu->dirty);
 }

@@ -1,8 +1,9 @@
 /* The vCPU's state, from KVM's structures and back (Documentation/virt/kvm/api.rst; Intel SDM vol. 1, 10.5.1 and 13.4 for the
  * XSAVE image).
  *
- * General and segment registers come with each exit (KVM_CAP_SYNC_REGS) where KVM has that. What KVM has no place for, or
- * is served by the helper (MTRRs, PAT, IA32_MISC_ENABLE, ...), lives in cpu->state alone.
+ * General and segment registers come with each exit and go with each entry (KVM_CAP_SYNC_REGS) where KVM has that. Of the rest
+ * only what has changed since it was fetched is given back: a call of the vCPU's costs as much as an exit. What KVM has no
+ * place for, or is served by the helper (MTRRs, PAT, IA32_MISC_ENABLE, ...), lives in cpu->state alone.
  * Not modelled: the upper halves of ZMM, MPX, AMX. */
 #include "accel-kvm/kvm.h"
 
@@ -18,6 +19,7 @@
 #define FX_XMM 160
 #define MXCSR_RESET 0x1F80u
 #define FCW_RESET 0x37Fu
+#define RFLAGS_RF 0x10000u
 
 static const uint32_t msr_index[] = {0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000102, 0x174, 0x175, 0x176};
 #define MSR_COUNT (sizeof msr_index / sizeof *msr_index)
@@ -91,14 +93,6 @@ static void take_regs(struct cpu_state *state, struct kvm_regs *regs)
         state->gpr[n] = *gpr_of(regs, n);
     state->rip = regs->rip;
     state->rflags = regs->rflags;
-}
-
-uint32_t kvm_registers_hash(struct kvm_regs *regs)
-{
-    uint64_t gpr[16];
-    for (unsigned n = 0; n < 16; n++)
-        gpr[n] = *gpr_of(regs, n);
-    return landmark_registers(gpr);
 }
 
 static void give_regs(const struct cpu_state *state, struct kvm_regs *regs)
@@ -244,6 +238,105 @@ static void give_xsave(const struct cpu_state *state, uint8_t *image)
     }
 }
 
+/* ---- general and segment registers, in the page or by calls ---- */
+
+#define SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS)
+
+void kvm_state_setup(struct kvm_accel *cpu)
+{
+    int fields = ioctl(cpu->vm, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
+    cpu->synced = fields > 0 && (fields & SYNCED) == SYNCED;
+    if (cpu->synced)
+        cpu->run->kvm_valid_regs = SYNCED;
+}
+
+static struct kvm_regs *regs_now(struct kvm_accel *cpu, struct kvm_regs *own)
+{
+    if (cpu->synced)
+        return &cpu->run->s.regs.regs;
+    must(cpu, ioctl(cpu->vcpu, KVM_GET_REGS, own), "KVM_GET_REGS");
+    return own;
+}
+
+static struct kvm_sregs *sregs_now(struct kvm_accel *cpu, struct kvm_sregs *own)
+{
+    if (cpu->synced)
+        return &cpu->run->s.regs.sregs;
+    must(cpu, ioctl(cpu->vcpu, KVM_GET_SREGS, own), "KVM_GET_SREGS");
+    return own;
+}
+
+uint64_t kvm_rflags(struct kvm_accel *cpu)
+{
+    struct kvm_regs own = {0};
+    return cpu->state_valid ? cpu->state.rflags : regs_now(cpu, &own)->rflags;
+}
+
+uint64_t kvm_rip(struct kvm_accel *cpu)
+{
+    struct kvm_regs own = {0};
+    return cpu->state_valid ? cpu->state.rip : regs_now(cpu, &own)->rip;
+}
+
+uint64_t kvm_rsp(struct kvm_accel *cpu)
+{
+    struct kvm_regs own = {0};
+    return cpu->state_valid ? cpu->state.gpr[CPU_RSP] : regs_now(cpu, &own)->rsp;
+}
+
+uint64_t kvm_idt_base(struct kvm_accel *cpu)
+{
+    struct kvm_sregs own = {0};
+    return cpu->state_valid ? cpu->state.idtr_base : sregs_now(cpu, &own)->idt.base;
+}
+
+void kvm_set_edx(struct kvm_accel *cpu, uint32_t value)
+{
+    struct kvm_regs own = {0}, *regs = &own;
+    if (cpu->state_valid) {
+        cpu->state.gpr[CPU_RDX] = value;
+        cpu->state_changed = true;
+        return;
+    }
+    regs = regs_now(cpu, &own);
+    regs->rdx = value;
+    if (cpu->synced)
+        cpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    else
+        must(cpu, ioctl(cpu->vcpu, KVM_SET_REGS, regs), "KVM_SET_REGS");
+}
+
+bool kvm_elsewhere(struct kvm_accel *cpu, uint64_t linear, uint32_t registers)
+{
+    struct kvm_regs own = {0}, *regs = regs_now(cpu, &own);
+    if (regs->rflags & RFLAGS_RF)
+        return false;
+    if (regs->rip != linear) {
+        struct kvm_sregs segments = {0};
+        return (uint32_t)(sregs_now(cpu, &segments)->cs.base + regs->rip) != linear;
+    }
+    uint64_t gpr[16];
+    for (unsigned n = 0; n < 16; n++)
+        gpr[n] = *gpr_of(regs, n);
+    return landmark_registers(gpr) != registers;
+}
+
+static void give_registers(struct kvm_accel *cpu)
+{
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    give_regs(&cpu->state, &regs);
+    give_sregs(cpu, &sregs);
+    if (cpu->synced) {
+        cpu->run->s.regs.regs = regs;
+        cpu->run->s.regs.sregs = sregs;
+        cpu->run->kvm_dirty_regs = SYNCED;
+        return;
+    }
+    must(cpu, ioctl(cpu->vcpu, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
+    must(cpu, ioctl(cpu->vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
+}
+
 /* ---- all of it ---- */
 
 static void take_rest(struct kvm_accel *cpu)
@@ -275,59 +368,85 @@ static void take_rest(struct kvm_accel *cpu)
     for (unsigned n = 0; n < MSR_COUNT; n++)
         *msr_field(state, n) = msrs.entry[n].data;
     state->halted = cpu->halted;
+    cpu->held = *state;
+    cpu->held_valid = true;
 }
 
 void kvm_state_fetch(struct kvm_accel *cpu)
 {
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
+    struct kvm_regs regs = {0};
+    struct kvm_sregs sregs = {0};
     if (cpu->state_valid)
         return;
     CHECK(!cpu->must_complete);
-    must(cpu, ioctl(cpu->vcpu, KVM_GET_REGS, &regs), "KVM_GET_REGS");
-    must(cpu, ioctl(cpu->vcpu, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
-    take_regs(&cpu->state, &regs);
-    take_sregs(&cpu->state, &sregs);
+    take_regs(&cpu->state, regs_now(cpu, &regs));
+    take_sregs(&cpu->state, sregs_now(cpu, &sregs));
     take_rest(cpu);
     cpu->state_valid = true;
     kvm_finish_repeat(cpu);
 }
 
-static void give_rest(struct kvm_accel *cpu)
+static void give_xsave_state(struct kvm_accel *cpu)
 {
-    struct cpu_state *state = &cpu->state;
+    const struct cpu_state *state = &cpu->state, *held = &cpu->held;
     struct kvm_xsave xsave;
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = state->xcr0}}};
-    struct kvm_debugregs debug = {.dr6 = state->dr[6], .dr7 = state->dr[7]};
-    struct kvm_vcpu_events events = {.flags = KVM_VCPUEVENT_VALID_SHADOW};
-    struct msr_list msrs = {.head = {.nmsrs = MSR_COUNT}};
+    if (!cpu->held_valid || state->xcr0 != held->xcr0)
+        must(cpu, ioctl(cpu->vcpu, KVM_SET_XCRS, &xcrs), "KVM_SET_XCRS");
+    if (cpu->held_valid && state->xcr0 == held->xcr0 && state->fcw == held->fcw && state->fsw == held->fsw &&
+        state->ftw == held->ftw && state->fop == held->fop && state->fip == held->fip && state->fdp == held->fdp &&
+        state->mxcsr == held->mxcsr && !memcmp(state->fpr, held->fpr, sizeof state->fpr) &&
+        !memcmp(state->vector, held->vector, sizeof state->vector))
+        return;
     memset(&xsave, 0, sizeof xsave);
     give_xsave(state, (uint8_t *)xsave.region);
+    must(cpu, ioctl(cpu->vcpu, KVM_SET_XSAVE, &xsave), "KVM_SET_XSAVE");
+}
+
+static void give_debug(struct kvm_accel *cpu)
+{
+    const struct cpu_state *state = &cpu->state;
+    struct kvm_debugregs debug = {.dr6 = state->dr[6], .dr7 = state->dr[7]};
+    if (cpu->held_valid && !memcmp(state->dr, cpu->held.dr, sizeof state->dr))
+        return;
     for (unsigned n = 0; n < 4; n++)
         debug.db[n] = state->dr[n];
+    must(cpu, ioctl(cpu->vcpu, KVM_SET_DEBUGREGS, &debug), "KVM_SET_DEBUGREGS");
+}
+
+/* Always: what KVM has begun and the guest not seen goes with the state that it belonged to. */
+static void give_events(struct kvm_accel *cpu)
+{
+    const struct cpu_state *state = &cpu->state;
+    struct kvm_vcpu_events events = {.flags = KVM_VCPUEVENT_VALID_SHADOW};
     events.nmi.masked = state->nmi_blocked;
     events.interrupt.shadow = state->interrupt_shadow || state->mov_ss_shadow ? KVM_X86_SHADOW_INT_STI : 0;
+    must(cpu, ioctl(cpu->vcpu, KVM_SET_VCPU_EVENTS, &events), "KVM_SET_VCPU_EVENTS");
+}
+
+static void give_msrs(struct kvm_accel *cpu)
+{
+    struct msr_list msrs = {.head = {.nmsrs = MSR_COUNT}};
+    bool changed = !cpu->held_valid;
     for (unsigned n = 0; n < MSR_COUNT; n++) {
         msrs.entry[n].index = msr_index[n];
-        msrs.entry[n].data = *msr_field(state, n);
+        msrs.entry[n].data = *msr_field(&cpu->state, n);
+        changed |= msrs.entry[n].data != *msr_field(&cpu->held, n);
     }
-    must(cpu, ioctl(cpu->vcpu, KVM_SET_XCRS, &xcrs), "KVM_SET_XCRS");
-    must(cpu, ioctl(cpu->vcpu, KVM_SET_XSAVE, &xsave), "KVM_SET_XSAVE");
-    must(cpu, ioctl(cpu->vcpu, KVM_SET_DEBUGREGS, &debug), "KVM_SET_DEBUGREGS");
-    must(cpu, ioctl(cpu->vcpu, KVM_SET_VCPU_EVENTS, &events), "KVM_SET_VCPU_EVENTS");
-    must(cpu, ioctl(cpu->vcpu, KVM_SET_MSRS, &msrs.head), "KVM_SET_MSRS");
+    if (changed)
+        must(cpu, ioctl(cpu->vcpu, KVM_SET_MSRS, &msrs.head), "KVM_SET_MSRS");
 }
 
 void kvm_state_flush(struct kvm_accel *cpu)
 {
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
     if (!cpu->state_changed)
         return;
-    give_regs(&cpu->state, &regs);
-    give_sregs(cpu, &sregs);
-    must(cpu, ioctl(cpu->vcpu, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
-    must(cpu, ioctl(cpu->vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
-    give_rest(cpu);
+    give_registers(cpu);
+    give_xsave_state(cpu);
+    give_debug(cpu);
+    give_events(cpu);
+    give_msrs(cpu);
+    cpu->held = cpu->state;
+    cpu->held_valid = true;
     cpu->state_changed = false;
 }

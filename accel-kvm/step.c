@@ -121,20 +121,20 @@ static void mend_frame(struct kvm_accel *cpu)
 bool kvm_step_prepare(struct kvm_accel *cpu, struct machine_landmark *landmark)
 {
     if (landmark && !cpu->taken && kvm_at_landmark(cpu, landmark)) {
-        kvm_debug_guest(cpu, 0, 0);
+        kvm_debug_set(cpu, 0, false);
         machine_landmark_met(cpu->accel.machine);
         return true;
     }
     if (cpu->taken && !(cpu->state.rflags & RFLAGS_VM)) {
         kvm_state_fetch(cpu);
-        kvm_debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, handler_of(cpu, cpu->taken_vector));
+        kvm_debug_set(cpu, handler_of(cpu, cpu->taken_vector), false);
     } else {
         kvm_complete(cpu);
         kvm_state_fetch(cpu);
         cpu->step_rip = cpu->state.rip;
         cpu->step_rflags = cpu->state.rflags;
         cpu->step_cs = cpu->state.segment[CPU_CS].selector;
-        kvm_debug_guest(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0);
+        kvm_debug_set(cpu, 0, true);
     }
     return false;
 }

@@ -89,6 +89,10 @@ struct block_image_ops {
     bool (*corruption)(struct block_image *image, struct block_corruption *corruption);
     /* Before destroy, and nothing but that after it: what is only in memory goes to the files. Null: nothing is. */
     enum status (*settle)(struct block_image *image);
+    /* What it holds, saved and put back (core/content.h), size included; its base stays as it is. After a load that failed it
+     * holds something else. Null, both: can't be. */
+    void (*content_save)(struct block_image *image, struct content_writer *writer);
+    enum status (*content_load)(struct block_image *image, struct content_reader *reader);
     /* Who logs the steps from now on, in all files of the image (activity.h); null activity: nobody. May be null. */
     void (*watch)(struct block_image *image, struct block_activity *activity);
     void (*destroy)(struct block_image *image);
@@ -301,6 +305,9 @@ bool block_drive_quiesce(struct block_drive *drive);
 /* Another image with the same content and size, from now on. Gives back the one before, of which nothing is left. Nothing
  * is at the host (block_drive_quiesce is false). */
 struct block_image *block_drive_exchange(struct block_drive *drive, struct block_image *image);
+/* Another executor from now on, in place of a deferred one: requests whose completion has not come are started there. It must
+ * live as long. */
+void block_drive_hand_over(struct block_drive *drive, struct block_executor *executor);
 
 /* What a drive has done, for people: nothing that a guest can see. Times are virtual, from submit to completion. Merged and
  * partial requests: there are none. */

@@ -52,6 +52,7 @@ bool block_job_may_transfer(const struct block_job *job);
 void block_job_note_transfer(const struct block_job *job);
 
 struct block_executor_ops {
+    bool inert; /* between start and collect nothing is under way: a job may be forgotten */
     /* What is started between them goes to the host at the release, together where it can. They nest. Null: no difference. */
     void (*hold)(struct block_executor *executor);
     void (*release)(struct block_executor *executor);

@@ -22,6 +22,7 @@ static void deferred_destroy(struct block_executor *executor)
 }
 
 static const struct block_executor_ops deferred_ops = {
+    .inert = true,
     .start = deferred_start,
     .perform = deferred_collect,
     .wait = deferred_start,

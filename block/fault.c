@@ -12,6 +12,8 @@ static bool touches(const struct block_fault_rule *rule, enum trace_block_op op,
         return false;
     if (op == TRACE_BLOCK_FLUSH)
         return true;
+    if (rule->in_sector)
+        return rule->first_sector >= sector && rule->first_sector - sector < sectors;
     if (block_fault_kind(rule->fault) == BLOCK_FAULT_FLIP &&
         block_fault_argument(rule->fault) / 8 >= (uint64_t)sectors * BLOCK_SECTOR_BYTES)
         return false;
@@ -27,13 +29,21 @@ static bool strikes(struct block_fault_rule *rule)
     return true;
 }
 
+static uint64_t fault_of(const struct block_fault_rule *rule, uint64_t sector)
+{
+    uint64_t skipped_bits = (rule->first_sector - sector) * BLOCK_SECTOR_BYTES * 8;
+    return rule->in_sector ? block_fault_make(BLOCK_FAULT_FLIP, skipped_bits + block_fault_argument(rule->fault))
+                           : rule->fault;
+}
+
 uint64_t block_fault_ask(struct block_fault_rule *rule, unsigned count, uint32_t drive, enum trace_block_op op,
                          uint64_t sector, uint32_t sectors)
 {
     uint64_t fault = 0;
     for (unsigned n = 0; n < count; n++) {
-        if (rule[n].drive == drive && touches(&rule[n], op, sector, sectors) && strikes(&rule[n]) && !fault)
-            fault = rule[n].fault;
+        if ((rule[n].drive == drive || rule[n].drive == BLOCK_FAULT_ANY_DRIVE) &&
+            touches(&rule[n], op, sector, sectors) && strikes(&rule[n]) && !fault)
+            fault = fault_of(&rule[n], sector);
     }
     return fault;
 }

@@ -1,7 +1,9 @@
 /* Overlay: what was written lies in memory, in chunks of 64 KiB made at the first write; the rest is the base's, or
  * zero. Each chunk knows which of its sectors it has, so a write never reads the base: a base need not be able to
  * give sectors that nobody asks for. Chunks are found by a hash table with linear probing (load at most one half), so
- * that the size of the disk costs nothing. */
+ * that the size of the disk costs nothing.
+ *
+ * Saved, it is a list of chunks whose pages lie in a store; a page that was not written since is not looked at again. */
 #include "block/block.h"
 
 #include <stdlib.h>
@@ -9,11 +11,17 @@
 
 #define CHUNK_SECTORS 128u
 #define CHUNK_BYTES (CHUNK_SECTORS * BLOCK_SECTOR_BYTES)
+#define CHUNK_PAGES (CHUNK_BYTES / PAGE_STORE_BYTES)
+#define PAGE_SECTORS (PAGE_STORE_BYTES / BLOCK_SECTOR_BYTES)
+#define PAGES_ALL ((1u << CHUNK_PAGES) - 1)
 #define TABLE_SLOTS_MIN 64u
 
 struct overlay_chunk {
     uint64_t index; /* first sector / CHUNK_SECTORS */
     uint64_t valid[CHUNK_SECTORS / 64];
+    uint32_t page[CHUNK_PAGES]; /* in the overlay's store: what a page held when it was saved or loaded last */
+    uint32_t changed;           /* bit n: page n is another one since, or was never saved */
+    bool listed;                /* while a content is loaded: it is in it */
     uint8_t data[CHUNK_BYTES];
 };
 
@@ -23,6 +31,7 @@ struct overlay_image {
     uint64_t base_sectors;    /* what shows of it: it was smaller for a time, what lay behind is gone */
     struct overlay_chunk **slot;
     size_t slot_count, chunk_count; /* slot_count: a power of two */
+    struct page_store *store;       /* null: nothing was saved or loaded yet */
 };
 
 static struct overlay_image *overlay_of(struct block_image *image)
@@ -69,10 +78,20 @@ static struct overlay_chunk *chunk_make(struct overlay_image *overlay, uint64_t 
         if (!chunk)
             return NULL;
         chunk->index = index;
+        chunk->changed = PAGES_ALL;
         *slot = chunk;
         overlay->chunk_count++;
     }
     return *slot;
+}
+
+static void chunk_free(struct overlay_image *overlay, struct overlay_chunk *chunk)
+{
+    for (unsigned n = 0; chunk && n < CHUNK_PAGES; n++) {
+        if (overlay->store)
+            page_store_drop(overlay->store, chunk->page[n]);
+    }
+    free(chunk);
 }
 
 static bool chunk_has(const struct overlay_chunk *chunk, uint32_t sector)
@@ -155,6 +174,8 @@ static enum status overlay_store(struct overlay_image *overlay, uint64_t sector,
         }
         for (uint32_t n = at; n < at + part; n++)
             chunk->valid[n / 64] |= 1ull << (n % 64);
+        for (uint32_t n = at / PAGE_SECTORS; n <= (at + part - 1) / PAGE_SECTORS; n++)
+            chunk->changed |= 1u << n;
         sector += part;
         sectors -= part;
     }
@@ -221,11 +242,107 @@ static bool overlay_corruption(struct block_image *image, struct block_corruptio
     return block_image_corruption(overlay_of(image)->base, corruption);
 }
 
+/* ---- saving and loading ---- */
+
+static void save_chunk(struct overlay_chunk *chunk, struct content_writer *writer)
+{
+    content_put_u64(writer, chunk->index);
+    for (unsigned n = 0; n < CHUNK_SECTORS / 64; n++)
+        content_put_u64(writer, chunk->valid[n]);
+    for (unsigned n = 0; n < CHUNK_PAGES; n++) {
+        if (chunk->changed >> n & 1) {
+            page_store_drop(writer->store, chunk->page[n]);
+            chunk->page[n] = page_store_put(writer->store, chunk->data + n * PAGE_STORE_BYTES);
+        }
+        content_put_page(writer, chunk->page[n]);
+    }
+    chunk->changed = 0;
+}
+
+static void overlay_content_save(struct block_image *image, struct content_writer *writer)
+{
+    struct overlay_image *overlay = overlay_of(image);
+    CHECK(!overlay->store || overlay->store == writer->store);
+    overlay->store = writer->store;
+    content_put_u64(writer, image->size_sectors);
+    content_put_u64(writer, overlay->base_sectors);
+    content_put_u64(writer, overlay->chunk_count);
+    for (size_t n = 0; n < overlay->slot_count; n++) {
+        if (overlay->slot[n])
+            save_chunk(overlay->slot[n], writer);
+    }
+}
+
+static enum status load_chunk(struct overlay_image *overlay, struct content_reader *reader)
+{
+    uint64_t index = content_get_u64(reader);
+    if (reader->failed || index > (overlay->image.size_sectors - 1) / CHUNK_SECTORS)
+        return STATUS_CORRUPT;
+    struct overlay_chunk *chunk = chunk_make(overlay, index);
+    if (!chunk)
+        return STATUS_NO_MEMORY;
+    if (chunk->listed)
+        return STATUS_CORRUPT;
+    chunk->listed = true;
+    for (unsigned n = 0; n < CHUNK_SECTORS / 64; n++)
+        chunk->valid[n] = content_get_u64(reader);
+    for (unsigned n = 0; n < CHUNK_PAGES; n++) {
+        uint32_t page = content_get_page(reader);
+        if (!(chunk->changed >> n & 1) && chunk->page[n] == page)
+            continue;
+        page_store_hold(reader->store, page);
+        page_store_drop(reader->store, chunk->page[n]);
+        chunk->page[n] = page;
+        page_store_read(reader->store, page, chunk->data + n * PAGE_STORE_BYTES);
+    }
+    chunk->changed = 0;
+    return reader->failed ? STATUS_CORRUPT : STATUS_OK;
+}
+
+/* Those that are not in the content go. */
+static bool keep_listed(struct overlay_image *overlay)
+{
+    struct overlay_chunk **slot = calloc(overlay->slot_count, sizeof(struct overlay_chunk *));
+    if (!slot)
+        return false;
+    overlay->chunk_count = 0;
+    for (size_t n = 0; n < overlay->slot_count; n++) {
+        struct overlay_chunk *chunk = overlay->slot[n];
+        if (!chunk || !chunk->listed) {
+            chunk_free(overlay, chunk);
+            continue;
+        }
+        chunk->listed = false;
+        slot[slot_of(slot, overlay->slot_count, chunk->index)] = chunk;
+        overlay->chunk_count++;
+    }
+    free(overlay->slot);
+    overlay->slot = slot;
+    return true;
+}
+
+static enum status overlay_content_load(struct block_image *image, struct content_reader *reader)
+{
+    struct overlay_image *overlay = overlay_of(image);
+    uint64_t size = content_get_u64(reader), base = content_get_u64(reader), chunks = content_get_u64(reader);
+    uint64_t base_most = overlay->base ? overlay->base->size_sectors : 0;
+    enum status status = STATUS_OK;
+    CHECK(!overlay->store || overlay->store == reader->store);
+    if (reader->failed || !size || size > (uint64_t)INT64_MAX / BLOCK_SECTOR_BYTES || base > size || base > base_most)
+        return STATUS_CORRUPT;
+    overlay->store = reader->store;
+    image->size_sectors = size;
+    overlay->base_sectors = base;
+    for (uint64_t n = 0; n < chunks && !status; n++)
+        status = load_chunk(overlay, reader);
+    return keep_listed(overlay) ? status : STATUS_NO_MEMORY;
+}
+
 static void overlay_destroy(struct block_image *image)
 {
     struct overlay_image *overlay = overlay_of(image);
     for (size_t n = 0; n < overlay->slot_count; n++)
-        free(overlay->slot[n]);
+        chunk_free(overlay, overlay->slot[n]);
     free(overlay->slot);
     block_image_destroy(overlay->base);
     free(overlay);
@@ -240,6 +357,8 @@ static const struct block_image_ops overlay_ops = {
     .resize = overlay_resize,
     .corruption = overlay_corruption,
     .watch = overlay_watch,
+    .content_save = overlay_content_save,
+    .content_load = overlay_content_load,
     .destroy = overlay_destroy,
 };
 

@@ -76,12 +76,15 @@ static inline uint64_t block_fault_argument(uint64_t fault)
 }
 
 /* A rule: the nth (or every so many) of a drive's requests that it is about. */
+#define BLOCK_FAULT_ANY_DRIVE UINT32_MAX
 struct block_fault_rule {
-    uint32_t drive;
+    uint32_t drive;                     /* or BLOCK_FAULT_ANY_DRIVE */
     uint32_t ops;                       /* bit n: enum trace_block_op n */
     uint64_t first_sector, last_sector; /* a request that touches any of these; a flush always does */
     uint64_t nth, every;                /* 1 and up; nth 0: each time that every divides the count */
     bool once;
+    bool
+        in_sector; /* of BLOCK_FAULT_FLIP: the byte is counted from first_sector, and not from where the request begins */
     uint64_t fault;
     uint64_t count; /* so far; the rule's own */
     bool spent;

@@ -81,6 +81,7 @@ struct block_drive {
     struct device device;
     STATE_MEMBERS(DRIVE_STATE)
     struct block_image *image;                      /* null: no medium */
+    uint32_t image_medium;                          /* its number; the field says what it should be */
     struct block_image *retired[BLOCK_PENDING_MAX]; /* media that have gone, while the executor is at them */
     unsigned retired_count;
     struct block_queue_options options;
@@ -159,6 +160,10 @@ void queue_completion_delivered(void *opaque, const struct input_message *messag
 
 void queue_media_init(struct block_drive *drive);
 void queue_media_fini(struct block_drive *drive);
+/* Nothing is left of media that have gone. */
+bool queue_media_ready(const struct block_drive *drive);
+/* The fields say another medium than the one that is there: it is asked for. */
+enum status queue_media_restore(struct block_drive *drive);
 /* Loaded fields may not fit the image. */
 void queue_media_post_load(struct block_drive *drive);
 /* A request has left the executor: a medium that has gone may be closed. */

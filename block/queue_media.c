@@ -61,7 +61,7 @@ static void take_out(struct block_drive *drive)
     if (!image)
         return;
     drive->image = sized(drive, NULL);
-    drive->medium = BLOCK_MEDIUM_NONE;
+    drive->medium = drive->image_medium = BLOCK_MEDIUM_NONE;
     refuse_slots(drive, true, STATUS_IO);
     forget_kept(drive);
     if (!at_host(drive, image)) {
@@ -72,23 +72,30 @@ static void take_out(struct block_drive *drive)
     drive->retired[drive->retired_count++] = image;
 }
 
-/* False: there is no such medium. */
-static bool put_in(struct block_drive *drive, const struct input_message *message)
+/* Null: there is no such medium. */
+static struct block_image *find_medium(const struct block_drive *drive, uint64_t number, uint64_t sectors)
 {
     const struct block_media_source *source = &drive->options.media;
-    uint64_t number = message->a >> 16;
-    bool sane = source->take && number < BLOCK_MEDIUM_NONE && message->b && message->b <= (uint64_t)INT64_MAX / 512;
+    bool sane = source->take && number < BLOCK_MEDIUM_NONE && sectors && sectors <= (uint64_t)INT64_MAX / 512;
     struct block_image *image =
-        sane ? source->take(source->opaque, drive->options.drive, (uint32_t)number, message->b) : NULL;
-    if (image && image->size_sectors != message->b) {
+        sane ? source->take(source->opaque, drive->options.drive, (uint32_t)number, sectors) : NULL;
+    if (image && image->size_sectors != sectors) {
         block_image_destroy(image);
-        image = NULL;
+        return NULL;
     }
+    if (image)
+        image->read_only = true; /* removable media are */
+    return image;
+}
+
+static bool put_in(struct block_drive *drive, const struct input_message *message)
+{
+    uint64_t number = message->a >> 16;
+    struct block_image *image = find_medium(drive, number, message->b);
     if (!image)
         return false;
-    image->read_only = true; /* removable media are */
     drive->image = sized(drive, image);
-    drive->medium = (uint32_t)number;
+    drive->medium = drive->image_medium = (uint32_t)number;
     return true;
 }
 
@@ -165,6 +172,17 @@ struct block_image *block_drive_exchange(struct block_drive *drive, struct block
     return before;
 }
 
+void block_drive_hand_over(struct block_drive *drive, struct block_executor *executor)
+{
+    struct queue_slot *list[BLOCK_PENDING_MAX];
+    unsigned count = queue_list_slots(drive, SLOT_RUNNING, list);
+    drive->options.executor = executor;
+    for (unsigned n = 0; n < count; n++) {
+        if (queue_slot_at_host(drive, list[n]))
+            executor->ops->start(executor, &list[n]->job);
+    }
+}
+
 /* ---- the device, and people ---- */
 
 void block_drive_listen(struct block_drive *drive, struct block_listener listener)
@@ -203,7 +221,7 @@ void queue_media_init(struct block_drive *drive)
 {
     struct machine *machine = drive->device.machine;
     (void)sized(drive, drive->image);
-    drive->medium = drive->image ? drive->options.drive : BLOCK_MEDIUM_NONE;
+    drive->medium = drive->image_medium = drive->image ? drive->options.drive : BLOCK_MEDIUM_NONE;
     machine_set_receiver(machine, INPUT_MEDIA_CHANGE, drive->options.drive, media_changed, drive);
     machine_set_receiver(machine, INPUT_BLOCK_RESIZE, drive->options.drive, resized, drive);
 }
@@ -213,6 +231,26 @@ void queue_media_fini(struct block_drive *drive)
     for (unsigned n = 0; n < drive->retired_count; n++)
         block_image_destroy(drive->retired[n]);
     block_image_destroy(drive->image);
+}
+
+bool queue_media_ready(const struct block_drive *drive)
+{
+    return !drive->retired_count && (!drive->image || drive->image->ops->content_save);
+}
+
+enum status queue_media_restore(struct block_drive *drive)
+{
+    struct block_image *image = NULL;
+    if (drive->medium == drive->image_medium)
+        return STATUS_OK;
+    if (!drive->listener.media)
+        return STATUS_CORRUPT;
+    if (drive->medium != BLOCK_MEDIUM_NONE && !(image = find_medium(drive, drive->medium, drive->sectors)))
+        return STATUS_CORRUPT;
+    block_image_destroy(drive->image);
+    drive->image = image;
+    drive->image_medium = drive->medium;
+    return STATUS_OK;
 }
 
 void queue_media_post_load(struct block_drive *drive)

@@ -87,6 +87,42 @@ static void drive_destroy(struct device *device)
     queue_media_fini(drive);
 }
 
+/* ---- what is not in the fields ---- */
+
+static bool drive_ready(struct device *device)
+{
+    const struct block_drive *drive = device_of(device, struct block_drive);
+    const struct block_executor *executor = drive->options.executor;
+    return queue_media_ready(drive) && (!executor || executor->ops->inert);
+}
+
+/* The image's content, and the data of requests in flight. */
+static void drive_save(struct device *device, struct content_writer *writer)
+{
+    struct block_drive *drive = device_of(device, struct block_drive);
+    size_t payload = block_drive_payload_bytes(drive);
+    if (drive->image)
+        drive->image->ops->content_save(drive->image, writer);
+    content_put_u64(writer, payload);
+    block_drive_payload_save(drive, content_room(writer, payload));
+}
+
+static enum status drive_load(struct device *device, struct content_reader *reader)
+{
+    struct block_drive *drive = device_of(device, struct block_drive);
+    enum status status = queue_media_restore(drive);
+    if (!status && drive->image)
+        status = drive->image->ops->content_load ? drive->image->ops->content_load(drive->image, reader)
+                                                 : STATUS_UNSUPPORTED;
+    if (status)
+        return status;
+    uint64_t size = content_get_u64(reader);
+    const uint8_t *payload = content_get_bytes(reader, size);
+    return payload ? block_drive_payload_load(drive, payload, size) : STATUS_CORRUPT;
+}
+
+static const struct device_content drive_content = {drive_ready, drive_save, drive_load};
+
 static const struct device_class block_drive_class = {
     .name = "block_drive",
     .version = 1,
@@ -95,6 +131,7 @@ static const struct device_class block_drive_class = {
     .reset = drive_reset,
     .post_load = drive_post_load,
     .destroy = drive_destroy,
+    .content = &drive_content,
 };
 
 struct block_drive *block_drive_create(struct machine *machine, const struct block_queue_options *options,

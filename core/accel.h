@@ -68,6 +68,14 @@ struct accel_ops {
     void (*memory_written)(struct accel *accel, uint64_t gpa, uint64_t size_bytes); /* page is MEMORY_PAGE_WATCHED */
     void (*memory_protect_all)(struct accel *accel); /* drop writable translations: dirty flags are to be set anew */
     void (*a20_changed)(struct accel *accel);
+    /* Restoring (snapshot.h). What this CPU keeps beside its state and the guest can notice: its translations, which decide when
+     * accessed and dirty bits are set. Saved between two calls of run, loaded after set_state; load checks all that it reads.
+     * page_replaced: another content comes to the page with these flags, MEMORY_PAGE_WATCHED among them, and nobody wrote
+     * it. Null, all of them: this accelerator can't be restored. */
+    size_t (*hidden_bytes)(struct accel *accel);
+    void (*hidden_save)(struct accel *accel, uint8_t *out);
+    enum status (*hidden_load)(struct accel *accel, const uint8_t *in, size_t size);
+    void (*page_replaced)(struct accel *accel, const uint8_t *flags);
     /* For debug.h: linear to physical with the CPU's present paging, no side effects; false if not mapped. */
     bool (*translate)(struct accel *accel, uint64_t linear, uint64_t *gpa);
     /* Run control of debug.h, with its contracts; null, all of them: none; with debug_step and debug_go_past alone: single
@@ -77,13 +85,18 @@ struct accel_ops {
     enum status (*debug_insert)(struct accel *accel, const struct debug_point *point);
     enum status (*debug_remove)(struct accel *accel, const struct debug_point *point);
     const struct debug_stop *(*debug_stop)(const struct accel *accel);
+    bool (*debug_hit_waits)(const struct accel *accel);
     void (*debug_go_past)(struct accel *accel);
     void (*debug_step)(struct accel *accel);
+    void (*debug_mute)(struct accel *accel, bool mute);
     void (*debug_forget)(struct accel *accel); /* hits that were noted since run ended: a debugger's own writes */
     bool (*debug_in_step)(const struct accel *accel);
     size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);
     void (*statistics)(struct accel *accel, struct accel_statistics *statistics);
     const char *(*error)(const struct accel *accel); /* after ACCEL_EXIT_ERROR; null: never */
+    /* A message was posted: run, which does not look for one itself, comes to where it is taken before long. Any thread. Null:
+     * it does. */
+    void (*kick)(struct accel *accel);
     /* What another accelerator of the same machine has done for it. May be null. */
     /* Executes one instruction (of a repeated one, a slice) or delivers its fault, from the state given by set_state, whatever
      * interrupts, deadlines and requests there are. Memory may have changed since without a word. */

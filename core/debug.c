@@ -32,6 +32,12 @@ const struct debug_stop *debug_stop(struct machine *machine)
     return accel->ops->debug_stop ? accel->ops->debug_stop(accel) : &nothing;
 }
 
+bool debug_hit_waits(struct machine *machine)
+{
+    struct accel *accel = machine_accel(machine);
+    return accel->ops->debug_hit_waits && accel->ops->debug_hit_waits(accel);
+}
+
 void debug_go_past(struct machine *machine)
 {
     struct accel *accel = machine_accel(machine);
@@ -44,6 +50,13 @@ void debug_step(struct machine *machine)
     struct accel *accel = machine_accel(machine);
     if (accel->ops->debug_step)
         accel->ops->debug_step(accel);
+}
+
+void debug_mute(struct machine *machine, bool mute)
+{
+    struct accel *accel = machine_accel(machine);
+    if (accel->ops->debug_mute)
+        accel->ops->debug_mute(accel, mute);
 }
 
 bool debug_in_step(struct machine *machine)

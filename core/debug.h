@@ -60,6 +60,9 @@ struct debug_stop {
 };
 const struct debug_stop *debug_stop(struct machine *machine); /* never null */
 
+/* Something was hit that machine_run has not stopped for yet: it had come to its limit before. debug_stop says what. */
+bool debug_hit_waits(struct machine *machine);
+
 /* The instruction where the machine stands is executed by the next machine_run, whatever breakpoint is on it. After a stop
  * by a breakpoint it is so already. */
 void debug_go_past(struct machine *machine);
@@ -67,6 +70,9 @@ void debug_go_past(struct machine *machine);
 /* The next machine_run that gets so far ends with MACHINE_STOP_DEBUG after one step, with or without hits: for machines whose
  * positions count no steps. debug_go_past takes it back. */
 void debug_step(struct machine *machine);
+
+/* Until it is taken back nothing stops the machine, though the points stay where they are. */
+void debug_mute(struct machine *machine, bool mute);
 
 /* The machine stands between two iterations of a slice: the position is that of its beginning, and machine_run finishes it
  * before anything else is looked at. A checkpoint cannot be made here. */

@@ -8,6 +8,7 @@
 #ifndef VMRR_CORE_DEVICE_H
 #define VMRR_CORE_DEVICE_H
 
+#include "core/content.h"
 #include "core/state.h"
 
 struct machine;
@@ -21,6 +22,15 @@ struct device_class {
     void (*reset)(struct device *device);     /* power-on and reset state */
     void (*post_load)(struct device *device); /* may be null: rebuild what is derived, re-arm timers */
     void (*destroy)(struct device *device);   /* may be null: free what create allocated, not the struct */
+    const struct device_content *content;     /* null: the field list is all there is */
+};
+
+/* What a device has beside its field list because it is large, or not always as large: content.h. Load comes after the fields
+ * and before any device's post_load. */
+struct device_content {
+    bool (*ready)(struct device *device); /* can it be saved now, and in this run at all? */
+    void (*save)(struct device *device, struct content_writer *writer);
+    enum status (*load)(struct device *device, struct content_reader *reader);
 };
 
 struct device {

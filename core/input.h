@@ -79,6 +79,8 @@ unsigned input_mailbox_count(struct input_mailbox *mailbox); /* as cheap; any th
 bool input_mailbox_wait(struct input_mailbox *mailbox, uint64_t timeout_ns);
 /* Ends a wait without a message. Async-signal-safe. */
 void input_mailbox_wake(struct input_mailbox *mailbox);
+/* Called at each post, in the thread of whoever posts, until it is set anew; null: nobody. */
+void input_mailbox_set_ring(struct input_mailbox *mailbox, void (*ring)(void *opaque), void *opaque);
 
 struct input_live_options {
     struct input_mailbox *mailbox; /* borrowed */
@@ -90,6 +92,7 @@ struct input_live_options {
     uint64_t entropy_seed; /* run; else from the host */
     /* Of a machine that counts exits: virtual time is the host's, by samples. */
     bool clocked;
+    uint32_t slower;           /* so many times slower while the guest runs; 0: as fast */
     uint64_t checkpoint_exits; /* a CHECKPOINT every so many exits; 0: none */
 };
 struct input *input_live_create(const struct input_live_options *options);

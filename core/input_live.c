@@ -22,6 +22,8 @@ struct input_mailbox {
     struct letter *first, **last;
     atomic_uint count;
     sem_t bell; /* sem_post is async-signal-safe */
+    void (*ring)(void *opaque);
+    void *ring_opaque;
 };
 
 struct input_mailbox *input_mailbox_create(void)
@@ -55,8 +57,18 @@ void input_mailbox_post(struct input_mailbox *mailbox, struct input_message mess
     *mailbox->last = letter;
     mailbox->last = &letter->next;
     atomic_fetch_add(&mailbox->count, 1);
+    if (mailbox->ring)
+        mailbox->ring(mailbox->ring_opaque);
     pthread_mutex_unlock(&mailbox->lock);
     sem_post(&mailbox->bell);
+}
+
+void input_mailbox_set_ring(struct input_mailbox *mailbox, void (*ring)(void *opaque), void *opaque)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->ring = ring;
+    mailbox->ring_opaque = opaque;
+    pthread_mutex_unlock(&mailbox->lock);
 }
 
 bool input_mailbox_take(struct input_mailbox *mailbox, struct input_message *message)
@@ -124,7 +136,8 @@ struct input_live {
     struct input_live_options options;
     uint64_t entropy_state;
     /* clocked */
-    uint64_t clock_start_ns; /* host time at which virtual time was 0 */
+    bool clock_runs;
+    uint64_t clock_host_ns, clock_ns; /* the host's time at which virtual time was clock_ns */
     uint64_t next_checkpoint;
     bool told_time; /* in this round of next */
 };
@@ -136,14 +149,21 @@ static uint64_t host_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static void set_clock(struct input_live *live, uint64_t ns)
+{
+    live->clock_runs = true;
+    live->clock_host_ns = host_now_ns();
+    live->clock_ns = ns;
+}
+
 /* Virtual time begins when it is first asked for: the guest's first instruction. */
 static uint64_t live_clock(const struct input *input)
 {
     struct input_live *live = (struct input_live *)(uintptr_t)input;
-    uint64_t now = host_now_ns();
-    if (!live->clock_start_ns)
-        live->clock_start_ns = now;
-    return now - live->clock_start_ns;
+    if (!live->clock_runs)
+        set_clock(live, 0);
+    uint64_t elapsed = host_now_ns() - live->clock_host_ns;
+    return live->clock_ns + (live->options.slower ? elapsed / live->options.slower : elapsed);
 }
 
 static uint64_t live_wall_clock(const struct input_live *live)
@@ -240,7 +260,8 @@ static struct position live_horizon(struct input *input, struct position positio
 
 static uint64_t live_wait(struct input *input, struct position position, uint64_t deadline_ns)
 {
-    const struct input_live_options *options = &((struct input_live *)input)->options;
+    struct input_live *live = (struct input_live *)input;
+    const struct input_live_options *options = &live->options;
     if (!options->pace || !options->mailbox)
         return deadline_ns;
     uint64_t due_in = deadline_ns == VTIME_NEVER ? UINT64_MAX : deadline_ns - position.vtime_ns;
@@ -250,7 +271,10 @@ static uint64_t live_wait(struct input *input, struct position position, uint64_
     (void)input_mailbox_wait(options->mailbox, due_in);
     /* Woken without a message the time has passed all the same: who wakes often must not keep a timer from coming due. */
     uint64_t elapsed = host_now_ns() - start;
-    return elapsed >= due_in ? deadline_ns : position.vtime_ns + elapsed;
+    uint64_t until = elapsed >= due_in ? deadline_ns : position.vtime_ns + elapsed;
+    if (options->slower && until > live_clock(input)) /* a guest that waits is not slowed */
+        set_clock(live, until);
+    return until;
 }
 
 static void live_destroy(struct input *input)

@@ -8,7 +8,8 @@
 
 #define RAM_GRANULE_BYTES (1ull << 20)
 
-STATE_TABLE(machine_fields, struct machine, MACHINE_STATE);
+STATE_TABLE(own_fields, struct machine, MACHINE_STATE);
+const struct state_field *const machine_fields = own_fields;
 
 const char *machine_stop_name(enum machine_stop stop)
 {

@@ -41,6 +41,19 @@ enum machine_stop {
 };
 const char *machine_stop_name(enum machine_stop stop);
 
+/* What a run does otherwise than a PC because of the host that it was made on: every accelerator that runs it does the same. */
+enum machine_way {
+    /* The kernel's RDTSC instructions were replaced by IN EAX, MACHINE_TSC_PORT (two bytes as well), which gives EDX:EAX. */
+    MACHINE_WAY_TSC_PORT = 1,
+    /* A host whose SYSCALL at CPL3 ends in a page fault on the handler's page (KVM-NOTES): it leaves LSTAR in CR2 and wrote an
+     * exception's frame to the stack of TSS.RSP0. So SYSCALL sets CR2 to LSTAR and clears the MACHINE_FRAME_BYTES below RSP0
+     * (aligned to 16), where no program can rely on what there was. */
+    MACHINE_WAY_SYSCALL_FAULTS = 2,
+};
+#define MACHINE_WAYS_ALL 3u
+#define MACHINE_TSC_PORT 0xE0u
+#define MACHINE_FRAME_BYTES 48u
+
 struct machine_options {
     uint64_t ram_bytes; /* multiple of 1 MiB, 1 MiB .. MEMORY_RAM_MAX_BYTES */
     struct cpu_model cpu;
@@ -48,6 +61,7 @@ struct machine_options {
     struct trace_sink trace;   /* borrowed */
     uint64_t checkpoint_steps; /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
     bool counts_exits;         /* position.h; digests are made where a CHECKPOINT message says */
+    uint32_t ways;             /* enum machine_way */
     bool no_reboot;
     uint32_t trace_kinds; /* bit TRACE_*: emit these only; 0: all. Digests, checkpoints: if digests too */
     bool digests;         /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
@@ -126,6 +140,11 @@ struct machine_uncontrolled {
     uint64_t count; /* of all */
 };
 const struct machine_uncontrolled *machine_uncontrolled_first(const struct machine *machine);
+
+bool machine_goes(const struct machine *machine, enum machine_way way);
+/* MACHINE_WAY_TSC_PORT: a read of the port, and what the accelerator then puts into EDX. */
+uint32_t machine_read_tsc_port(struct machine *machine);
+uint32_t machine_tsc_port_high(const struct machine *machine);
 
 void machine_trace(struct machine *machine, const struct trace_event *event); /* fills the position */
 /* The same for an access of the guest, by kind, address, value and size alone. */

@@ -99,6 +99,22 @@ const struct machine_uncontrolled *machine_uncontrolled_first(const struct machi
     return &machine->uncontrolled;
 }
 
+bool machine_goes(const struct machine *machine, enum machine_way way)
+{
+    return machine->options.ways & way;
+}
+
+uint32_t machine_read_tsc_port(struct machine *machine)
+{
+    machine->port_tsc = machine_tsc(machine);
+    return (uint32_t)machine->port_tsc;
+}
+
+uint32_t machine_tsc_port_high(const struct machine *machine)
+{
+    return (uint32_t)(machine->port_tsc >> 32);
+}
+
 /* ---- stops ---- */
 
 bool machine_interrupted(const struct machine *machine)

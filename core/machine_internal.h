@@ -44,6 +44,7 @@ struct machine {
     bool halt_counted;   /* the CPU is halted by an exit that has been counted */
     bool landmark_ahead; /* landmark is to be met */
     struct machine_landmark landmark;
+    uint64_t port_tsc; /* of the last read of MACHINE_TSC_PORT; for the instruction that makes it */
     struct machine_uncontrolled uncontrolled;
     uint64_t uncontrolled_at, uncontrolled_run; /* since exit `at` */
 
@@ -72,6 +73,8 @@ struct machine {
     struct trace_event last[MACHINE_LAST_EVENTS];
     uint64_t last_count;
 };
+
+extern const struct state_field *const machine_fields; /* machine.c */
 
 void machine_request_attention(struct machine *machine);
 

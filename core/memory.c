@@ -1,5 +1,6 @@
 /* Guest physical memory: blocks, maps, the flat view, whole-range access, digest. See memory.h. */
 #include "core/memory.h"
+#include "core/memory_image.h"
 #include "core/memory_range.h"
 
 #include "core/machine.h"
@@ -40,6 +41,7 @@ struct memory {
     uint64_t gap_start, gap_end; /* where the last miss fell: nothing in it is memory */
     unsigned transaction;
     bool changed;
+    struct memory_image *base;
 };
 
 struct memory *memory_create(struct machine *machine)
@@ -67,6 +69,7 @@ void memory_destroy(struct memory *memory)
         free(map);
     }
     free(memory->flat);
+    memory_image_release(memory->base);
     free(memory);
 }
 
@@ -98,6 +101,16 @@ struct memory_block *memory_add_block(struct memory *memory, const char *name, u
     block->index = memory->block_count;
     memory->blocks[memory->block_count++] = block;
     return block;
+}
+
+struct machine *memory_machine(struct memory *memory)
+{
+    return memory->machine;
+}
+
+struct memory_image **memory_base(struct memory *memory)
+{
+    return &memory->base;
 }
 
 struct memory_block *memory_block_first(struct memory *memory)
@@ -379,12 +392,21 @@ static uint64_t hash_page(const struct memory_block *block, uint64_t page)
     return XXH3_64bits_withSeed(bytes, MEMORY_PAGE_BYTES, ((uint64_t)(block->index + 1) << 40) | page);
 }
 
+/* A flag byte whose dirty flag is noted. */
+static uint8_t noted(uint8_t flags)
+{
+    return (uint8_t)((flags & ~MEMORY_PAGE_DIRTY) | MEMORY_PAGE_UNHASHED | MEMORY_PAGE_UNSAVED);
+}
+
 static uint64_t digest_block(struct memory_block *block)
 {
     uint64_t sum = 0;
     for (uint64_t page = 0; page < block->size_bytes >> MEMORY_PAGE_SHIFT; page++) {
-        if (block->page_flags[page] & MEMORY_PAGE_DIRTY) {
-            block->page_flags[page] &= (uint8_t)~MEMORY_PAGE_DIRTY;
+        uint8_t *flags = &block->page_flags[page];
+        if (*flags & MEMORY_PAGE_DIRTY)
+            *flags = noted(*flags);
+        if (*flags & MEMORY_PAGE_UNHASHED) {
+            *flags &= (uint8_t)~MEMORY_PAGE_UNHASHED;
             block->page_hash[page] = hash_page(block, page);
         }
         sum += block->page_hash[page];
@@ -392,17 +414,48 @@ static uint64_t digest_block(struct memory_block *block)
     return sum;
 }
 
-uint64_t memory_digest(struct memory *memory)
+static void protect(struct memory *memory)
 {
-    uint64_t sum = 0;
     struct accel *accel = machine_accel(memory->machine);
     if (accel)
         accel->ops->memory_protect_all(accel);
+}
+
+uint64_t memory_digest(struct memory *memory)
+{
+    uint64_t sum = 0;
+    protect(memory);
     for (uint32_t n = 0; n < memory->block_count; n++) {
         if (memory->blocks[n]->digested)
             sum += digest_block(memory->blocks[n]);
     }
     return sum;
+}
+
+/* Eight flag bytes at a time: few of them are dirty. */
+static void note_block(struct memory_block *block)
+{
+    static const uint64_t dirty = MEMORY_PAGE_DIRTY * 0x0101010101010101ull;
+    uint64_t pages = block->size_bytes >> MEMORY_PAGE_SHIFT, some;
+    for (uint64_t page = 0; page < pages; page += sizeof some) {
+        unsigned count = pages - page < sizeof some ? (unsigned)(pages - page) : sizeof some;
+        some = dirty;
+        if (count == sizeof some)
+            memcpy(&some, &block->page_flags[page], sizeof some);
+        for (unsigned n = 0; (some & dirty) && n < count; n++) {
+            uint8_t *flags = &block->page_flags[page + n];
+            *flags = *flags & MEMORY_PAGE_DIRTY ? noted(*flags) : *flags;
+        }
+    }
+}
+
+void memory_note_written(struct memory *memory)
+{
+    protect(memory);
+    for (uint32_t n = 0; n < memory->block_count; n++) {
+        if (memory->blocks[n]->digested)
+            note_block(memory->blocks[n]);
+    }
 }
 
 void memory_each_range(struct memory *memory, void (*look)(void *opaque, const struct memory_view *view), void *opaque)

@@ -7,7 +7,8 @@
  * RAM of N bytes: [0, min(N, 3 GiB)) and, above that, [4 GiB, 4 GiB + N - 3 GiB): the PCI hole is 3 to 4 GiB.
  *
  * Page flags: MEMORY_PAGE_DIRTY is set by every write (accelerators set it when they install a writable translation) and
- * cleared by whoever digests; MEMORY_PAGE_CODE is set by the interpreter on pages that it has decoded, MEMORY_PAGE_MONITOR on
+ * cleared by whoever looks what was written (memory_note_written), who leaves MEMORY_PAGE_UNHASHED and MEMORY_PAGE_UNSAVED in its
+ * place: what the digest and the image taken last (memory_image.h) know of the page is no longer true; MEMORY_PAGE_CODE is set by the interpreter on pages that it has decoded, MEMORY_PAGE_MONITOR on
  * the one that MONITOR watches, MEMORY_PAGE_DEBUG on those with watchpoints of debug.h, and any write by others to a page with any of them (MEMORY_PAGE_WATCHED) calls accel
  * memory_written first. */
 #ifndef VMRR_CORE_MEMORY_H
@@ -28,10 +29,13 @@
 #define MEMORY_PAGE_CODE 0x02u
 #define MEMORY_PAGE_MONITOR 0x04u
 #define MEMORY_PAGE_DEBUG 0x08u
+#define MEMORY_PAGE_UNHASHED 0x10u
+#define MEMORY_PAGE_UNSAVED 0x20u
 #define MEMORY_PAGE_WATCHED (MEMORY_PAGE_CODE | MEMORY_PAGE_MONITOR | MEMORY_PAGE_DEBUG)
 
 struct machine;
 struct memory;
+struct memory_image; /* memory_image.h */
 
 enum memory_kind { MEMORY_RAM, MEMORY_ROM };
 
@@ -92,12 +96,20 @@ void memory_each_range(struct memory *memory, void (*look)(void *opaque, const s
 
 uint64_t memory_ram_bytes(const struct memory *memory);
 
+/* Of all digested blocks: clears the dirty flags, as said above; the accelerator drops writable translations first (accel
+ * memory_protect_all). */
+void memory_note_written(struct memory *memory);
+
 /* Digest of all digested blocks: for each page a hash of (block, page, content), zero pages counting 0, summed. Only
- * pages dirty since the last call are hashed again; dirty flags are cleared and the accelerator told to drop writable
- * translations first (accel memory_protect_all). The result does not depend on when it was called before. */
+ * pages written since the last call are hashed again (memory_note_written). The result does not depend on when it was called
+ * before. */
 uint64_t memory_digest(struct memory *memory);
 
 struct memory_block *memory_block_first(struct memory *memory);
 struct memory_block *memory_block_next(struct memory *memory, struct memory_block *block);
+
+struct machine *memory_machine(struct memory *memory);
+/* For memory_image.c: the image that memory was last equal to; null: none. Released with the memory. */
+struct memory_image **memory_base(struct memory *memory);
 
 #endif

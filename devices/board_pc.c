@@ -40,6 +40,7 @@
 #include "devices/port_92.h"
 #include "devices/port_f0.h"
 #include "devices/rtc_mc146818.h"
+#include "devices/tsc_port.h"
 #include "devices/uart_16550a.h"
 #include "devices/vga.h"
 
@@ -142,6 +143,8 @@ static void create_legacy_chips(struct board *board, const struct board_pc_optio
     port_f0_create(machine);
     debugcon_create(machine, options->debugcon);
     isa_debug_exit_create(machine);
+    if (machine_goes(machine, MACHINE_WAY_TSC_PORT))
+        tsc_port_create(machine);
     pm = piix4_pm_create(machine, board_isa_irq(board, PIIX4_SCI_IRQ));
     piix4_pm_pci_create(machine, board->pci, pm);
 }

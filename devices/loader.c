@@ -66,13 +66,15 @@ enum status loader_plan(const struct loader_options *options, struct boot_plan *
         status = loader_multiboot_plan(options, plan, error);
     else if (loader_linux_recognize(kernel))
         status = loader_linux_plan(options, plan, error);
+    else if (loader_vmlinux_recognize(kernel))
+        status = loader_vmlinux_plan(options, plan, error);
     else if (loader_flat_recognize(kernel))
         status = loader_flat_plan(options, plan, error);
     else
         status = error_status(
             error, STATUS_UNSUPPORTED,
             "%s: not a kernel: expected a multiboot header (magic 1BADB002h in the first 8 KiB), a bzImage "
-            "(\"HdrS\" at offset 202h), or a boot sector (55h AAh at offset 1FEh)",
+            "(\"HdrS\" at offset 202h), a 64-bit ELF file, or a boot sector (55h AAh at offset 1FEh)",
             loader_blob_name(kernel, "kernel"));
     if (status)
         boot_plan_free(plan);

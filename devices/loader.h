@@ -66,7 +66,7 @@ struct loader_options {
 #define BOOT_MODULES_GPA 0x37000u /* multiboot module list, module strings, memory map */
 #define BOOT_KERNEL_GPA 0x100000u
 
-/* Chooses by content: multiboot header, bzImage, boot sector. On failure the plan is empty. */
+/* Chooses by content: multiboot header, bzImage, vmlinux, boot sector. On failure the plan is empty. */
 enum status loader_plan(const struct loader_options *options, struct boot_plan *plan, struct error *error) MUST_CHECK;
 void boot_plan_free(struct boot_plan *plan);
 /* Writes the chunks and sets the registers: at reset, without firmware. */
@@ -76,6 +76,9 @@ void boot_plan_execute(const struct boot_plan *plan, struct machine *machine);
 bool loader_linux_recognize(const struct board_blob *kernel);
 enum status loader_linux_plan(const struct loader_options *options, struct boot_plan *plan,
                               struct error *error) MUST_CHECK;
+bool loader_vmlinux_recognize(const struct board_blob *kernel);
+enum status loader_vmlinux_plan(const struct loader_options *options, struct boot_plan *plan,
+                                struct error *error) MUST_CHECK;
 bool loader_multiboot_recognize(const struct board_blob *kernel);
 enum status loader_multiboot_plan(const struct loader_options *options, struct boot_plan *plan,
                                   struct error *error) MUST_CHECK;

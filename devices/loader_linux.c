@@ -1,11 +1,12 @@
-/* Linux bzImage: the x86 boot protocol (Linux Documentation/arch/x86/boot.rst), versions 2.02 and up, loaded high.
+/* Linux: the x86 boot protocol (Linux Documentation/arch/x86/boot.rst), versions 2.02 and up: bzImage, loaded high, and
+ * vmlinux, the ELF64 file inside it (x86-64 only; loader_vmlinux.c reads it).
  *
  * Without firmware: zero page, command line, kernel and initrd in place, entry at the 64-bit entry point (protocol 2.12
  * with XLF_KERNEL_64 and a CPU with long mode) or the 32-bit one. With firmware: the real-mode setup code runs, as under
  * any boot loader, and asks the firmware itself.
  *
  * Not done: zImage (loaded low), protocol 2.01 and older, setup_data, EFI handover, initrd above 4 GiB. */
-#include "devices/loader.h"
+#include "devices/loader_vmlinux.h"
 
 #include <string.h>
 
@@ -51,6 +52,7 @@ struct linux_image {
     uint64_t setup_bytes;          /* real-mode part: boot sector and setup sectors */
     uint64_t init_start, init_end; /* what the kernel uses of memory before it reads its map */
     bool entry_64;
+    uint64_t entry;
     uint64_t initrd_gpa;
 };
 
@@ -220,7 +222,7 @@ static void plan_direct(const struct loader_options *options, const struct linux
 
     boot_plan_add_gdt(plan, image->entry_64);
     plan->mode = image->entry_64 ? BOOT_MODE_LONG : BOOT_MODE_PROTECTED;
-    plan->entry = BOOT_KERNEL_GPA + (image->entry_64 ? 0x200 : 0);
+    plan->entry = image->entry;
     plan->rsi = BOOT_PARAMS_GPA;
     if (image->entry_64)
         add_page_tables(plan);
@@ -240,30 +242,80 @@ static void plan_firmware(const struct loader_options *options, const struct lin
     plan->real_sp = 0xFFF0;
 }
 
+static enum status check(struct linux_image *image, const struct loader_options *options, const char *append,
+                         struct error *error)
+{
+    enum status status = check_header(image, error);
+    if (!status)
+        status = check_memory(image, options, error);
+    if (!status)
+        status = check_cmdline(image, append, error);
+    return status ? status : place_initrd(image, options, error);
+}
+
+static void add_files(const struct loader_options *options, const struct linux_image *image, const char *append,
+                      struct boot_plan *plan)
+{
+    memcpy(boot_plan_add_new(plan, BOOT_CMDLINE_GPA, strlen(append) + 1), append, strlen(append));
+    if (image->initrd_gpa)
+        boot_plan_add(plan, image->initrd_gpa, options->board->initrd.bytes, options->board->initrd.size_bytes);
+}
+
 enum status loader_linux_plan(const struct loader_options *options, struct boot_plan *plan, struct error *error)
 {
     const struct board_blob *kernel = &options->board->kernel;
     const char *append = options->board->append ? options->board->append : "";
     struct linux_image image = {
         .name = loader_blob_name(kernel, "kernel"), .bytes = kernel->bytes, .size_bytes = kernel->size_bytes};
-    enum status status = check_header(&image, error);
-    if (!status)
-        status = check_memory(&image, options, error);
-    if (!status)
-        status = check_cmdline(&image, append, error);
-    if (!status)
-        status = place_initrd(&image, options, error);
+    enum status status = check(&image, options, append, error);
     if (status)
         return status;
 
     image.entry_64 = options->long_mode && (header_field(&image, XLOADFLAGS, 2, 0x020C, 0) & XLF_KERNEL_64);
+    image.entry = BOOT_KERNEL_GPA + (image.entry_64 ? 0x200 : 0);
     if (options->firmware)
         plan_firmware(options, &image, plan);
     else
         plan_direct(options, &image, plan);
-    memcpy(boot_plan_add_new(plan, BOOT_CMDLINE_GPA, strlen(append) + 1), append, strlen(append));
     boot_plan_add(plan, BOOT_KERNEL_GPA, image.bytes + image.setup_bytes, image.size_bytes - image.setup_bytes);
-    if (image.initrd_gpa)
-        boot_plan_add(plan, image.initrd_gpa, options->board->initrd.bytes, options->board->initrd.size_bytes);
+    add_files(options, &image, append, plan);
+    return STATUS_OK;
+}
+
+/* A vmlinux has no setup header: this is what a bzImage of it would say. */
+static void make_header(uint8_t header[HEADER_LIMIT], const struct vmlinux *kernel)
+{
+    loader_put(header + BOOT_FLAG, 0xAA55, 2);
+    loader_put(header + HEADER_MAGIC - 2, 0x66EB, 2); /* jump: the header ends at 268h */
+    memcpy(header + HEADER_MAGIC, "HdrS", 4);
+    loader_put(header + VERSION, 0x020F, 2);
+    header[LOADFLAGS] = LOADED_HIGH;
+    loader_put(header + INITRD_ADDR_MAX, 0x7FFFFFFF, 4);
+    loader_put(header + XLOADFLAGS, XLF_KERNEL_64, 2);
+    loader_put(header + CMDLINE_SIZE, 2047, 4);
+    loader_put(header + PREF_ADDRESS, kernel->start, 8);
+    loader_put(header + INIT_SIZE, kernel->end - kernel->start, 4);
+}
+
+enum status loader_vmlinux_plan(const struct loader_options *options, struct boot_plan *plan, struct error *error)
+{
+    const struct board_blob *kernel = &options->board->kernel;
+    const char *append = options->board->append ? options->board->append : "";
+    uint8_t header[HEADER_LIMIT + SECTOR * 5] = {0};
+    struct vmlinux elf = {.name = loader_blob_name(kernel, "kernel")};
+    struct linux_image image = {.name = elf.name, .bytes = header, .size_bytes = sizeof header, .entry_64 = true};
+    if (options->firmware || !options->long_mode)
+        return error_status(error, STATUS_UNSUPPORTED, "%s: a 64-bit ELF kernel is started without firmware (-bios) and on a CPU with long mode",
+                            elf.name);
+    enum status status = loader_vmlinux_read(options, &elf, plan, error);
+    if (status)
+        return status;
+    make_header(header, &elf);
+    status = check(&image, options, append, error);
+    if (status)
+        return status;
+    image.entry = elf.entry;
+    plan_direct(options, &image, plan);
+    add_files(options, &image, append, plan);
     return STATUS_OK;
 }

@@ -411,7 +411,8 @@ static void channel_post_load(struct pit_channel *channel, uint64_t tick)
 {
     channel->mode = channel->mode > 5 ? 0 : channel->mode;
     channel->period = channel->period ? channel->period : 65536;
-    channel->reload = channel->reload ? channel->reload : 65536;
+    if (!channel->reload && (channel->programmed || channel->pending)) /* else it is not used before it is written */
+        channel->reload = 65536;
     if ((int64_t)(channel->load_tick - tick) > 1)
         channel->load_tick = tick + 1;
 }

@@ -2,11 +2,11 @@
  * nothing that it reads. */
 #include "replay/event_model.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct journal_decoder {
-    struct event_model model;
     struct byte_source column[EVENT_COLUMN_COUNT];
     uint64_t tokens_left, implied_left;
     uint64_t digest_steps, next_digest;
@@ -17,6 +17,7 @@ struct journal_decoder {
     bool token_ready;
     uint64_t skip_before; /* as expected before the ready token */
     uint64_t frame_offset, frame_sequence;
+    struct event_model model; /* last, and its shapes last: a copy ends with those that are defined */
 };
 
 struct journal_decoder *journal_decoder_create(void)
@@ -27,6 +28,24 @@ struct journal_decoder *journal_decoder_create(void)
 void journal_decoder_destroy(struct journal_decoder *decoder)
 {
     free(decoder);
+}
+
+static size_t used_bytes(const struct journal_decoder *decoder)
+{
+    return offsetof(struct journal_decoder, model.shape) + decoder->model.shape_count * sizeof(struct event_shape);
+}
+
+struct journal_decoder *journal_decoder_copy(const struct journal_decoder *decoder)
+{
+    struct journal_decoder *copy = malloc(used_bytes(decoder));
+    if (copy)
+        memcpy(copy, decoder, used_bytes(decoder));
+    return copy;
+}
+
+void journal_decoder_set(struct journal_decoder *decoder, const struct journal_decoder *copy)
+{
+    memcpy(decoder, copy, used_bytes(copy));
 }
 
 static enum status corrupt(const struct journal_decoder *decoder, struct error *error, const char *what)

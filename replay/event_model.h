@@ -63,7 +63,7 @@ struct event_model {
     uint64_t delta[EVENT_SLOTS];      /* by pair of shapes and the delta before */
     uint64_t pair_delta[EVENT_SLOTS]; /* by pair of shapes */
     uint64_t value[EVENT_SLOTS];
-    struct event_shape shape[EVENT_SHAPES_MAX];
+    struct event_shape shape[EVENT_SHAPES_MAX]; /* last: event_decoder.c */
 };
 
 static inline uint32_t event_slot(uint32_t a, uint32_t b)

@@ -88,12 +88,16 @@ void player_correct_failed(struct replay_player *player, const struct trace_even
 {
     struct block_image *overlay = completion->drive < JOURNAL_DRIVES ? player->overlay[completion->drive] : NULL;
     struct sector_failed failed;
-    while (overlay && sector_index_take_failed(player->sectors, completion->drive, completion->tag, &failed)) {
+    size_t cursor = 0;
+    while (overlay && sector_index_next_failed(player->sectors, completion->drive, completion->tag, player->next_frame,
+                                               &cursor, &failed)) {
         uint8_t *data = malloc((size_t)failed.count * BLOCK_SECTOR_BYTES);
         enum status status =
             data ? sector_index_read_failed(player->sectors, &failed, data, &player->error) : STATUS_NO_MEMORY;
         if (!status)
             status = overlay->ops->write(overlay, failed.sector, failed.count, data, false);
+        if (!status && player->corrected)
+            player->corrected(player->corrected_opaque, completion->drive, failed.sector, failed.count, data);
         free(data);
         if (status) {
             player_fail(player, status);

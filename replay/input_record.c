@@ -24,6 +24,12 @@ static bool record_next(struct input *input, struct position position, struct in
     return true;
 }
 
+static bool record_more(struct input *input, struct position position)
+{
+    struct input *live = recorder_of(input)->live;
+    return live->ops->more && live->ops->more(live, position);
+}
+
 static struct position record_horizon(struct input *input, struct position position)
 {
     struct replay_recorder *recorder = recorder_of(input);
@@ -62,6 +68,7 @@ static void record_destroy(struct input *input)
 const struct input_ops recorder_input_ops = {
     .pull = record_pull,
     .next = record_next,
+    .more = record_more,
     .horizon = record_horizon,
     .wait = record_wait,
     .due = record_due,

@@ -25,9 +25,12 @@ enum config_tag {
     TAG_DIGEST_VERSION,
     TAG_DRIVE_POLICY,
     TAG_COUNTS_EXITS, /* 1; left out: steps are counted */
+    TAG_WAYS,         /* left out: 0 */
     TAG_TRACE_KINDS = 0x80,
     TAG_DRIVE_NAMES,
     TAG_DRIVE_IMAGE,
+    TAG_PARENT,
+    TAG_TSC_SITES,
     TAG_SKIPPABLE = 0x80, /* this bit: an older reader passes over the field */
 };
 
@@ -44,6 +47,7 @@ enum config_tag {
 #define POLICY_KEEP_DISCARDED 2u
 #define POLICY_ASKS_FAULTS 4u
 #define POLICY_FLAGS_ALL 7u
+#define PARENT_CHANGES 1u
 #define LEAF_BYTES 28u
 
 void journal_config_free(struct journal_config *config)
@@ -52,6 +56,7 @@ void journal_config_free(struct journal_config *config)
     free(config->accel);
     free(config->boot_order);
     free(config->append);
+    free(config->tsc_sites);
     free(config->bios.bytes);
     free(config->vgabios.bytes);
     free(config->kernel.bytes);
@@ -66,6 +71,8 @@ void journal_config_free(struct journal_config *config)
         free(config->drive[i].id);
         free(config->drive[i].qdev);
     }
+    free(config->parent.path);
+    free(config->parent.changes);
     memset(config, 0, sizeof *config);
 }
 
@@ -226,6 +233,35 @@ static void put_cpu(struct byte_sink *sink, const struct cpu_model *cpu)
     }
 }
 
+static void put_sites(struct byte_sink *sink, const struct journal_config *config)
+{
+    struct byte_sink field = {0};
+    if (!config->tsc_site_count)
+        return;
+    for (uint32_t n = 0; n < config->tsc_site_count && n < JOURNAL_TSC_SITES_MAX; n++)
+        byte_sink_put_u64(&field, config->tsc_sites[n]);
+    put_bytes(sink, TAG_TSC_SITES, field.bytes, field.used);
+    sink->failed |= field.failed;
+    byte_sink_free(&field);
+}
+
+static void put_parent(struct byte_sink *sink, const struct journal_parent *parent)
+{
+    struct byte_sink field = {0};
+    if (!parent->present)
+        return;
+    byte_sink_put_u64(&field, parent->hash[0]);
+    byte_sink_put_u64(&field, parent->hash[1]);
+    byte_sink_put_varint(&field, parent->position.icount);
+    byte_sink_put_varint(&field, parent->position.vtime_ns);
+    byte_sink_put_varint(&field, parent->changes ? PARENT_CHANGES : 0);
+    put_counted_string(&field, parent->path ? parent->path : "");
+    put_counted_string(&field, parent->changes);
+    put_bytes(sink, TAG_PARENT, field.bytes, field.used);
+    sink->failed |= field.failed;
+    byte_sink_free(&field);
+}
+
 static void put_config(struct byte_sink *sink, const struct journal_config *config)
 {
     put_string(sink, TAG_CREATOR, config->creator);
@@ -244,6 +280,9 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
         put_number(sink, TAG_TRACE_KINDS, config->trace_kinds ? config->trace_kinds : TRACE_KINDS_ALL);
     if (config->counts_exits)
         put_number(sink, TAG_COUNTS_EXITS, 1);
+    if (config->ways)
+        put_number(sink, TAG_WAYS, config->ways);
+    put_sites(sink, config);
     put_number(sink, TAG_DIGEST_VERSION, MACHINE_DIGEST_VERSION);
     put_blob(sink, TAG_BIOS, &config->bios);
     put_blob(sink, TAG_VGABIOS, &config->vgabios);
@@ -258,6 +297,7 @@ static void put_config(struct byte_sink *sink, const struct journal_config *conf
             put_names(sink, i, &config->drive[i]);
             put_make(sink, i, &config->drive[i].make);
         }
+    put_parent(sink, &config->parent);
 }
 
 static enum status write_blob(struct journal_writer *writer, const struct journal_blob *blob)
@@ -324,7 +364,8 @@ static enum status check_limits(const struct journal_config *config, struct erro
                                 "firmware, kernel, initrd or module too large for a journal: at most 512 MiB each and "
                                 "1 GiB together");
     }
-    const char *const strings[] = {config->creator, config->accel, config->boot_order, config->append};
+    const char *const strings[] = {config->creator, config->accel,       config->boot_order,
+                                   config->append,  config->parent.path, config->parent.changes};
     for (unsigned i = 0; i < sizeof strings / sizeof strings[0]; i++)
         if (strings[i] && strlen(strings[i]) > JOURNAL_STRING_MAX)
             return error_status(error, STATUS_INVALID, "option string too long for a journal: at most 65536 bytes");
@@ -387,6 +428,20 @@ static uint64_t get_number(struct field *field, uint64_t max, const char *expect
     if (field->source.failed || value > max)
         field->fault = expected;
     return field->fault ? 0 : value;
+}
+
+static void get_sites(struct field *field, struct journal_config *config)
+{
+    uint64_t size = byte_source_left(&field->source);
+    if (config->tsc_sites || !size || size % 8 || size / 8 > JOURNAL_TSC_SITES_MAX) {
+        field->fault = "expected once, 1 to 65536 addresses of 8 bytes";
+        return;
+    }
+    config->tsc_site_count = (uint32_t)(size / 8);
+    config->tsc_sites = malloc(size);
+    CHECK(config->tsc_sites);
+    for (uint32_t n = 0; n < config->tsc_site_count; n++)
+        config->tsc_sites[n] = byte_source_u64(&field->source);
 }
 
 static void get_cpu_name(struct field *field, struct cpu_model *cpu)
@@ -551,6 +606,24 @@ static void get_make(struct field *field, struct journal_config *config)
         config->drive[index].make = make;
 }
 
+static void get_parent(struct field *field, struct journal_parent *parent)
+{
+    if (parent->present) {
+        field->fault = "expected once";
+        return;
+    }
+    parent->present = true;
+    parent->hash[0] = byte_source_u64(&field->source);
+    parent->hash[1] = byte_source_u64(&field->source);
+    parent->position.icount = get_number(field, JOURNAL_POSITION_LIMIT - 1, "expected a position below 2^63");
+    parent->position.vtime_ns = get_number(field, JOURNAL_POSITION_LIMIT - 1, "expected a position below 2^63");
+    uint64_t flags = get_number(field, PARENT_CHANGES, "expected flags 0 or 1");
+    if (!field->fault)
+        parent->path = take_string(field, byte_source_varint(&field->source));
+    if (!field->fault && flags & PARENT_CHANGES)
+        parent->changes = take_string(field, byte_source_varint(&field->source));
+}
+
 static void get_flags(struct field *field, struct journal_config *config)
 {
     uint64_t flags = get_number(field, FLAGS_ALL, "expected 0 .. 7");
@@ -589,6 +662,8 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
         config->digest_version = (uint32_t)get_number(field, UINT32_MAX, "expected below 2^32");
         break;
     case TAG_COUNTS_EXITS: config->counts_exits = get_number(field, 1, "expected 0 or 1"); break;
+    case TAG_WAYS: config->ways = (uint32_t)get_number(field, MACHINE_WAYS_ALL, "expected bits that this vmrr knows: 0 to 3"); break;
+    case TAG_TSC_SITES: get_sites(field, config); break;
     case TAG_TRACE_KINDS: get_trace_kinds(field, config); break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;
     case TAG_VGABIOS: get_blob(field, reader, &config->vgabios); break;
@@ -599,6 +674,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     case TAG_DRIVE_POLICY: get_policy(field, config); break;
     case TAG_DRIVE_NAMES: get_names(field, config); break;
     case TAG_DRIVE_IMAGE: get_make(field, config); break;
+    case TAG_PARENT: get_parent(field, &config->parent); break;
     default:
         field->source.at = field->source.end;
         if (!(field->tag & TAG_SKIPPABLE))

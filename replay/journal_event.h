@@ -53,7 +53,11 @@ bool journal_encoder_empty(const struct journal_encoder *encoder);
 struct journal_decoder;
 
 struct journal_decoder *journal_decoder_create(void);
-void journal_decoder_destroy(struct journal_decoder *decoder);
+void journal_decoder_destroy(struct journal_decoder *decoder); /* a copy too */
+/* Where a decoder is, kept: null when there is no memory. A copy does nothing but to be given back to a decoder, while the content
+ * that was given to start is there. */
+struct journal_decoder *journal_decoder_copy(const struct journal_decoder *decoder);
+void journal_decoder_set(struct journal_decoder *decoder, const struct journal_decoder *copy);
 /* raw is borrowed until the next start. frame: from the header. */
 enum status journal_decoder_start(struct journal_decoder *decoder, const uint8_t *raw, size_t raw_bytes,
                                   const struct journal_frame *frame, struct error *error) MUST_CHECK;

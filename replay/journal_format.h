@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define JOURNAL_MAJOR 1u
-#define JOURNAL_MINOR 4u
+#define JOURNAL_MINOR 5u
 
 #define JOURNAL_MAGIC "\x89VMRR\r\n\x1a"
 #define JOURNAL_MAGIC_BYTES 8u

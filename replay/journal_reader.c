@@ -472,3 +472,13 @@ enum status journal_reader_load(struct journal_reader *reader, size_t index, uin
 {
     return load_frame(reader, journal_reader_frame(reader, index), out, error);
 }
+
+enum status journal_reader_checksum(struct journal_reader *reader, size_t index, uint64_t *sum)
+{
+    uint8_t bytes[8];
+    if (!read_at(reader, journal_reader_frame(reader, index)->offset + JOURNAL_FRAME_HEADER_BYTES - 8, bytes,
+                 sizeof bytes))
+        return STATUS_IO;
+    *sum = le64_get(bytes);
+    return STATUS_OK;
+}

@@ -36,6 +36,8 @@ const char *journal_reader_torn(const struct journal_reader *reader);
 /* Another process is recording to the file at this moment. */
 bool journal_reader_writer_lives(const struct journal_reader *reader);
 
+/* The checksum that the frame's header ends with, out of the file: the index has it not. */
+enum status journal_reader_checksum(struct journal_reader *reader, size_t index, uint64_t *sum) MUST_CHECK;
 /* Content of a frame, checked and unpacked, into out (at least JOURNAL_FRAME_RAW_MAX bytes). */
 enum status journal_reader_load(struct journal_reader *reader, size_t index, uint8_t *out,
                                 struct error *error) MUST_CHECK;

@@ -81,42 +81,69 @@ static bool note_deliver(struct replay_player *player, struct position position)
 }
 
 /* Goes through the frame once to learn where its messages are. */
-static enum status list_delivers(struct replay_player *player, const struct journal_frame *frame)
+static enum status list_delivers(struct replay_player *player, size_t index, const struct journal_frame *frame)
 {
     struct journal_event event;
     enum status status;
-    player->deliver_count = player->deliver_at = 0;
+    player->deliver_at = 0;
+    if (player->deliver_frame == index)
+        return STATUS_OK;
+    player->deliver_count = 0;
+    player->deliver_frame = SIZE_MAX;
     if (frame->delivers == 0)
         return STATUS_OK;
     status = journal_decoder_start(player->decoder, player->raw, frame->raw_bytes, frame, &player->error);
     while (!status && (status = journal_decoder_next(player->decoder, &event, &player->error)) == STATUS_OK)
         if (event.type == JOURNAL_EVENT_DELIVER && !note_deliver(player, event.trace.position))
             return STATUS_NO_MEMORY;
-    return status == STATUS_END ? STATUS_OK : status;
+    if (status != STATUS_END)
+        return status;
+    player->deliver_frame = index;
+    return STATUS_OK;
 }
 
-static enum status enter_events(struct replay_player *player, const struct journal_frame *frame)
+enum status player_load_events(struct replay_player *player, size_t index)
 {
-    enum status status = list_delivers(player, frame);
+    const struct journal_frame frame = *journal_reader_frame(player->reader, index);
+    enum status status = STATUS_OK;
+    if (player->raw_frame != index) {
+        player->raw_frame = SIZE_MAX;
+        status = journal_reader_load(player->reader, index, player->raw, &player->error);
+    }
+    if (status)
+        return status;
+    player->raw_frame = index;
+    status = list_delivers(player, index, &frame);
     if (status)
         return status;
     player->in_frame = true;
+    player->taken = 0;
     if (player->ahead_from < player->next_frame) {
         player->ahead_from = player->next_frame;
         player->ahead_valid = false;
     }
-    return journal_decoder_start(player->decoder, player->raw, frame->raw_bytes, frame, &player->error);
+    return journal_decoder_start(player->decoder, player->raw, frame.raw_bytes, &frame, &player->error);
+}
+
+enum status player_load_sectors(struct replay_player *player, size_t index)
+{
+    player->raw_frame = SIZE_MAX;
+    enum status status = journal_reader_load(player->reader, index, player->raw, &player->error);
+    return status ? status
+                  : sector_index_add(player->sectors, &player->config.config, index, player->raw, &player->error);
 }
 
 /* Takes in the frame next_frame. */
 static enum status enter_frame(struct replay_player *player)
 {
-    size_t index = player->next_frame;
-    struct journal_frame frame = *journal_reader_frame(player->reader, index);
-    enum status status = STATUS_OK;
+    size_t index = player->next_frame++;
+    const struct journal_frame frame = *journal_reader_frame(player->reader, index);
+    bool known = index < player->known_frame;
+    if (!known)
+        player->known_frame = index + 1;
     switch (frame.kind) {
-    case JOURNAL_FRAME_EVENTS:
-    case JOURNAL_FRAME_SECTORS: status = journal_reader_load(player->reader, index, player->raw, &player->error); break;
+    case JOURNAL_FRAME_EVENTS: return player_load_events(player, index);
+    case JOURNAL_FRAME_SECTORS: return known ? STATUS_OK : player_load_sectors(player, index);
     case JOURNAL_FRAME_CONFIG:
         return error_status(&player->error, STATUS_CORRUPT, "%s: frame %zu at offset %llu: a second configuration",
                             journal_reader_path(player->reader), index, (unsigned long long)frame.offset);
@@ -124,20 +151,14 @@ static enum status enter_frame(struct replay_player *player)
     case JOURNAL_FRAME_CHECKPOINT:
     case JOURNAL_FRAME_INDEX:
     case JOURNAL_FRAME_STEPS:
-    case JOURNAL_FRAME_END: break;
+    case JOURNAL_FRAME_END: return STATUS_OK;
     default:
-        if (!(frame.flags & JOURNAL_FLAG_SKIPPABLE))
-            return error_status(&player->error, STATUS_UNSUPPORTED,
-                                "%s: frame %zu at offset %llu: kind %u is unknown to this version and not skippable",
-                                journal_reader_path(player->reader), index, (unsigned long long)frame.offset,
-                                frame.kind);
+        if (frame.flags & JOURNAL_FLAG_SKIPPABLE)
+            return STATUS_OK;
+        return error_status(&player->error, STATUS_UNSUPPORTED,
+                            "%s: frame %zu at offset %llu: kind %u is unknown to this version and not skippable",
+                            journal_reader_path(player->reader), index, (unsigned long long)frame.offset, frame.kind);
     }
-    player->next_frame++;
-    if (status)
-        return status;
-    if (frame.kind == JOURNAL_FRAME_SECTORS)
-        return sector_index_add(player->sectors, &player->config.config, index, player->raw, &player->error);
-    return frame.kind == JOURNAL_FRAME_EVENTS ? enter_events(player, &frame) : STATUS_OK;
 }
 
 static bool next_events_frame(struct replay_player *player)
@@ -183,15 +204,18 @@ const struct journal_event *player_head(struct replay_player *player)
 void player_accept_head(struct replay_player *player)
 {
     player->before[player->before_count++ % PLAYER_BEFORE] = player->head;
+    player->taken++;
     if (player->head.type == JOURNAL_EVENT_DELIVER)
         player->deliver_at++;
     player->have_head = false;
+    if (player->keeps && player->taken % PLAYER_KEEP_EVENTS == 0)
+        player_keep_decoder(player);
 }
 
 /* ---- looking ahead for messages ---- */
 
-/* First message of a frame that is not taken in yet. */
-static bool first_deliver(struct replay_player *player, size_t index)
+/* Looks for the first message of a frame. */
+static bool find_first(struct replay_player *player, size_t index, struct position *position)
 {
     struct journal_event event;
     const struct journal_frame frame = *journal_reader_frame(player->reader, index);
@@ -201,13 +225,43 @@ static bool first_deliver(struct replay_player *player, size_t index)
     while (!status && (status = journal_decoder_next(player->ahead, &event, &player->error)) == STATUS_OK) {
         if (event.type != JOURNAL_EVENT_DELIVER)
             continue;
-        player->ahead_position = event.trace.position;
-        player->ahead_valid = true;
+        *position = event.trace.position;
         return true;
     }
     if (status != STATUS_END)
         player_fail(player, status);
     return false;
+}
+
+/* Room to keep what was found in frames up to this one; null: none. */
+static struct position *first_of(struct replay_player *player, size_t index)
+{
+    if (index < player->first_count)
+        return &player->first[index];
+    size_t count = index + 256;
+    struct position *grown = realloc(player->first, count * sizeof *grown);
+    if (!grown)
+        return NULL;
+    for (size_t n = player->first_count; n < count; n++)
+        grown[n] = (struct position){POSITION_NEVER, 0};
+    player->first = grown;
+    player->first_count = count;
+    return &grown[index];
+}
+
+/* First message of a frame that is not taken in yet. */
+static bool first_deliver(struct replay_player *player, size_t index)
+{
+    struct position *kept = first_of(player, index), found = {POSITION_NEVER, 0};
+    if (kept)
+        found = *kept;
+    if (found.icount == POSITION_NEVER && !find_first(player, index, &found))
+        return false;
+    if (kept)
+        *kept = found;
+    player->ahead_position = found;
+    player->ahead_valid = true;
+    return true;
 }
 
 struct position player_next_deliver(struct replay_player *player)
@@ -275,7 +329,7 @@ static enum status open_config(struct replay_player *player, struct error *error
         enum status status = load_config(player, player->next_frame, error);
         if (status)
             return status;
-        player->next_frame++;
+        player->known_frame = ++player->next_frame;
     }
     if (player->config.config.digest_version != MACHINE_DIGEST_VERSION)
         return error_status(
@@ -300,6 +354,7 @@ struct replay_player *replay_player_open(const struct replay_player_options *opt
     }
     player->input.ops = &player_input_ops;
     player->follow = options->follow;
+    player->raw_frame = player->deliver_frame = SIZE_MAX;
     player->reader = open_reader(player, options->path, error);
     if (player->reader) {
         player->sectors = sector_index_create(player->reader);
@@ -325,7 +380,9 @@ void replay_player_destroy(struct replay_player *player)
     journal_decoder_destroy(player->ahead);
     journal_reader_destroy(player->reader);
     journal_config_free(&player->config.config);
+    player_free_kept(player);
     free(player->deliver);
+    free(player->first);
     free(player->raw);
     free(player->ahead_raw);
     free(player);

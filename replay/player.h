@@ -11,6 +11,15 @@
 #include <stdatomic.h>
 
 #define PLAYER_BEFORE 16u
+#define PLAYER_KEPT 32u /* decoders, every so many events: a place is never far behind one */
+#define PLAYER_KEEP_EVENTS 32768u
+
+struct player_kept {
+    size_t frame;
+    uint32_t taken;
+    size_t deliver_at;
+    struct journal_decoder *decoder; /* null: none */
+};
 
 struct replay_player {
     struct input input; /* first: what the machine sees */
@@ -19,23 +28,35 @@ struct replay_player {
     struct sector_index *sectors;
     struct machine *machine;
     struct block_image *overlay[JOURNAL_DRIVES]; /* the drives'; the machine owns them */
+    /* Told of each run of sectors that a failed request left so; null: nobody. */
+    void (*corrected)(void *opaque, uint32_t drive, uint64_t sector, uint32_t sectors, const uint8_t *data);
+    void *corrected_opaque;
     bool follow;
     _Atomic bool cancelled;
     bool ended; /* followed: nothing more will come */
     /* where in the journal we are: the event that must come next */
     struct journal_decoder *decoder;
     uint8_t *raw;
-    size_t next_frame; /* first one not taken in yet */
+    size_t next_frame;  /* first one not taken in yet */
+    size_t raw_frame;   /* whose content is in raw; SIZE_MAX: no events frame's */
+    size_t known_frame; /* sector contents of all frames before it are known */
+    uint32_t taken;     /* events of the present frame that were accepted */
+    bool keeps;         /* somebody may come back */
+    struct player_kept kept[PLAYER_KEPT];
+    unsigned kept_next; /* the oldest */
     bool in_frame, have_head;
     struct journal_event head;
     /* positions of the messages in the present frame, and of the first one in a later frame */
     struct position *deliver;
     size_t deliver_count, deliver_at, deliver_capacity;
+    size_t deliver_frame; /* whose they are; SIZE_MAX: no frame's */
     struct journal_decoder *ahead;
     uint8_t *ahead_raw;
     size_t ahead_from; /* frames before this one have no messages that were not taken in */
     bool ahead_valid;  /* ahead_position is the first message of frame ahead_from */
     struct position ahead_position;
+    struct position *first; /* by frame, of its first message; icount POSITION_NEVER: not looked up yet */
+    size_t first_count;
     /* the last events that were right */
     struct journal_event before[PLAYER_BEFORE];
     uint64_t before_count;
@@ -58,6 +79,13 @@ void player_follow_beyond(struct replay_player *player, struct position position
 /* Last position of the events listed so far. */
 struct position player_listed_end(const struct replay_player *player);
 void player_fail(struct replay_player *player, enum status status);
+/* Takes in what lies in the frame: sectors that are not known yet, events with the place of the first. */
+enum status player_load_sectors(struct replay_player *player, size_t index) MUST_CHECK;
+enum status player_load_events(struct replay_player *player, size_t index) MUST_CHECK;
+
+/* player_place.c: keeps where the decoder is. */
+void player_keep_decoder(struct replay_player *player);
+void player_free_kept(struct replay_player *player);
 
 /* image_journal.c: after a request that failed, its sectors hold what the journal says. */
 void player_correct_failed(struct replay_player *player, const struct trace_event *completion);

@@ -44,10 +44,19 @@ struct journal_drive {
     char *id;     /* how monitors call it, and its device; null: of no interest */
     char *qdev;
 };
+/* The run that a branch (replay/branch.h) was made from. */
+struct journal_parent {
+    bool present;
+    uint64_t hash[2];         /* replay_branch_identity */
+    struct position position; /* where it begins */
+    char *path;               /* as it was given */
+    char *changes;            /* what was changed there, for people; null: nothing */
+};
 #define JOURNAL_DRIVES 16
 /* Media by number: those that drives start with have the drive's, those that come later the next free one. */
 #define JOURNAL_MEDIA_MAX 65536u
 #define JOURNAL_MODULES 16
+#define JOURNAL_TSC_SITES_MAX 65536u
 struct journal_config {
     char *creator; /* "vmrr 0.1.0 (gcc 12.2.0, zstd 1.5.4, ...)" */
     char *accel;   /* "interp" or "kvm": who made it */
@@ -56,6 +65,9 @@ struct journal_config {
     uint64_t checkpoint_steps;
     uint32_t digest_version; /* when read: MACHINE_DIGEST_VERSION of who made it; written is this program's */
     uint32_t trace_kinds;    /* bit TRACE_*: what the run emits (machine_options); written: 0 is all */
+    uint32_t ways;           /* enum machine_way */
+    uint64_t *tsc_sites;     /* MACHINE_WAY_TSC_PORT: where the kernel had RDTSC, virtual addresses; owned */
+    uint32_t tsc_site_count;
     bool counts_exits;       /* positions are exits (core/position.h); checkpoint_steps then is exits too */
     bool no_reboot;
     bool no_vga;
@@ -69,6 +81,7 @@ struct journal_config {
     char *module_args[JOURNAL_MODULES];
     uint32_t module_count;
     struct journal_drive drive[JOURNAL_DRIVES];
+    struct journal_parent parent;
 };
 void journal_config_free(struct journal_config *config);
 
@@ -145,6 +158,29 @@ enum machine_stop replay_player_stop(const struct replay_player *player); /* how
 /* After the run, when it was not broken off: STATUS_OK (bit-exact to the end, or to where a torn journal ends),
  * STATUS_DIVERGED, or why it could not be read. */
 enum status replay_player_result(struct replay_player *player, struct error *error) MUST_CHECK;
+/* Where the player is in its journal: with a snapshot of the machine of the same moment (core/snapshot.h) a place to go back to.
+ * Between two calls of machine_run. Not for a followed journal. */
+struct replay_place {
+    uint64_t frame;    /* first one not taken in */
+    uint32_t taken;    /* events of the one before it; */
+    bool within_frame; /* else all of them */
+};
+struct replay_place replay_player_place(struct replay_player *player);
+/* Goes there, forgetting what trouble there was since. STATUS_CORRUPT: there is no such place. What the journal was found to say
+ * of sectors stays known. */
+enum status replay_player_return(struct replay_player *player, const struct replay_place *place) MUST_CHECK;
+/* Names the journal, by its frames and its configuration: for what is kept beside it. */
+struct replay_identity {
+    uint64_t low, high;
+};
+enum status replay_player_identity(struct replay_player *player, struct replay_identity *identity,
+                                   struct error *error) MUST_CHECK;
+/* The position of an event, counting from 1; and the one before whose step virtual time gets there. STATUS_NOT_FOUND: the journal
+ * ends before. Nothing of the replay changes. Not for runs whose positions are exits: find_time. */
+enum status replay_player_find_event(struct replay_player *player, uint64_t number, struct position *position,
+                                     struct error *error) MUST_CHECK;
+enum status replay_player_find_time(struct replay_player *player, uint64_t vtime_ns, uint64_t *icount,
+                                    struct error *error) MUST_CHECK;
 const struct replay_divergence *replay_player_divergence(const struct replay_player *player);
 void replay_player_destroy(struct replay_player *player);
 

@@ -178,7 +178,7 @@ static uint64_t size_of(const struct journal_config *config, const struct sector
     return entry->drive >= JOURNAL_DRIVES || entry->failed ? SECTORS_MAX : config->drive[entry->drive].size_sectors;
 }
 
-static const char *take_entries(struct sector_index *index, const struct journal_config *config,
+static const char *take_entries(struct sector_index *index, const struct journal_config *config, size_t frame,
                                 struct sector_walk *walk)
 {
     struct sector_entry entry;
@@ -194,7 +194,8 @@ static const char *take_entries(struct sector_index *index, const struct journal
                                                                           .number = entry.number,
                                                                           .drive = entry.drive,
                                                                           .tag = entry.tag,
-                                                                          .count = entry.count};
+                                                                          .count = entry.count,
+                                                                          .frame = frame};
             continue;
         }
         if (!grow((void **)&index->run, &index->run_capacity, index->run_count + 1, sizeof *index->run))
@@ -220,7 +221,7 @@ enum status sector_index_add(struct sector_index *index, const struct journal_co
     const struct journal_frame *header = journal_reader_frame(index->reader, frame);
     struct sector_walk walk;
     sector_walk_start(&walk, raw, header->raw_bytes, index->next_number);
-    const char *fault = take_entries(index, config, &walk);
+    const char *fault = take_entries(index, config, frame, &walk);
     index->broken |= fault != NULL;
     if (fault)
         return error_status(error, STATUS_CORRUPT, "%s: sectors frame at offset %llu: %s",
@@ -346,14 +347,14 @@ enum status sector_index_read(struct sector_index *index, uint32_t drive, uint64
 
 /* ---- after failed requests ---- */
 
-bool sector_index_take_failed(struct sector_index *index, uint32_t drive, uint32_t tag, struct sector_failed *failed)
+bool sector_index_next_failed(const struct sector_index *index, uint32_t drive, uint32_t tag, size_t frame,
+                              size_t *cursor, struct sector_failed *failed)
 {
-    for (size_t i = 0; !index->broken && i < index->failed_count; i++) {
-        if (index->failed[i].drive != drive || index->failed[i].tag != tag)
+    while (!index->broken && *cursor < index->failed_count) {
+        const struct sector_failed *entry = &index->failed[(*cursor)++];
+        if (entry->drive != drive || entry->tag != tag || entry->frame >= frame)
             continue;
-        *failed = index->failed[i];
-        memmove(&index->failed[i], &index->failed[i + 1], (index->failed_count - i - 1) * sizeof *index->failed);
-        index->failed_count--;
+        *failed = *entry;
         return true;
     }
     return false;

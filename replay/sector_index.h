@@ -18,12 +18,15 @@ uint32_t sector_index_run(const struct sector_index *index, uint32_t drive, uint
 enum status sector_index_read(struct sector_index *index, uint32_t drive, uint64_t sector, uint32_t sectors,
                               uint8_t *out, struct error *error) MUST_CHECK;
 
-/* Contents after a failed request: takes out the next run of the drive's request tag; false: there is none left. */
+/* Contents after a failed request: the next run of the drive's request tag, of those that lie in frames before `frame`;
+ * false: there is none left. *cursor: 0 for the first. */
 struct sector_failed {
     uint64_t sector, number;
     uint32_t drive, tag, count;
+    size_t frame;
 };
-bool sector_index_take_failed(struct sector_index *index, uint32_t drive, uint32_t tag, struct sector_failed *failed);
+bool sector_index_next_failed(const struct sector_index *index, uint32_t drive, uint32_t tag, size_t frame,
+                              size_t *cursor, struct sector_failed *failed);
 enum status sector_index_read_failed(struct sector_index *index, const struct sector_failed *failed, uint8_t *out,
                                      struct error *error) MUST_CHECK;
 

@@ -118,6 +118,19 @@ static void print_machine(const struct info *info)
                    config->drive[i].read_only ? ", read-only" : "");
 }
 
+static void print_parent(const struct journal_parent *parent)
+{
+    if (!parent->present)
+        return;
+    printf("branch\n");
+    printf("  %-10s %s, identity %016" PRIx64 "%016" PRIx64 "\n", "parent", parent->path, parent->hash[1],
+           parent->hash[0]);
+    printf("  %-10s icount %" PRIu64 ", virtual time %" PRIu64 " ns, or the next instant\n", "from",
+           parent->position.icount, parent->position.vtime_ns);
+    if (parent->changes)
+        printf("  %-10s %s\n", "changed", parent->changes);
+}
+
 static void print_run(const struct info *info)
 {
     const char *torn = journal_reader_torn(info->reader);
@@ -214,6 +227,23 @@ static json_t *json_machine(const struct info *info)
     return machine;
 }
 
+static json_t *json_parent(const struct journal_parent *parent)
+{
+    char identity[40];
+    json_t *object = json_object();
+    if (!parent->present) {
+        json_decref(object);
+        return json_null();
+    }
+    snprintf(identity, sizeof identity, "0x%016" PRIx64 "%016" PRIx64, parent->hash[1], parent->hash[0]);
+    set_string(object, "path", parent->path);
+    set_string(object, "identity", identity);
+    set_number(object, "icount", parent->position.icount);
+    set_number(object, "vtime_ns", parent->position.vtime_ns);
+    set_string(object, "changes", parent->changes);
+    return object;
+}
+
 static json_t *json_events(const struct info *info)
 {
     json_t *events = json_object();
@@ -252,6 +282,7 @@ static void print_json(const struct info *info)
     json_t *object = json_object();
     snprintf(digest, sizeof digest, "0x%016" PRIx64, info->digest);
     json_object_set_new(object, "machine", json_machine(info));
+    json_object_set_new(object, "parent", json_parent(&info->config.config.parent));
     set_number(object, "icount", info->last.icount);
     set_number(object, "vtime_ns", info->last.vtime_ns);
     set_string(object, "stop", info->have_stop ? stop_name(info) : NULL);
@@ -324,6 +355,7 @@ int cmd_info(int argc, char **argv)
             } else {
                 printf("%s\n", info->path);
                 print_machine(info);
+                print_parent(&info->config.config.parent);
                 print_run(info);
                 print_events(info);
                 print_sizes(info);

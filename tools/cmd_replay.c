@@ -18,8 +18,8 @@ static void report_exits(struct session *session)
                 landmark->rip, landmark->hits, landmark->matches);
     if (first->count)
         fprintf(stderr,
-                "  uncontrolled: %s at RIP %016" PRIx64 " between exits %" PRIu64 " and %" PRIu64 " (the first of %" PRIu64
-                "): its value on KVM is not in the journal\n",
+                "  uncontrolled: %s at RIP %016" PRIx64 " between exits %" PRIu64 " and %" PRIu64
+                " (the first of %" PRIu64 "): its value on KVM is not in the journal\n",
                 first->what, first->where.linear, first->position.icount, first->position.icount + 1, first->count);
 }
 
@@ -80,7 +80,9 @@ int cmd_replay(int argc, char **argv)
 {
     struct session session;
     int code = session_open(&session, OPTIONS_REPLAY, argc, argv);
-    if (code < 0) {
+    if (code < 0 && session.branch) {
+        code = session_judge_branch(&session, session_run(&session));
+    } else if (code < 0) {
         enum machine_stop stop = session_run(&session);
         session_report(&session, stop);
         code = session_judge_replay(&session, stop);

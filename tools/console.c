@@ -13,6 +13,7 @@ struct stream {
     bool to_stdout;
     struct input_mailbox *mailbox;
     uint32_t index;
+    uint64_t made, shown; /* bytes: up to here, and of those passed on. A run that was set back makes them again */
     size_t used;
     uint8_t buffer[BUFFER_BYTES];
 };
@@ -34,6 +35,9 @@ static void stream_write(void *opaque, const uint8_t *bytes, size_t size_bytes)
 {
     struct stream *stream = opaque;
     for (size_t n = 0; n < size_bytes; n++) {
+        if (stream->made++ < stream->shown)
+            continue;
+        stream->shown = stream->made;
         if (stream->used == BUFFER_BYTES)
             stream_flush(stream);
         stream->buffer[stream->used++] = bytes[n];
@@ -114,6 +118,20 @@ void console_flush(struct console *console)
         stream_flush(&console->serial[n]);
     if (console)
         stream_flush(&console->debugcon);
+}
+
+void console_save(const struct console *console, uint64_t word[CONSOLE_WORDS])
+{
+    for (unsigned n = 0; n < OPTION_SERIALS; n++)
+        word[n] = console->serial[n].made;
+    word[OPTION_SERIALS] = console->debugcon.made;
+}
+
+void console_restore(struct console *console, const uint64_t word[CONSOLE_WORDS])
+{
+    for (unsigned n = 0; n < OPTION_SERIALS; n++)
+        console->serial[n].made = word[n];
+    console->debugcon.made = word[OPTION_SERIALS];
 }
 
 void console_close(struct console *console)

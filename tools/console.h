@@ -22,6 +22,10 @@ struct console *console_open(const struct run_options *options, struct chardev_h
 struct char_sink console_serial(struct console *console, unsigned index);
 struct char_sink console_debugcon(struct console *console);
 void console_flush(struct console *console); /* null allowed */
+/* Of a run that is set back: how much was said up to here. What has been passed on is not passed on again. */
+#define CONSOLE_WORDS (OPTION_SERIALS + 1)
+void console_save(const struct console *console, uint64_t word[CONSOLE_WORDS]);
+void console_restore(struct console *console, const uint64_t word[CONSOLE_WORDS]);
 /* The hub's thread must have ended. Null allowed. */
 void console_close(struct console *console);
 

@@ -283,13 +283,18 @@ static void stay(struct session *session, enum machine_stop stop)
         wait_stopped(session);
 }
 
+static enum machine_stop advance(struct session *session, struct position limit)
+{
+    return session->timeline ? timeline_run(session->timeline, limit) : machine_run(session->machine, limit);
+}
+
 /* One call of machine_run and what follows. True: the run is over, with *stop. */
 static bool run_on(struct session *session, struct position whole, enum machine_stop *stop)
 {
     struct position limit;
     struct control *control = &session->control;
     limit = next_limit(session, whole);
-    *stop = machine_run(session->machine, gdb_limit(session->gdb, limit));
+    *stop = advance(session, gdb_limit(session->gdb, limit));
     if (gdb_took(session->gdb, *stop, limit))
         return false;
     limit = whole;

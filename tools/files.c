@@ -1,6 +1,8 @@
 /* See files.h. */
 #include "tools/files.h"
 
+#include "tools/kernel_unpack.h"
+
 #include "tools/tools.h"
 
 #include <errno.h>
@@ -118,6 +120,16 @@ static bool is_multiboot(const struct journal_blob *kernel)
     return false;
 }
 
+static enum status trap_tsc(struct journal_config *config, const char *name, struct error *error)
+{
+    enum status status = kernel_unpack(&config->kernel, name, error);
+    if (!status)
+        status = kernel_trap_tsc(&config->kernel, name, &config->tsc_sites, &config->tsc_site_count, error);
+    if (!status)
+        config->ways |= MACHINE_WAY_TSC_PORT;
+    return status;
+}
+
 enum status config_from_options(struct journal_config *config, const struct run_options *options, struct error *error)
 {
     config->creator = strdup(tool_version());
@@ -137,6 +149,8 @@ enum status config_from_options(struct journal_config *config, const struct run_
         status = read_firmware(config, options, error);
     if (!status && options->kernel)
         status = file_read(options->kernel, KERNEL_MAX_BYTES, &config->kernel, error);
+    if (!status && options->trap_tsc)
+        status = trap_tsc(config, options->kernel, error);
     if (!status && options->initrd && is_multiboot(&config->kernel))
         status = read_modules(config, options->initrd, error);
     else if (!status && options->initrd)

@@ -8,12 +8,14 @@
 #include "tools/gdbstub/server.h"
 #include "tools/monitor/hmp.h"
 #include "tools/session.h"
+#include "tools/tools.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define QUEUE_MAX 8u
+#define PATIENCE_NS 500000000u /* gdb gives up after two seconds */
 
 enum item_kind { ITEM_PACKET, ITEM_INTERRUPT, ITEM_RESEND, ITEM_OPENED, ITEM_CLOSED, ITEM_INPUT_ENDED };
 
@@ -40,6 +42,7 @@ struct gdb {
     /* the machine thread */
     uint32_t served;
     bool failed; /* the run ended badly; the user was shown */
+    uint64_t spoke_ns; /* of the host: since then the client waits for the answer to a `monitor`; 0: it does not */
 };
 
 /* ---- the hub's thread ---- */
@@ -154,9 +157,32 @@ static const char *frozen(void *opaque)
     return session->recorder ? "a change from outside would not be in the journal: not while recording" : NULL;
 }
 
+/* Answers when it is there. */
+static void reverse(void *opaque, bool step)
+{
+    struct gdb *gdb = opaque;
+    struct timeline *timeline = gdb->session->timeline;
+    struct debug_stop stop = {.hits = 0};
+    enum timeline_result result =
+        step ? timeline_step_back(timeline) : timeline_reverse_continue(timeline, &stop);
+    console_flush(gdb->session->console);
+    if (result == TIMELINE_BROKEN)
+        tool_error("%s", timeline_error(timeline));
+    switch (result) {
+    case TIMELINE_THERE: gdb_server_stopped_at(gdb->server, &stop); break;
+    case TIMELINE_AT_START: gdb_server_tell(gdb->server, GDB_AT_START); break;
+    case TIMELINE_AT_END: gdb_server_tell(gdb->server, GDB_AT_END); break;
+    case TIMELINE_INTERRUPTED: gdb_server_tell(gdb->server, GDB_HALTED); break;
+    case TIMELINE_BROKEN: gdb_server_tell(gdb->server, GDB_FAILED); break;
+    }
+}
+
 static char *monitor(void *opaque, const char *line)
 {
-    char *text = hmp_run_line(((struct gdb *)opaque)->session, line), *to = text;
+    struct gdb *gdb = opaque;
+    gdb->spoke_ns = host_clock_ns();
+    char *text = hmp_run_line(gdb->session, line), *to = text;
+    gdb->spoke_ns = 0;
     for (const char *from = text; *from; from++) {
         if (*from != '\r')
             *to++ = *from;
@@ -211,6 +237,35 @@ bool gdb_waiting(struct gdb *gdb)
     return any;
 }
 
+void gdb_slice(struct gdb *gdb)
+{
+    if (!gdb || !gdb->spoke_ns)
+        return;
+    uint64_t now_ns = host_clock_ns();
+    if (now_ns - gdb->spoke_ns < PATIENCE_NS)
+        return;
+    gdb->spoke_ns = now_ns;
+    gdb_server_keep_alive(gdb->server);
+}
+
+void gdb_allow_reverse(struct gdb *gdb)
+{
+    if (gdb)
+        gdb_server_set_reverse(gdb->server, reverse);
+}
+
+bool gdb_wants_stop(struct gdb *gdb)
+{
+    bool wants = false;
+    if (!gdb)
+        return false;
+    pthread_mutex_lock(&gdb->lock);
+    for (const struct item *item = gdb->first; item; item = item->next)
+        wants |= item->kind == ITEM_INTERRUPT || item->kind == ITEM_CLOSED || item->kind == ITEM_INPUT_ENDED;
+    pthread_mutex_unlock(&gdb->lock);
+    return wants;
+}
+
 void gdb_run(struct gdb *gdb)
 {
     if (!gdb)
@@ -253,7 +308,8 @@ bool gdb_took(struct gdb *gdb, enum machine_stop stop, struct position limit)
 
 bool gdb_keeps(struct gdb *gdb, enum machine_stop stop)
 {
-    if (!gdb || !gdb_server_has_client(gdb->server) || gdb->session->control.quit || gdb->session->control.signalled)
+    if (!gdb || session_branch_reached(gdb->session, stop) || !gdb_server_has_client(gdb->server) ||
+        gdb->session->control.quit || gdb->session->control.signalled)
         return false;
     bool failed = stop == MACHINE_STOP_SHUTDOWN || stop == MACHINE_STOP_IDLE || stop == MACHINE_STOP_DIVERGED ||
                   stop == MACHINE_STOP_ERROR;

@@ -19,6 +19,12 @@ bool gdb_waiting(struct gdb *gdb); /* something to carry out; any thread */
 void gdb_run(struct gdb *gdb);     /* machine thread, machine not running */
 /* Where machine_run is to stop for a step: limit, or earlier. */
 struct position gdb_limit(const struct gdb *gdb, struct position limit);
+/* The run can be set back: the client is offered it. Before control_run. */
+void gdb_allow_reverse(struct gdb *gdb);
+/* The machine runs for an answer that the client waits for. */
+void gdb_slice(struct gdb *gdb);
+/* Its user, or its going away, ends what the machine thread is at. Any thread. */
+bool gdb_wants_stop(struct gdb *gdb);
 /* machine_run returned. True: that was for the debugger, and the run goes on, or is stopped now. */
 bool gdb_took(struct gdb *gdb, enum machine_stop stop, struct position limit);
 /* The run would be over. True: the debugger's user may look at it; it is stopped now. */

@@ -19,7 +19,7 @@
     "  -m SIZE                  memory, MiB unless a unit is given (default 128M, at most 8G)\n"                       \
     "  -cpu MODEL[,+F,-F]       max (the default: all that is implemented but vaes, vpclmulqdq), v1, v2, v3 or\n"      \
     "                           qemu64, features added or left out\n"                                                  \
-    "  -accel interp|kvm        who executes the guest's code (kvm: `vmrr info --host` says what that can do here)\n"    \
+    "  -accel interp|kvm        who executes the guest's code (kvm: `vmrr info --host` says what that can do here)\n"  \
     "  -kernel FILE             bzImage, multiboot ELF, or a 512-byte boot sector\n"                                   \
     "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \
     "  -append TEXT             kernel command line\n"                                                                 \
@@ -49,7 +49,7 @@
     "  -rtc base=utc|DATE       wall clock at start\n"                                                                 \
     "  -no-reboot               a reset or a triple fault ends the run\n"                                              \
     "  -no-shutdown             a guest that powers off leaves the run standing, until a monitor's quit\n"             \
-    "  -S                       stop before the first instruction, until gdb or a monitor goes on (or SIGCONT)\n"    \
+    "  -S                       stop before the first instruction, until gdb or a monitor goes on (or SIGCONT)\n"      \
     "  -nographic, -display none, -smp 1, -M pc, -nodefaults, -net none: as QEMU, already so\n"                        \
     "Timing:\n"                                                                                                        \
     "  --timing=model|host      disk completions by a latency model (the same start gives the same run) or as the\n"   \
@@ -73,6 +73,7 @@ static const char program_help[] =
     "  info     what is in a journal: machine, guest, length, events, sizes, whole or torn; what this host can do\n"
     "  dump     the journal's events, one a line, or as JSON\n"
     "  verify   the checksum of every frame, without replaying\n"
+    "  debug    gdb on a journal's run\n"
     "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
     "  diff     what is different in two journals, or on two accelerators in lockstep\n"
@@ -97,7 +98,20 @@ static const char replay_help[] =
     "Runs a journal again, bit-exactly; needs nothing else and writes nothing. Exit code 0: bit-exact; 3: diverged;\n"
     "2: the file is not a journal that can be read.\n\n"
     "  --until=POSITION         stop at this many instructions\n"
-    "  -accel interp|kvm        who executes the guest's code, whoever did when it was recorded; kvm takes runs of kvm\n"
+    "  --then=live|record       go on from --until (or --at, or the journal's end) by itself, with the host's inputs;\n"
+    "                           record: everything in a new journal\n"
+    "  --at=POSITION            where that begins, when --until is to say where it ends\n"
+    "  --set=WHAT               what is other than it was, once, from there: drop-flush, drop-write, reorder-write,\n"
+    "                           torn-write=SECTORS, fail-read|write|flush=EIO, fail-write|flush=ENOSPC,\n"
+    "                           flip=LBA:BYTE:BIT, delay=NS (each with ,drive=N ,lba=A-B ,nth=N); or key=NAME-NAME,\n"
+    "                           serial=TEXT, power-button, reset-button\n"
+    "  -blkfault RULE           the same by rules, as for run, counted from there\n"
+    "  -drive file=F[,format=F][,index=N]  the image that drive N of the journal began with, for sectors that the\n"
+    "                           journal does not know; only read\n"
+    "  -o FILE                  the new journal\n"
+    "  --zstd-level=N           its compression\n"
+    "  -accel interp|kvm        who executes the guest's code, whoever did when it was recorded; kvm takes runs of "
+    "kvm\n"
     "  --follow                 the journal is still being recorded: wait for more at its end\n"
     "  --block=rerun --scratch=DIR  each disk request also on an image in DIR, through format and host code as in the\n"
     "                           recording, and reads compared (exit code 1: not as in the journal); steps in DIR too\n"
@@ -105,10 +119,24 @@ static const char replay_help[] =
     "  --host-stacks            with --block=rerun: stacks of vmrr itself among the steps\n"
     "  -serial DEV              where COM1's output goes (default standard output): as for run\n"
     "  -debugcon stdio|DEV      ports 0x402 and 0xe9\n" CHARDEV_OPTIONS
+    "  --checkpoint-memory=SIZE  with gdb or a monitor, which may go backwards: memory for checkpoints (default: as much as\n"
+    "                           the guest has)\n"
+    "  --checkpoint-file=FILE   likewise: begin with the checkpoints in FILE, and leave some there at the end\n"
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"
     "  --dump-state             at the end: registers and device state to standard error\n"
     "  -S                       stop before the first instruction, until gdb or a monitor goes on (or SIGCONT)\n"
     "  -q, --quiet              no summary, no progress\n";
+
+static const char debug_help[] =
+    "usage: vmrr debug [options] FILE.vmrr [-- ARGUMENTS of gdb]\n\n"
+    "Starts gdb, attached to a replay of the journal, which stands at its start, with commands of its own: vmrr-when,\n"
+    "vmrr-goto, vmrr-events, vmrr-last-write, vmrr-next-write, vmrr-last-store, vmrr-bookmark, vmrr-symbols (gdb's "
+    "help\n"
+    "tells of each). Exit code: gdb's.\n\n"
+    "  --symbols=FILE           a Linux kernel's vmlinux or System.map: placed where the kernel moved itself (KASLR)\n"
+    "  --at=PLACE               go there first, as vmrr-goto does\n"
+    "  --console=DEV            where COM1's output goes (default none): as -serial of run\n"
+    "  --gdb=PROGRAM            another gdb\n";
 
 static const char info_help[] =
     "usage: vmrr info [--json] FILE.vmrr\n       vmrr info --host[=DEVICE] [--json]\n\n"
@@ -224,7 +252,7 @@ void help_print(const char *command)
         const char *command, *text;
     } texts[] = {{"run", run_help},           {"record", record_help}, {"replay", replay_help}, {"info", info_help},
                  {"dump", dump_help},         {"verify", verify_help}, {"image", image_help},   {"writes", writes_help},
-                 {"blktrace", blktrace_help}, {"diff", diff_help},     {"fuzz", fuzz_help}};
+                 {"blktrace", blktrace_help}, {"diff", diff_help},     {"fuzz", fuzz_help},     {"debug", debug_help}};
     for (size_t n = 0; command && n < sizeof texts / sizeof texts[0]; n++) {
         if (!strcmp(command, texts[n].command)) {
             fputs(texts[n].text, stdout);

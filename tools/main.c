@@ -29,7 +29,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cmd_run},           {"record", cmd_record}, {"replay", cmd_replay}, {"info", cmd_info},
                     {"dump", cmd_dump},         {"verify", cmd_verify}, {"image", cmd_image},   {"writes", cmd_writes},
-                    {"blktrace", cmd_blktrace}, {"diff", cmd_diff},     {"fuzz", cmd_fuzz}};
+                    {"blktrace", cmd_blktrace}, {"diff", cmd_diff},     {"fuzz", cmd_fuzz},     {"debug", cmd_debug}};
     signal(SIGPIPE, SIG_IGN); /* a reader of the console that goes away must not tear the journal */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk: an error of write, not a death */
     if (argc < 2) {

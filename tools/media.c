@@ -31,7 +31,7 @@ void media_make_node_name(struct session *session, char name[MEDIA_NODE_BYTES])
 
 static unsigned rank(const struct session *session, unsigned drive)
 {
-    return session->player ? drive : session->options.drive[drive].given;
+    return session->player || session->branch ? drive : session->options.drive[drive].given;
 }
 
 bool media_nth(const struct session *session, unsigned n, unsigned *drive)
@@ -143,15 +143,29 @@ void media_tell_replayed(struct session *session, unsigned drive)
 
 /* ---- into the drive ---- */
 
-static struct block_image *take_replayed(struct session *session, struct medium *medium, uint32_t number,
-                                         uint64_t sectors)
+static struct block_image *take_branched(struct session *session, uint32_t drive, uint32_t number, uint64_t sectors,
+                                         struct error *error)
 {
+    struct block_image *image = replay_branch_medium(session->branch, number, sectors, error);
+    if (number >= session->media.next_number)
+        session->media.next_number = number + 1;
+    return image && session->recorder ? replay_recorder_medium(session->recorder, drive, number, image, error) : image;
+}
+
+static struct block_image *take_replayed(struct session *session, uint32_t drive, uint32_t number, uint64_t sectors)
+{
+    struct medium *medium = &session->media.drive[drive];
     struct error error = {0};
     char path[32];
+    if (number < JOURNAL_DRIVES) { /* set back to where it is the first one again */
+        media_tell_replayed(session, number);
+        return replay_player_image(session->player, number, &error);
+    }
     snprintf(path, sizeof path, "medium %u", number);
     *medium = (struct medium){.path = strdup(path), .format = strdup("raw"), .read_only = true};
     media_name_nodes(session, medium, NULL);
-    return replay_player_medium(session->player, number, sectors, &error);
+    return session->branch ? take_branched(session, drive, number, sectors, &error)
+                           : replay_player_medium(session->player, number, sectors, &error);
 }
 
 struct block_image *media_take(void *opaque, uint32_t drive, uint32_t number, uint64_t sectors)
@@ -162,7 +176,7 @@ struct block_image *media_take(void *opaque, uint32_t drive, uint32_t number, ui
     CHECK(drive < JOURNAL_DRIVES);
     forget(&media->drive[drive]);
     if (session->player)
-        return take_replayed(session, &media->drive[drive], number, sectors);
+        return take_replayed(session, drive, number, sectors);
     media->drive[drive] = media->coming;
     media->coming = (struct medium){0};
     media->coming_image = NULL;

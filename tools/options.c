@@ -109,6 +109,7 @@ STRING_OPTION(parse_screendump, screendump)
         parser->options->field = true;                                                                                 \
         return -1;                                                                                                     \
     }
+FLAG_OPTION(parse_trap_tsc, trap_tsc)
 FLAG_OPTION(parse_no_reboot, no_reboot)
 FLAG_OPTION(parse_no_shutdown, no_shutdown)
 FLAG_OPTION(parse_start_stopped, start_stopped)
@@ -118,6 +119,7 @@ FLAG_OPTION(parse_follow, follow)
 FLAG_OPTION(parse_dump_state, dump_state)
 FLAG_OPTION(parse_host_stacks, host_stacks)
 STRING_OPTION(parse_scratch, scratch)
+STRING_OPTION(parse_checkpoint_file, checkpoint_file)
 
 static int parse_block(struct parser *parser, const char *value)
 {
@@ -257,6 +259,21 @@ static int parse_checkpoint(struct parser *parser, const char *value)
     return -1;
 }
 
+static int parse_slower(struct parser *parser, const char *value)
+{
+    uint64_t times;
+    if (parse_u64(value, &times) || times < 1 || times > 1000)
+        return options_bad(parser, value, "how many times slower, 1 to 1000");
+    parser->options->kvm_slower = (uint32_t)times;
+    return -1;
+}
+
+static int parse_checkpoint_memory(struct parser *parser, const char *value)
+{
+    uint64_t *bytes = &parser->options->checkpoint_bytes;
+    return parse_size(value, 1 << 20, bytes) || !*bytes ? options_bad(parser, value, "a size (default unit: MiB)") : -1;
+}
+
 static int parse_zstd_level(struct parser *parser, const char *value)
 {
     uint64_t level;
@@ -276,6 +293,8 @@ static const struct option_row rows[] = {
     {"cpu", true, FOR_MACHINE, parse_cpu},
     {"accel", true, FOR_ALL, parse_accel},
     {"enable-kvm", false, FOR_MACHINE, parse_enable_kvm},
+    {"kvm-trap-tsc", false, FOR_MACHINE, parse_trap_tsc},
+    {"kvm-slower", true, FOR_MACHINE, parse_slower},
     {"smp", true, FOR_MACHINE, parse_smp},
     {"machine", true, FOR_MACHINE, parse_machine},
     {"M", true, FOR_MACHINE, parse_machine},
@@ -292,7 +311,9 @@ static const struct option_row rows[] = {
     {"boot", true, FOR_MACHINE, parse_boot},
     {"rtc", true, FOR_MACHINE, parse_rtc},
     {"drive", true, FOR_MACHINE, options_parse_drive},
+    {"drive", true, FOR_REPLAY, options_parse_original},
     {"blkfault", true, FOR_MACHINE, options_parse_blkfault},
+    {"blkfault", true, FOR_REPLAY, options_parse_branch_fault},
     {"hda", true, FOR_MACHINE, options_parse_hd},
     {"hdb", true, FOR_MACHINE, options_parse_hd},
     {"hdc", true, FOR_MACHINE, options_parse_hd},
@@ -314,11 +335,16 @@ static const struct option_row rows[] = {
     {"seed", true, FOR_MACHINE, parse_seed},
     {"until", true, FOR_ALL, parse_until},
     {"checkpoint-every", true, FOR_MACHINE, parse_checkpoint},
-    {"o", true, FOR_RECORD, parse_output},
-    {"zstd-level", true, FOR_RECORD, parse_zstd_level},
+    {"then", true, FOR_REPLAY, options_parse_then},
+    {"at", true, FOR_REPLAY, options_parse_at},
+    {"set", true, FOR_REPLAY, options_parse_set},
+    {"o", true, FOR_RECORD | FOR_REPLAY, parse_output},
+    {"zstd-level", true, FOR_RECORD | FOR_REPLAY, parse_zstd_level},
     {"screendump", true, FOR_ALL, parse_screendump},
     {"dump-state", false, FOR_ALL, parse_dump_state},
     {"follow", false, FOR_REPLAY, parse_follow},
+    {"checkpoint-memory", true, FOR_REPLAY, parse_checkpoint_memory},
+    {"checkpoint-file", true, FOR_REPLAY, parse_checkpoint_file},
     {"block", true, FOR_REPLAY, parse_block},
     {"scratch", true, FOR_REPLAY, parse_scratch},
     {"host-stacks", false, FOR_RECORD | FOR_REPLAY, parse_host_stacks},
@@ -326,10 +352,10 @@ static const struct option_row rows[] = {
     {"q", false, FOR_ALL, parse_quiet},
 };
 
-static const struct option_row *find_row(const char *name, size_t length)
+static const struct option_row *find_row(const char *name, size_t length, unsigned use)
 {
     for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++) {
-        if (strlen(rows[n].name) == length && !strncmp(rows[n].name, name, length))
+        if (rows[n].uses & use && strlen(rows[n].name) == length && !strncmp(rows[n].name, name, length))
             return &rows[n];
     }
     return NULL;
@@ -343,9 +369,9 @@ static int parse_one(struct parser *parser, int *index, int argc, char **argv)
     const char *name = text + 1 + (text[1] == '-');
     const char *equals = text[1] == '-' ? strchr(name, '=') : NULL;
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    const struct option_row *row = find_row(name, length);
+    const struct option_row *row = find_row(name, length, 1u << parser->use);
     const char *value = equals ? equals + 1 : NULL;
-    if (!row || !(row->uses & (1u << parser->use))) {
+    if (!row) {
         tool_error("unknown option %s (see vmrr %s --help)", text, use_names[parser->use]);
         return EXIT_CODE_USAGE;
     }
@@ -376,12 +402,14 @@ static int parse_positional(struct parser *parser, const char *text)
     return EXIT_CODE_USAGE;
 }
 
-static int check_complete(const struct run_options *options, enum options_use use)
+static int check_complete(struct run_options *options, enum options_use use)
 {
     if (use == OPTIONS_REPLAY && !options->input) {
         tool_error("replay what? Usage: vmrr replay FILE");
         return EXIT_CODE_USAGE;
     }
+    if (use == OPTIONS_REPLAY && options_check_branch(options) >= 0)
+        return EXIT_CODE_USAGE;
     if (options->rerun != (options->scratch != NULL)) {
         tool_error("--block=rerun and --scratch=DIR go together: the images are made in DIR");
         return EXIT_CODE_USAGE;
@@ -394,13 +422,22 @@ static int check_complete(const struct run_options *options, enum options_use us
         tool_error("record where to? Give -o FILE.vmrr");
         return EXIT_CODE_USAGE;
     }
-    if (strcmp(options->accel, "kvm") && options->checkpoint_steps && options->checkpoint_steps < CHECKPOINT_STEPS_MIN) {
+    if (strcmp(options->accel, "kvm") && options->checkpoint_steps &&
+        options->checkpoint_steps < CHECKPOINT_STEPS_MIN) {
         tool_error("--checkpoint-every: %" PRIu64 ": expected instructions between checkpoints, at least %d",
                    options->checkpoint_steps, CHECKPOINT_STEPS_MIN);
         return EXIT_CODE_USAGE;
     }
     if (options->initrd && !options->kernel) {
         tool_error("-initrd needs -kernel");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->kvm_slower && strcmp(options->accel, "kvm") != 0) {
+        tool_error("-kvm-slower needs -accel kvm");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->trap_tsc && (!options->kernel || options->bios || strcmp(options->accel, "kvm") != 0)) {
+        tool_error("-kvm-trap-tsc needs -accel kvm and a Linux kernel by -kernel, without -bios");
         return EXIT_CODE_USAGE;
     }
     if (options->append && !options->kernel) {
@@ -431,16 +468,18 @@ int options_parse(struct run_options *options, enum options_use use, int argc, c
             return code;
     }
     int code = options_place_drives(&parser);
-    if (code < 0)
+    if (code < 0 && use != OPTIONS_REPLAY) /* whose drives are in the journal */
         code = options_place_faults(&parser);
     if (code < 0)
-        code = options_chardev_complete(&parser);
-    return code >= 0 ? code : check_complete(options, use);
+        code = check_complete(options, use);
+    return code >= 0 ? code : options_chardev_complete(&parser);
 }
 
 void options_free(struct run_options *options)
 {
     free(options->boot_order);
+    free(options->branch.message);
+    free(options->branch.changes);
     while (options->owned_count)
         free(options->owned[--options->owned_count]);
 }

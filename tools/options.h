@@ -46,10 +46,29 @@ struct drive_option {
 #define OPTION_SERIALS 2
 #define OPTION_MONITORS 8
 
+/* replay: the run leaves its journal at a position. */
+enum branch_then { BRANCH_NONE, BRANCH_LIVE, BRANCH_RECORD };
+struct branch_original {
+    const char *path, *format; /* format: null: by the file's first bytes */
+    unsigned index;            /* of the drive in the journal; JOURNAL_DRIVES: the first that has none yet */
+};
+struct branch_option {
+    enum branch_then then;
+    bool has_at, has_set;
+    uint64_t at; /* icount */
+    struct branch_original original[JOURNAL_DRIVES];
+    unsigned original_count;
+    struct input_message *message; /* that arrive there; owned */
+    size_t message_count;
+    char *changes; /* --set's and -blkfault's, for people; owned; null: none */
+};
+
 /* Strings are borrowed from argv but for those that options_free frees. */
 struct run_options {
     /* the machine */
     uint64_t ram_bytes;
+    bool trap_tsc;       /* -kvm-trap-tsc */
+    uint32_t kvm_slower; /* -kvm-slower; 0: not given */
     const char *kernel, *initrd, *append, *bios, *vgabios;
     const char *cpu, *accel;
     char *boot_order; /* owned */
@@ -73,10 +92,13 @@ struct run_options {
     /* the run */
     uint64_t limit_icount; /* --until */
     uint64_t checkpoint_steps;
+    uint64_t checkpoint_bytes; /* replay: memory that a timeline's checkpoints may take; 0: as much as the guest has */
+    const char *checkpoint_file; /* replay: checkpoints are taken from it and left in it; null: none */
     const char *output;     /* -o */
     const char *screendump; /* written when the run ends */
     const char *input;      /* replay: the journal */
     const char *scratch;    /* replay --block=rerun: directory for its images */
+    struct branch_option branch;
     bool quiet, follow, dump_state, host_stacks, rerun;
     int zstd_level;
     char *owned[64]; /* copies made while parsing */

@@ -402,7 +402,8 @@ int options_chardev_complete(struct parser *parser)
     for (unsigned n = 0; n < options->chardev_count; n++) {
         struct chardev_options *chardev = &options->chardev[n];
         /* A replay's console types nothing. */
-        if (chardev->kind == CHARDEV_STDIO && parser->use == OPTIONS_REPLAY && !has_monitor(options, chardev->label))
+        if (chardev->kind == CHARDEV_STDIO && parser->use == OPTIONS_REPLAY && !options->branch.then &&
+            !has_monitor(options, chardev->label))
             chardev->no_input = true;
     }
     return code;

@@ -58,6 +58,10 @@ int options_place_drives(struct parser *parser);
 /* options_names.c: after options_place_drives: ids and devices as QEMU names them. */
 int options_name_drives(struct parser *parser);
 
+/* options_branch.c */
+option_fn options_parse_then, options_parse_at, options_parse_set, options_parse_branch_fault, options_parse_original;
+int options_check_branch(struct run_options *options); /* of a replay: what goes together */
+
 /* options_chardev.c */
 option_fn options_parse_chardev, options_parse_serial, options_parse_debugcon, options_parse_monitor, options_parse_qmp,
     options_parse_mon, options_parse_gdb;

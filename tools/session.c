@@ -16,6 +16,7 @@
 
 #define PROGRESS_NS 500000000ull
 #define EXECUTOR_THREADS 4
+#define CHECKPOINTS_SAVED 48u
 
 /* The one process-wide thing: signals have no argument. Set only while session_run runs. */
 static struct session *volatile signal_session;
@@ -69,6 +70,7 @@ static void open_live(struct session *session)
         .mailbox = session->mailbox,
         .pace = clocked || has_company(session) || options->timing == BLOCK_TIMING_HOST,
         .clocked = clocked,
+        .slower = options->kvm_slower,
         .checkpoint_exits = clocked ? session->config.checkpoint_steps : 0,
         .wall_clock_seconds = options->has_rtc_base ? option_clock : NULL,
         .idle = on_idle,
@@ -82,15 +84,16 @@ static void out_of_space(void *opaque)
 {
     struct session *session = opaque;
     session->control.failed = true;
-    tool_error("%s: no space left on the device: stopping the guest; what is written stays replayable",
-               session->options.output);
+    tool_error("%s: no space left on the device: stopping the guest%s", session->options.output,
+               session->branch_incomplete ? "" : "; what is written stays replayable");
 }
 
 static enum status open_recorder(struct session *session, struct error *error)
 {
+    struct input *live = session->branch ? replay_branch_input(session->branch) : session->live;
     struct replay_recorder_options options = {.path = session->options.output,
                                               .config = &session->config,
-                                              .live = session->live,
+                                              .live = live,
                                               .zstd_level = session->options.zstd_level,
                                               .out_of_space = out_of_space,
                                               .stacks = {session->stacks ? host_stacks_frames : NULL, session->stacks},
@@ -130,6 +133,12 @@ static enum status open_rerun(struct session *session, struct error *error)
 
 /* ---- machine ---- */
 
+static void kick(void *opaque)
+{
+    struct accel *accel = opaque;
+    accel->ops->kick(accel);
+}
+
 static enum status create_machine(struct session *session, struct error *error)
 {
     const struct journal_config *config = session->machine_config;
@@ -138,6 +147,7 @@ static enum status create_machine(struct session *session, struct error *error)
                                       .input = session->live,
                                       .checkpoint_steps = config->checkpoint_steps,
                                       .counts_exits = config->counts_exits,
+                                      .ways = config->ways,
                                       .no_reboot = config->no_reboot,
                                       .trace_kinds = config->trace_kinds};
     if (session->recorder) {
@@ -149,23 +159,33 @@ static enum status create_machine(struct session *session, struct error *error)
         options.trace = replay_player_trace(session->player);
         options.digests = true;
     }
+    if (session->branch) {
+        options.trace = replay_branch_trace(session->branch);
+        if (!session->recorder)
+            options.input = replay_branch_input(session->branch);
+    }
     session->tee.first = options.trace;
     if (session->tee.second.ops)
         options.trace = trace_tee_sink(&session->tee);
     session->machine = machine_create(&options, error);
     if (!session->machine)
         return STATUS_INVALID;
-    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), error);
+    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), session->player, session->options.kvm_slower,
+                                     error);
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);
+    if (accel->ops->kick && !session->player)
+        input_mailbox_set_ring(session->mailbox, kick, accel);
     if (session->options.gdb && !accel->ops->debug_insert)
         return error_status(error, STATUS_UNSUPPORTED,
                             "-gdb: not with -accel %s; record it, and debug its replay, or use -accel interp",
                             accel->ops->name);
     if (session->recorder)
         replay_recorder_attach(session->recorder, session->machine);
-    if (session->player)
+    if (session->branch)
+        replay_branch_attach(session->branch, session->machine);
+    else if (session->player)
         replay_player_attach(session->player, session->machine);
     return STATUS_OK;
 }
@@ -178,6 +198,8 @@ static struct block_image *open_image(struct session *session, unsigned index, s
     media_tell_replayed(session, index);
     if (!session->machine_config->drive[index].size_sectors)
         return NULL;
+    if (session->branch)
+        return session_branch_image(session, index, error);
     struct block_image *replayed = replay_player_image(session->player, index, error);
     return replayed && session->rerun ? rerun_image(session->rerun, index, replayed, error) : replayed;
 }
@@ -347,7 +369,8 @@ static enum status open_chardevs(struct session *session, enum options_use use, 
         if (!chardev_hub_add(session->hub, &options->chardev[n], error))
             return STATUS_IO;
     }
-    session->console = console_open(options, session->hub, use == OPTIONS_REPLAY ? NULL : session->mailbox, error);
+    bool takes_input = use != OPTIONS_REPLAY || options->branch.then;
+    session->console = console_open(options, session->hub, takes_input ? session->mailbox : NULL, error);
     return session->console ? open_monitors(session, error) : STATUS_INVALID;
 }
 
@@ -379,6 +402,8 @@ static enum status build(struct session *session, enum options_use use, struct b
         return status;
     if (use == OPTIONS_REPLAY) {
         status = open_player(session, error);
+        if (!status && session->options.branch.then)
+            status = session_branch_prepare(session, error);
     } else {
         session->machine_config = &session->config;
         status = config_from_options(&session->config, &session->options, error);
@@ -390,10 +415,14 @@ static enum status build(struct session *session, enum options_use use, struct b
             status = open_images(session, images, error);
     }
     open_live(session);
+    if (!status && session->options.branch.then)
+        status = session_branch_open(session, error);
     if (!status && session->options.host_stacks && !(session->stacks = host_stacks_create(error)))
         status = STATUS_UNSUPPORTED;
-    if (!status && use == OPTIONS_RECORD)
+    if (!status && (use == OPTIONS_RECORD || session->options.branch.then == BRANCH_RECORD))
         status = open_recorder(session, error);
+    if (!status && session->branch && session->recorder)
+        replay_branch_record(session->branch, session->recorder);
     if (!status && session->options.rerun)
         status = open_rerun(session, error);
     if (status)
@@ -472,6 +501,7 @@ static void on_slice(void *opaque, struct position position)
     if (session->recorder)
         replay_recorder_tick(session->recorder);
     console_flush(session->console);
+    gdb_slice(session->gdb);
     control_slice(session);
     if (!session->show_progress)
         return;
@@ -500,6 +530,8 @@ static void restore_signals(const struct sigaction saved[3])
 static struct position run_limit(const struct session *session)
 {
     struct position limit = MACHINE_NO_LIMIT;
+    if (session->branch && session->player)
+        return session->branch_at;
     if (session->player)
         limit = replay_player_end(session->player);
     if (session->options.limit_icount < limit.icount)
@@ -518,6 +550,71 @@ static enum machine_stop replay_stop(struct session *session, enum machine_stop 
     return stop;
 }
 
+/* ---- going about in a replay ---- */
+
+static bool timeline_interrupted(void *opaque)
+{
+    const struct session *session = opaque;
+    return session->control.signalled || gdb_wants_stop(session->gdb);
+}
+
+static void save_words(void *opaque, uint64_t word[CHECKPOINT_WORDS])
+{
+    _Static_assert(CONSOLE_WORDS <= CHECKPOINT_WORDS, "room for the consoles");
+    console_save(((struct session *)opaque)->console, word);
+}
+
+static void restore_words(void *opaque, const uint64_t word[CHECKPOINT_WORDS])
+{
+    struct session *session = opaque;
+    console_restore(session->console, word);
+    session->control.ended = MACHINE_STOP_NONE;
+}
+
+static void load_checkpoints(struct session *session)
+{
+    struct error error = {0};
+    const char *path = session->options.checkpoint_file;
+    enum status status = path ? timeline_load(session->timeline, path, &error) : STATUS_OK;
+    if (status && status != STATUS_NOT_FOUND)
+        tool_error("%s: not used", error.text);
+}
+
+/* Of a journal that is whole: the next session begins with them. */
+static void save_checkpoints(struct session *session)
+{
+    struct error error = {0};
+    const char *path = session->options.checkpoint_file;
+    if (session->timeline && path && !replay_player_torn(session->player, NULL, 0) &&
+        timeline_save(session->timeline, path, CHECKPOINTS_SAVED, &error))
+        tool_error("%s", error.text);
+}
+
+/* For somebody who could ask for it; a replay that only goes to its end pays nothing. */
+static void make_timeline(struct session *session)
+{
+    struct error error = {0};
+    struct timeline_options options = {.machine = session->machine,
+                                       .player = session->player,
+                                       .memory_bytes = session->options.checkpoint_bytes,
+                                       .interrupted = timeline_interrupted,
+                                       .save = save_words,
+                                       .restore = restore_words,
+                                       .opaque = session};
+    if (!session->player || !control_has_company(session) || session->options.follow || session->rerun ||
+        machine_counts_exits(session->machine))
+        return;
+    if (!options.memory_bytes)
+        options.memory_bytes = machine_ram_bytes(session->machine);
+    session->timeline = timeline_create(&options, &error);
+    if (session->timeline) {
+        gdb_allow_reverse(session->gdb);
+        load_checkpoints(session);
+    } else {
+        tool_error("%s", error.text);
+    }
+}
+
 enum machine_stop session_run(struct session *session)
 {
     struct sigaction saved[3];
@@ -530,9 +627,12 @@ enum machine_stop session_run(struct session *session)
     }
     signal_session = session;
     catch_signals(saved);
+    make_timeline(session);
     machine_set_slice_hook(session->machine, on_slice, session);
     session->start_ns = host_clock_ns();
     enum machine_stop stop = control_run(session, run_limit(session));
+    if (session_branch_reached(session, stop) && session_branch_go_live(session))
+        stop = control_run(session, run_limit(session));
     session->progress_ns = host_clock_ns() - session->start_ns;
     session->interrupted = stop == MACHINE_STOP_HOST;
     if (session->player)
@@ -608,14 +708,19 @@ void session_report(struct session *session, enum machine_stop stop)
 
 int session_close(struct session *session, int code)
 {
+    save_checkpoints(session);
     chardev_hub_destroy(session->hub);
     gdb_destroy(session->gdb);
     console_close(session->console);
     monitors_destroy(session->monitors);
     terminal_status(NULL);
     control_fini(session);
+    if (session->mailbox)
+        input_mailbox_set_ring(session->mailbox, NULL, NULL);
     machine_destroy(session->machine);
+    timeline_destroy(session->timeline);
     media_fini(session);
+    session_branch_close(session);
     replay_recorder_destroy(session->recorder);
     rerun_destroy(session->rerun);
     host_stacks_destroy(session->stacks);

@@ -3,7 +3,9 @@
 #define VMRR_TOOLS_SESSION_H
 
 #include "devices/board_pc.h"
+#include "replay/branch.h"
 #include "replay/replay.h"
+#include "replay/timeline.h"
 #include "tools/console.h"
 #include "tools/control.h"
 #include "tools/gdb.h"
@@ -12,6 +14,7 @@
 #include "tools/options.h"
 #include "tools/rerun.h"
 #include "tools/trace_tee.h"
+#include "tools/travel.h"
 
 /* What a caller has of its own when a session is made. Null, each: nothing. */
 struct session_hooks {
@@ -30,7 +33,14 @@ struct session {
     struct session_hooks hooks;
     struct input *live; /* borrowed, where the hooks have one */
     struct replay_recorder *recorder;
-    struct replay_player *player;
+    struct replay_player *player; /* null: none, or a branch has left it behind */
+    struct replay_branch *branch; /* null: none */
+    struct replay_player *parent; /* the player that the branch has left behind; null: not yet */
+    struct position branch_at;
+    const struct branch_original *original[JOURNAL_DRIVES]; /* of the branch; null: none was given */
+    bool branch_incomplete;                                 /* its journal is no branch's and goes away */
+    struct travel travel;
+    struct timeline *timeline; /* of a replay that somebody walks about in; null: it only goes forwards */
     struct block_executor *executor;
     struct chardev_hub *hub;
     struct monitors *monitors;
@@ -66,6 +76,25 @@ void session_report(struct session *session, enum machine_stop stop);
 int session_close(struct session *session, int code);
 /* cmd_replay.c: says how a replay went; the exit code. */
 int session_judge_replay(struct session *session, enum machine_stop stop);
+/* cmd_record.c: ends the journal and reports; the exit code. */
+int session_judge_recording(struct session *session, enum machine_stop stop);
+
+/* session_branch.c: a replay that leaves its journal. */
+/* After the player was opened: makes the branch's configuration; then, after the live input, the branch. */
+enum status session_branch_prepare(struct session *session, struct error *error);
+enum status session_branch_open(struct session *session, struct error *error);
+struct block_image *session_branch_image(struct session *session, unsigned drive, struct error *error);
+/* The machine has stopped where the branch begins, and still replays. */
+static inline bool session_branch_reached(const struct session *session, enum machine_stop stop)
+{
+    return session->branch && session->player && stop == MACHINE_STOP_LIMIT;
+}
+/* From there on it is live. False: it can't be; the text was printed. */
+bool session_branch_go_live(struct session *session);
+/* Says how it went; the exit code. */
+int session_judge_branch(struct session *session, enum machine_stop stop);
+/* After the machine, before the player goes. */
+void session_branch_close(struct session *session);
 /* The exit code that a live run's end gives. */
 int session_exit_code(const struct session *session, enum machine_stop stop);
 

@@ -6,6 +6,7 @@
 
 #ifdef VMRR_KVM
 #include "accel-kvm/accel_kvm.h"
+#include "accel-kvm/probe_promise.h"
 #endif
 
 #include <inttypes.h>
@@ -19,6 +20,29 @@ bool accel_is_kvm(const char *name)
     return !strcmp(name, "kvm");
 }
 
+#ifdef VMRR_KVM
+/* What the host can't do at all is not attempted. What only some guests meet (32-bit paging) is said when one does. */
+static enum status learn_host(struct kvm_probe *probe, enum kvm_direction direction, struct error *error)
+{
+    struct kvm_promises promises;
+    enum status status = kvm_probe(&(struct kvm_probe_options){.without_costs = true}, probe, error);
+    if (status)
+        return status;
+    kvm_promises_derive(probe, &promises);
+    const struct kvm_promise *promise = &promises.promise[direction][KVM_CODE_CPL0];
+    if (promise->level != KVM_REFUSED)
+        return STATUS_OK;
+    return error_status(error, STATUS_UNSUPPORTED, "-accel kvm: not on this host: %s%s%s (vmrr info --host)",
+                        kvm_reason_text(promise->reason), promise->reason == KVM_REASON_LACKS ? ": " : "",
+                        promise->reason == KVM_REASON_LACKS ? promises.lacks->name : "");
+}
+
+static uint32_t ways_of(const struct kvm_probe *probe)
+{
+    return probe->syscall == KVM_WRONG ? MACHINE_WAY_SYSCALL_FAULTS : 0;
+}
+#endif
+
 enum status accel_complete_config(struct journal_config *config, struct error *error)
 {
     if (!accel_is_kvm(config->accel))
@@ -28,13 +52,33 @@ enum status accel_complete_config(struct journal_config *config, struct error *e
     if (!config->checkpoint_steps)
         config->checkpoint_steps = CHECKPOINT_EXITS_DEFAULT;
 #ifdef VMRR_KVM
+    struct kvm_probe probe;
+    enum status status = learn_host(&probe, KVM_TO_INTERP, error);
+    if (status)
+        return status;
+    config->ways |= ways_of(&probe);
     return kvm_cpu_model(NULL, &config->cpu, error);
 #else
     return error_status(error, STATUS_UNSUPPORTED, "-accel kvm: not on this kind of host (Linux on x86-64 has it)");
 #endif
 }
 
-struct accel *accel_make(struct machine *machine, bool kvm, struct error *error)
+#ifdef VMRR_KVM
+/* A run made on KVM is to be run on this host's. */
+static bool host_again(struct machine *machine, struct error *error)
+{
+    struct kvm_probe probe;
+    if (learn_host(&probe, KVM_TO_KVM, error))
+        return false;
+    if (machine_goes(machine, MACHINE_WAY_SYSCALL_FAULTS) == (ways_of(&probe) != 0))
+        return true;
+    error_set(error, "-accel kvm: SYSCALL at CPL3 leaves another trace on this host's KVM than on the one that made the run: "
+                     "replay it with -accel interp");
+    return false;
+}
+#endif
+
+struct accel *accel_make(struct machine *machine, bool kvm, bool again, uint32_t slower, struct error *error)
 {
     struct interp_options options = {0};
     struct accel *interp = interp_create(machine, &options, error);
@@ -46,7 +90,11 @@ struct accel *accel_make(struct machine *machine, bool kvm, struct error *error)
         return NULL;
     }
 #ifdef VMRR_KVM
-    return kvm_accel_create(machine, &(struct kvm_accel_options){.helper = interp}, error);
+    if (again && !host_again(machine, error)) {
+        interp->ops->destroy(interp);
+        return NULL;
+    }
+    return kvm_accel_create(machine, &(struct kvm_accel_options){.helper = interp, .slower = slower}, error);
 #else
     error_set(error, "-accel kvm: not on this kind of host (Linux on x86-64 has it)");
     interp->ops->destroy(interp);
@@ -64,6 +112,10 @@ void accel_report(const struct accel *accel, FILE *out)
             "kvm: %" PRIu64 " exits, %" PRIu64 " interrupts, %" PRIu64 " landmarks, %" PRIu64 " kicks, %" PRIu64
             " entries (%" PRIu64 " to complete an access)\n",
             kvm->exits, kvm->interrupts, kvm->landmarks, kvm->kicks, kvm->entries, kvm->completions);
+    if (kvm->syscalls)
+        fprintf(out, "kvm: %" PRIu64 " SYSCALLs mended, in %" PRIu64 " page faults\n", kvm->syscalls, kvm->faults);
+    if (kvm->rewinds)
+        fprintf(out, "kvm: %" PRIu64 " landmarks were passed first\n", kvm->rewinds);
     if (kvm->helped)
         fprintf(out, "kvm: %" PRIu64 " instructions executed by the interpreter:", kvm->helped);
     for (unsigned n = 0; n < kvm->opcodes; n++)

@@ -27,6 +27,7 @@ int cmd_info(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_blktrace(int argc, char **argv);
 int cmd_writes(int argc, char **argv);
+int cmd_debug(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_fuzz(int argc, char **argv);
 int cmd_verify(int argc, char **argv);

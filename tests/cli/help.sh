@@ -4,10 +4,10 @@
 attempt 0 "$VMRR" --version
 said "$work/out" "^vmrr [0-9]+\.[0-9]+\.[0-9]+ \((gcc|clang) .*zstd .*xxhash .*capstone .*\)$"
 attempt 0 "$VMRR" --help
-for command in run record replay info dump verify writes blktrace diff fuzz image; do
+for command in run record replay info dump verify writes blktrace diff fuzz image debug; do
     said "$work/out" "^  $command +"
 done
-for command in run record replay info dump verify writes blktrace diff fuzz image; do
+for command in run record replay info dump verify writes blktrace diff fuzz image debug; do
     "$VMRR" $command --help >"$work/help" 2>"$work/err" || fail "$command --help: exit $?"
     said "$work/help" "^usage: vmrr $command"
     [ ! -s "$work/err" ] || fail "$command --help writes to standard error"

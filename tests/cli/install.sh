@@ -25,11 +25,17 @@ for page in "$man1" "$man5"; do
     fi
 done
 
+# gdb's commands, where the program looks for them.
+[ -s "$work/usr/share/vmrr/vmrr-gdb.py" ] || fail "vmrr-gdb.py is not installed"
+"$vmrr" record -q -o "$work/run.vmrr" -m 16M --until=1000 || fail "vmrr record: exit $?"
+"$vmrr" debug --gdb=echo "$work/run.vmrr" >"$work/debug.txt" 2>&1 || { cat "$work/debug.txt"; fail "vmrr debug: exit $?"; }
+grep -q "share/vmrr/vmrr-gdb.py" "$work/debug.txt" || { cat "$work/debug.txt"; fail "vmrr debug finds other commands"; }
+
 # The long and short options that --help names at the beginning of a line are in the manual and in the completion.
 completion=$work/usr/share/bash-completion/completions/vmrr
 [ -s "$completion" ] || fail "$completion is not installed"
 tr -d '\\' <"$man1" >"$work/manual.txt"
-for command in run record replay info dump verify writes blktrace diff fuzz; do
+for command in run record replay info dump verify writes blktrace diff fuzz debug; do
     "$vmrr" "$command" --help >"$work/help.txt" || fail "vmrr $command --help: exit $?"
     grep -q "^usage: vmrr $command" "$work/help.txt" || fail "vmrr $command --help does not say its usage"
     for option in $(sed -nE 's/^  (--?[a-zA-Z][a-z-]*).*/\1/p' "$work/help.txt"); do

@@ -2,8 +2,14 @@
  * interrupts it counts. Prints what depends on every interrupt's instant. */
 #include "guest.h"
 
+#ifndef REQUESTS
 #define REQUESTS 250
+#endif
+#ifndef SECTORS_SHIFT
+#define SECTORS_SHIFT 28 /* of 32 random bits */
+#endif
 #define SECTORS_MAX 16
+#define SECTORS_END 4096 /* of the disk; then from the start again */
 
 static uint8_t out[SECTORS_MAX * 512] __attribute__((aligned(65536)));
 static uint8_t in[SECTORS_MAX * 512] __attribute__((aligned(65536)));
@@ -38,7 +44,7 @@ static uint32_t transfer(bool write, uint32_t lba, unsigned sectors, void *buffe
 
 void guest_main(void)
 {
-    uint32_t state = 1, lba = 0, loops = 0;
+    uint32_t state = 1, lba = 0, loops = 0, written = 0;
     guest_interrupts_init();
     if (!ide_init()) {
         guest_print("no IDE drive\n");
@@ -47,7 +53,7 @@ void guest_main(void)
     guest_irq_handler(14, on_ide);
     guest_irq_unmask(14);
     for (unsigned request = 0; request < REQUESTS; request++) {
-        unsigned sectors = next_random(&state) >> 28;
+        unsigned sectors = next_random(&state) >> SECTORS_SHIFT;
         sectors += !sectors;
         for (unsigned n = 0; n < sectors * 512; n += 4)
             *(uint32_t *)(void *)(out + n) = next_random(&state);
@@ -57,8 +63,9 @@ void guest_main(void)
         loops += transfer(false, lba, sectors, in);
         for (unsigned n = 0; n < sectors * 512; n++)
             errors += out[n] != in[n];
-        lba += sectors;
+        lba = lba + sectors + SECTORS_MAX > SECTORS_END ? 0 : lba + sectors;
+        written += sectors;
     }
-    guest_print("dma writer: %u interrupts, %u sectors, %u errors, loops %u\n", interrupts, lba, errors, loops);
+    guest_print("dma writer: %u interrupts, %u sectors, %u errors, loops %u\n", interrupts, written, errors, loops);
     guest_exit(errors ? 2 : 0);
 }

@@ -49,7 +49,7 @@ guest() {
         ;;
     boot_sector) options+=(-kernel "$GUESTS/boot_sector.bin") ;;
     *_firmware) options+=(-kernel "$GUESTS/${name%_firmware}.elf" -bios $firmware) ;;
-    dma_writer* | self_modifying* | spinner | ide_pio | monitor | endless)
+    dma_* | self_modifying* | spinner | ide_pio | monitor | endless)
         new_disk "$disk"
         options+=(-kernel "$GUESTS/$name.elf" -drive "file=$disk,format=raw,if=ide")
         ;;
@@ -57,6 +57,7 @@ guest() {
     esac
     case $name in
     dma_writer*) verdict="^dma writer: 500 interrupts, [0-9]* sectors, 0 errors" ;;
+    dma_many) verdict="^dma writer: 10000 interrupts, [0-9]* sectors, 0 errors" ;;
     self_modifying*) verdict="^self-modifying: all as expected" ;;
     spinner) verdict="^dma: 100 rounds" ;;
     ide_pio) verdict="^ide pio: [0-9]* interrupts, all as expected" ;;

@@ -30,14 +30,6 @@ void gdb_console(struct gdb_server *server, const char *text)
 
 /* ---- monitor ---- */
 
-static void print_when(struct gdb_server *server, FILE *out)
-{
-    struct position now = machine_position(server->target.machine);
-    fprintf(out, "icount %" PRIu64 ", virtual time %" PRIu64 ".%09" PRIu64 " s%s\n", now.icount,
-            now.vtime_ns / 1000000000, now.vtime_ns % 1000000000,
-            debug_in_step(server->target.machine) ? ", within the step" : "");
-}
-
 static void set_physical(struct gdb_server *server, const char *word, FILE *out)
 {
     if (!strcmp(word, "on") || !strcmp(word, "off"))
@@ -52,8 +44,6 @@ static void set_physical(struct gdb_server *server, const char *word, FILE *out)
 static void print_help(FILE *out)
 {
     fputs("physical [on|off] -- are addresses of memory and watchpoints physical?\n"
-          "when -- the position and the virtual time\n"
-          "digest -- of CPU, devices and memory\n"
           "x/FMT ADDRESS -- as the monitor's x: 'x/10i $rip' disassembles in the CPU's mode\n",
           out);
 }
@@ -85,14 +75,8 @@ static void run_by_target(struct gdb_server *server, const char *line, FILE *out
 
 static void run_line(struct gdb_server *server, const char *line, FILE *out)
 {
-    struct machine *machine = server->target.machine;
     line += strspn(line, " \t");
-    if (!strcmp(line, "when"))
-        print_when(server, out);
-    else if (!strcmp(line, "digest"))
-        fprintf(out, "state %016" PRIx64 " all %016" PRIx64 "\n", machine_digest_state(machine),
-                machine_digest_all(machine));
-    else if (!strcmp(line, "physical") || !strncmp(line, "physical ", 9))
+    if (!strcmp(line, "physical") || !strncmp(line, "physical ", 9))
         set_physical(server, line + 8 + strspn(line + 8, " "), out);
     else if (is_gdbs_own(line))
         fprintf(out, "use the debugger's own command\n");

@@ -94,10 +94,9 @@ static const struct debug_hit *first_watch(const struct debug_stop *stop)
     return NULL;
 }
 
-static void note_hits(struct gdb_server *server)
+static void note_hits(struct gdb_server *server, const struct debug_stop *stop)
 {
     static const char *const names[] = {"", "watch", "rwatch", "awatch"};
-    const struct debug_stop *stop = debug_stop(server->target.machine);
     const struct debug_hit *watch = first_watch(stop);
     char more[64] = "";
     if (watch)
@@ -133,7 +132,7 @@ static void begin_step(struct gdb_server *server)
 bool gdb_server_stopped(struct gdb_server *server, enum machine_stop stop)
 {
     if (stop == MACHINE_STOP_DEBUG && debug_stop(server->target.machine)->hits) {
-        note_hits(server);
+        note_hits(server, debug_stop(server->target.machine));
     } else if (still_in_range(server)) {
         begin_step(server);
         return false;
@@ -142,6 +141,23 @@ bool gdb_server_stopped(struct gdb_server *server, enum machine_stop stop)
     }
     say_stop(server);
     return true;
+}
+
+void gdb_server_stopped_at(struct gdb_server *server, const struct debug_stop *stop)
+{
+    note_hits(server, stop);
+    say_stop(server);
+}
+
+void gdb_server_keep_alive(struct gdb_server *server)
+{
+    if (server->client)
+        gdb_say(server, "O");
+}
+
+void gdb_server_set_reverse(struct gdb_server *server, void (*reverse)(void *opaque, bool step))
+{
+    server->target.reverse = reverse;
 }
 
 void gdb_server_tell(struct gdb_server *server, enum gdb_reason reason)

@@ -42,6 +42,12 @@ struct position gdb_server_limit(const struct gdb_server *server, struct positio
 /* machine_run returned MACHINE_STOP_DEBUG, or MACHINE_STOP_LIMIT at that place. True: the client was told, the machine is to
  * stand still. False: it goes on (a step of a range). */
 bool gdb_server_stopped(struct gdb_server *server, enum machine_stop stop);
+/* It was brought to where these points hit, or, with none, where it was asked to be. */
+void gdb_server_stopped_at(struct gdb_server *server, const struct debug_stop *stop);
+/* The answer to its last packet, a `monitor`, takes time: it is not to give up. */
+void gdb_server_keep_alive(struct gdb_server *server);
+/* What `reverse` of the target is from now on: null: this run cannot. */
+void gdb_server_set_reverse(struct gdb_server *server, void (*reverse)(void *opaque, bool step));
 /* The machine stands still for another reason while the client waits. at_end: of the run, in a direction that goes no
  * further. */
 enum gdb_reason { GDB_HALTED, GDB_FAILED, GDB_AT_END, GDB_AT_START };

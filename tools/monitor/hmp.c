@@ -163,9 +163,21 @@ static const struct hmp_command commands[] = {
     {"xp", "/fmt addr", "memory at a guest physical address", hmp_examine_physical, false},
     {"print", "/fmt expr", "the value of an expression ($reg for CPU registers)", hmp_print, false},
     {"p", "/fmt expr", "the value of an expression ($reg for CPU registers)", hmp_print, false},
+    {"when", "", "the position, the virtual time, how much of the journal that is", hmp_when, false},
+    {"digest", "", "of CPU and devices, and with memory", hmp_digest, false},
+    {"goto", "place", "stop a replay and go there: icount, P%, start, end, event N, time SECONDS, exit N, a bookmark", hmp_goto,
+     false},
+    {"bookmark", "[name]", "give this position a name; without one: the names", hmp_bookmark, false},
+    {"checkpoint", "", "lay one where a replay stands", hmp_checkpoint, false},
+    {"last-store", "paddr [bytes]", "go back to before the store, by CPU or DMA, that changed a physical address last",
+     hmp_last_store, false},
     {"replay_break", "icount", "stop the replay at this position", do_replay_break, false},
     {"replay_delete_break", "", "no stop of the replay", do_replay_delete_break, false},
-    {"replay_seek", "icount", "go on to this position of the replay (forward)", do_replay_seek, false},
+    {"events", "[around] [icount [count]]", "the journal's events around here, or around a position", hmp_events,
+     false},
+    {"last-write", "sector [drive]", "the request that wrote a sector last before here", hmp_last_write, false},
+    {"next-write", "sector [drive]", "the request that writes a sector next", hmp_next_write, false},
+    {"replay_seek", "icount", "go to this position of the replay", do_replay_seek, false},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

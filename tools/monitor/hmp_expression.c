@@ -64,6 +64,7 @@ static bool other_register(const struct cpu_state *cpu, const char *name, uint64
         {"efer", cpu->efer},
         {"gdtr", cpu->gdtr_base},
         {"idtr", cpu->idtr_base},
+        {"lstar", cpu->lstar},
         {"pc",
          cpu->rip + (cpu_state_code64(cpu) ? 0 : cpu->segment[CPU_CS].base)}};
     for (size_t n = 0; n < sizeof list / sizeof list[0]; n++) {

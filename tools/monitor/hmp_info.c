@@ -232,6 +232,7 @@ const struct hmp_command hmp_info_commands[] = {
     {"registers", "", "the CPU's registers", hmp_info_registers, false},
     {"replay", "", "record or replay, and where", info_replay, false},
     {"status", "", "running or stopped", info_status, false},
+    {"timeline", "", "checkpoints of a replay", hmp_info_timeline, false},
     {"tlb", "", "each mapping of a linear to a physical address", hmp_info_tlb, false},
     {"version", "", "the version of vmrr", info_version, false},
 };

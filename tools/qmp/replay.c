@@ -1,4 +1,4 @@
-/* Commands about recording and replaying. Backwards there is no way yet: a machine can't be set back. */
+/* Commands about recording and replaying. */
 #include "tools/qmp/commands.h"
 #include "tools/session.h"
 
@@ -49,10 +49,28 @@ void qmp_replay_delete_break(struct session *session, json_t *arguments, struct 
         session->control.break_icount = POSITION_NEVER;
 }
 
+/* At once, where checkpoints are kept. */
+static void seek(struct session *session, json_t *arguments, struct qmp_result *result)
+{
+    struct error error = {0};
+    json_int_t icount = json_integer_value(json_object_get(arguments, "icount"));
+    uint64_t end = replay_player_end(session->player).icount;
+    if (icount < 0 || (uint64_t)icount > end)
+        qmp_fail(result, "GenericError", "cannot seek to instruction %" PRId64 ": the journal ends at %" PRIu64,
+                 (int64_t)icount, end);
+    else {
+        control_continue(session); /* as clients expect it: it goes, and stops there */
+        if (travel_go(session, (uint64_t)icount, &error))
+            qmp_fail(result, "GenericError", "%s", error.text);
+    }
+}
+
 void qmp_replay_seek(struct session *session, json_t *arguments, struct qmp_result *result)
 {
     if (!session->player)
         qmp_fail(result, "GenericError", "replay must be enabled to seek");
+    else if (session->timeline)
+        seek(session, arguments, result);
     else if (set_break(session, arguments, result))
         control_continue(session);
 }

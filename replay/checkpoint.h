@@ -1,0 +1,28 @@
+/* A checkpoint: a machine in a replay at a position, with its place in the journal, from which the run can go on. Thread: machine
+ * thread, machine not running. */
+#ifndef VMRR_REPLAY_CHECKPOINT_H
+#define VMRR_REPLAY_CHECKPOINT_H
+
+#include "core/snapshot.h"
+#include "replay/replay.h"
+
+/* What the user of a timeline wants back at a position (timeline.h). */
+#define CHECKPOINT_WORDS 8u
+
+struct checkpoint {
+    struct position position;
+    uint64_t digest; /* machine_digest_state */
+    struct replay_place place;
+    uint64_t word[CHECKPOINT_WORDS];
+    struct machine_snapshot *snapshot;
+};
+
+/* False: not here (core/snapshot.h). word: to be filled by the caller. */
+bool checkpoint_take(struct checkpoint *checkpoint, struct machine *machine, struct replay_player *player,
+                     struct page_store *store);
+/* The machine is held against the digest; STATUS_CORRUPT with the reason: it could not be brought there. */
+enum status checkpoint_restore(const struct checkpoint *checkpoint, struct machine *machine,
+                               struct replay_player *player, struct error *error) MUST_CHECK;
+void checkpoint_free(struct checkpoint *checkpoint);
+
+#endif

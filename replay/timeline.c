@@ -1,0 +1,338 @@
+/* Checkpoints of a run, and going to a position: see timeline.h. */
+#include "replay/timeline_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SPACING_STEPS (32ull << 20) /* of checkpoints while the run goes on */
+#define NEAR_STEPS (64ull << 10)    /* of the nearest before a place that was gone to */
+#define CHECKPOINTS_MAX 1024u
+#define RETRY_STEPS 997u /* where a checkpoint can't be laid */
+
+/* Distances before a place that is gone to. */
+static const uint64_t distances[] = {1ull << 30, 256ull << 20, 64ull << 20,  16ull << 20,
+                                     4ull << 20, 1ull << 20,   256ull << 10, NEAR_STEPS};
+#define DISTANCES (sizeof distances / sizeof distances[0])
+
+static uint64_t icount_of(const struct timeline *timeline)
+{
+    return machine_position(timeline->options.machine).icount;
+}
+
+static uint64_t apart(uint64_t a, uint64_t b)
+{
+    return a < b ? b - a : a - b;
+}
+
+/* ---- checkpoints ---- */
+
+/* How many are not after icount. */
+static size_t place_of(const struct timeline *timeline, uint64_t icount)
+{
+    size_t low = 0, high = timeline->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (timeline->checkpoint[middle].position.icount <= icount)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static const struct checkpoint *last_before(const struct timeline *timeline, uint64_t icount)
+{
+    return &timeline->checkpoint[place_of(timeline, icount) - 1];
+}
+
+static bool any_within(const struct timeline *timeline, uint64_t icount, uint64_t distance)
+{
+    size_t place = place_of(timeline, icount);
+    return apart(timeline->checkpoint[place - 1].position.icount, icount) <= distance ||
+           (place < timeline->count && apart(timeline->checkpoint[place].position.icount, icount) <= distance);
+}
+
+static uint64_t bytes_of(const struct timeline *timeline)
+{
+    uint64_t bytes = page_store_bytes(timeline->store);
+    for (size_t n = 0; n < timeline->count; n++)
+        bytes += machine_snapshot_bytes(timeline->checkpoint[n].snapshot);
+    return bytes;
+}
+
+static void remove_at(struct timeline *timeline, size_t n)
+{
+    checkpoint_free(&timeline->checkpoint[n]);
+    timeline->count--;
+    memmove(&timeline->checkpoint[n], &timeline->checkpoint[n + 1],
+            (timeline->count - n) * sizeof *timeline->checkpoint);
+}
+
+/* How much is lost when this one goes: the gap that it leaves, by how far it is from here. */
+static double worth(const struct timeline *timeline, size_t n, uint64_t here)
+{
+    uint64_t at = timeline->checkpoint[n].position.icount, from = timeline->checkpoint[n - 1].position.icount;
+    uint64_t to = n + 1 < timeline->count ? timeline->checkpoint[n + 1].position.icount : at + SPACING_STEPS;
+    uint64_t distance = apart(at, here) + NEAR_STEPS;
+    return (double)(to - from) / (double)distance;
+}
+
+/* All but the first and the one at `newest` may go. */
+static bool thin_once(struct timeline *timeline, uint64_t newest)
+{
+    size_t least = 0;
+    for (size_t n = 1; n < timeline->count; n++) {
+        if (timeline->checkpoint[n].position.icount == newest)
+            continue;
+        if (!least || worth(timeline, n, newest) < worth(timeline, least, newest))
+            least = n;
+    }
+    if (least)
+        remove_at(timeline, least);
+    return least;
+}
+
+static void thin(struct timeline *timeline, uint64_t newest)
+{
+    while (timeline->count > CHECKPOINTS_MAX || bytes_of(timeline) > timeline->options.memory_bytes) {
+        if (!thin_once(timeline, newest))
+            return;
+    }
+}
+
+static void insert(struct timeline *timeline, const struct checkpoint *checkpoint)
+{
+    size_t place = place_of(timeline, checkpoint->position.icount);
+    if (timeline->count == timeline->capacity) {
+        timeline->capacity = timeline->capacity ? 2 * timeline->capacity : 64;
+        timeline->checkpoint = realloc(timeline->checkpoint, timeline->capacity * sizeof *timeline->checkpoint);
+        CHECK(timeline->checkpoint);
+    }
+    memmove(&timeline->checkpoint[place + 1], &timeline->checkpoint[place],
+            (timeline->count - place) * sizeof *timeline->checkpoint);
+    timeline->checkpoint[place] = *checkpoint;
+    timeline->count++;
+}
+
+void timeline_insert(struct timeline *timeline, struct checkpoint *checkpoint)
+{
+    if (any_within(timeline, checkpoint->position.icount, 0)) {
+        checkpoint_free(checkpoint);
+        return;
+    }
+    insert(timeline, checkpoint);
+    thin(timeline, checkpoint->position.icount);
+}
+
+/* The machine has arrived here. One is enough at a position. */
+static bool lay(struct timeline *timeline)
+{
+    const struct timeline_options *options = &timeline->options;
+    struct checkpoint checkpoint;
+    if (timeline->count && any_within(timeline, icount_of(timeline), 0))
+        return true;
+    if (!checkpoint_take(&checkpoint, options->machine, options->player, timeline->store))
+        return false;
+    if (options->save)
+        options->save(options->opaque, checkpoint.word);
+    insert(timeline, &checkpoint);
+    thin(timeline, checkpoint.position.icount);
+    return true;
+}
+
+bool timeline_lay(struct timeline *timeline)
+{
+    return timeline->arrived && lay(timeline);
+}
+
+static enum status restore(struct timeline *timeline, const struct checkpoint *checkpoint)
+{
+    const struct timeline_options *options = &timeline->options;
+    error_clear(&timeline->error);
+    timeline->restored++;
+    timeline->arrived = true;
+    enum status status = checkpoint_restore(checkpoint, options->machine, options->player, &timeline->error);
+    if (!status && options->restore)
+        options->restore(options->opaque, checkpoint->word);
+    return status;
+}
+
+bool timeline_restore(struct timeline *timeline, uint64_t icount, struct position *position)
+{
+    for (;;) {
+        size_t place = place_of(timeline, icount) - 1;
+        *position = timeline->checkpoint[place].position;
+        if (!restore(timeline, &timeline->checkpoint[place]))
+            return true;
+        if (!place)
+            return false;
+        remove_at(timeline, place);
+    }
+}
+
+/* ---- life ---- */
+
+struct timeline *timeline_create(const struct timeline_options *options, struct error *error)
+{
+    const char *obstacle = machine_snapshot_obstacle(options->machine);
+    if (obstacle) {
+        error_set(error, "the machine can't be set back: %s can't be saved", obstacle);
+        return NULL;
+    }
+    struct timeline *timeline = calloc(1, sizeof *timeline);
+    CHECK(timeline);
+    timeline->options = *options;
+    timeline->store = page_store_create();
+    if (lay(timeline))
+        return timeline;
+    error_set(error, "the machine can't be saved at its beginning");
+    timeline_destroy(timeline);
+    return NULL;
+}
+
+void timeline_destroy(struct timeline *timeline)
+{
+    if (!timeline)
+        return;
+    for (size_t n = 0; n < timeline->count; n++)
+        checkpoint_free(&timeline->checkpoint[n]);
+    free(timeline->checkpoint);
+    page_store_destroy(timeline->store);
+    free(timeline);
+}
+
+/* ---- forwards ---- */
+
+static struct position earlier(struct position a, struct position b)
+{
+    return position_reached(a, b) ? b : a;
+}
+
+static enum machine_stop run_to(struct timeline *timeline, struct position limit)
+{
+    bool comes = timeline->arrived || icount_of(timeline) < limit.icount;
+    enum machine_stop stop = machine_run(timeline->options.machine, limit);
+    timeline->arrived = comes && stop == MACHINE_STOP_LIMIT && limit.vtime_ns == 0;
+    return stop;
+}
+
+static uint64_t next_regular(const struct timeline *timeline, uint64_t icount)
+{
+    uint64_t next = (icount / SPACING_STEPS + 1) * SPACING_STEPS;
+    return any_within(timeline, next, SPACING_STEPS / 2) ? next + SPACING_STEPS : next;
+}
+
+enum machine_stop timeline_run(struct timeline *timeline, struct position limit)
+{
+    uint64_t next = next_regular(timeline, icount_of(timeline));
+    for (;;) {
+        struct position piece = earlier(limit, (struct position){next, 0});
+        enum machine_stop stop = run_to(timeline, piece);
+        if (stop != MACHINE_STOP_LIMIT || position_equal(piece, limit))
+            return stop;
+        next = lay(timeline) ? next_regular(timeline, next) : next + RETRY_STEPS;
+    }
+}
+
+static bool is_interrupted(const struct timeline *timeline)
+{
+    const struct timeline_options *options = &timeline->options;
+    return options->interrupted && options->interrupted(options->opaque);
+}
+
+static enum timeline_result result_of(enum machine_stop stop)
+{
+    switch (stop) {
+    case MACHINE_STOP_LIMIT:
+    case MACHINE_STOP_DEBUG: return TIMELINE_THERE;
+    case MACHINE_STOP_HOST: return TIMELINE_INTERRUPTED;
+    default: return TIMELINE_AT_END;
+    }
+}
+
+enum timeline_result timeline_go(struct timeline *timeline, struct position limit,
+                                 bool (*hit)(void *opaque, struct timeline *timeline), void *opaque)
+{
+    bool goes_on;
+    enum machine_stop stop;
+    debug_mute(timeline->options.machine, !hit);
+    do {
+        stop = run_to(timeline, limit);
+        goes_on = stop == MACHINE_STOP_IO_ERROR || (stop == MACHINE_STOP_HOST && !is_interrupted(timeline)) ||
+                  (stop == MACHINE_STOP_DEBUG && (!hit || !hit(opaque, timeline)));
+    } while (goes_on);
+    debug_mute(timeline->options.machine, false);
+    timeline->stop = stop;
+    return result_of(stop);
+}
+
+/* With the checkpoints of any run on the way. */
+static enum timeline_result go_on(struct timeline *timeline, struct position limit)
+{
+    for (;;) {
+        uint64_t next = next_regular(timeline, icount_of(timeline));
+        if (next >= limit.icount)
+            return timeline_go(timeline, limit, NULL, NULL);
+        enum timeline_result result = timeline_go(timeline, (struct position){next, 0}, NULL, NULL);
+        if (result != TIMELINE_THERE)
+            return result;
+        (void)lay(timeline);
+    }
+}
+
+/* On to a position that lies ahead, with checkpoints before it. */
+static enum timeline_result approach(struct timeline *timeline, struct position goal)
+{
+    for (size_t n = 0; n < DISTANCES; n++) {
+        uint64_t at = goal.icount > distances[n] ? goal.icount - distances[n] : 0;
+        if (at <= icount_of(timeline) || any_within(timeline, at, distances[n] / 4))
+            continue;
+        enum timeline_result result = go_on(timeline, (struct position){at, 0});
+        if (result != TIMELINE_THERE)
+            return result;
+        (void)lay(timeline);
+    }
+    return go_on(timeline, goal);
+}
+
+enum timeline_result timeline_seek(struct timeline *timeline, uint64_t icount)
+{
+    struct position end = replay_player_end(timeline->options.player), goal = {icount, 0};
+    bool beyond = icount > end.icount;
+    if (beyond)
+        goal = end;
+    if (timeline->arrived && icount_of(timeline) == goal.icount && !beyond)
+        return TIMELINE_THERE;
+    struct position start = last_before(timeline, goal.icount)->position;
+    bool ahead = icount_of(timeline) < goal.icount && start.icount <= icount_of(timeline);
+    if (!ahead && !timeline_restore(timeline, goal.icount, &start))
+        return TIMELINE_BROKEN;
+    enum timeline_result result = approach(timeline, goal);
+    return result == TIMELINE_THERE && beyond ? TIMELINE_AT_END : result;
+}
+
+enum timeline_result timeline_broken(struct timeline *timeline, const char *why)
+{
+    error_set(&timeline->error, "at %llu: %s", (unsigned long long)icount_of(timeline), why);
+    return TIMELINE_BROKEN;
+}
+
+/* ---- looking ---- */
+
+enum machine_stop timeline_stop(const struct timeline *timeline)
+{
+    return timeline->stop;
+}
+
+const char *timeline_error(const struct timeline *timeline)
+{
+    return timeline->error.text;
+}
+
+struct timeline_statistics timeline_statistics(const struct timeline *timeline)
+{
+    return (struct timeline_statistics){.checkpoints = timeline->count,
+                                        .bytes = bytes_of(timeline),
+                                        .pages = page_store_pages(timeline->store),
+                                        .restored = timeline->restored};
+}
