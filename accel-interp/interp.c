@@ -25,7 +25,7 @@
 #include <string.h>
 
 /* Where exits are counted no position bounds a run: how often the host's wish to stop is looked at. */
-#define EXIT_BUDGET_STEPS 4000000u
+#define EXIT_BUDGET_STEPS 16384u
 
 /* ---- position ------------------------------------------------------------------------------------------------- */
 
@@ -263,6 +263,25 @@ static bool accept_events(struct interp *cpu)
     return (!asked || machine_offer_interrupt(machine, false)) && accept_interrupt(cpu);
 }
 
+/* Exits are counted, none has come for long, and the machine wants to act: it does here, which makes an exit of this place. True:
+ * it is one. */
+static bool stops_between(struct interp *cpu, uint64_t icount)
+{
+    struct machine *machine = cpu->accel.machine;
+    struct cpu_state state;
+
+    if (cpu->at_stop)
+        cpu->looked_icount = icount;
+    if (icount - cpu->looked_icount < EXIT_BUDGET_STEPS || machine_landmark(machine))
+        return false;
+    cpu->looked_icount = icount;
+    if (!machine_wanted(machine))
+        return false;
+    interp_state(cpu, &state);
+    machine_stop_between(machine, &state, 0);
+    return true;
+}
+
 /* What stands between the last step and the next. False: leave run for the reason in *exit. */
 static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
 {
@@ -285,7 +304,7 @@ static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
         *exit = ACCEL_EXIT_SHUTDOWN;
     else if (*cpu->attention && machine_request_pending(machine))
         *exit = ACCEL_EXIT_REQUEST;
-    else if (cpu->budget == 0 || (cpu->counts_exits && machine_interrupted(machine)))
+    else if (cpu->budget == 0 || (cpu->counts_exits && (machine_interrupted(machine) || stops_between(cpu, icount))))
         *exit = ACCEL_EXIT_STEPS;
     else
         return true;

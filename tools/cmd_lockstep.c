@@ -69,7 +69,7 @@ bool lockstep_asked_for(int argc, char **argv)
 
 static bool is_remote(const char *name)
 {
-    return !strncmp(name, "gdb:", 4);
+    return !strncmp(name, "gdb:unix:", 9) || !strncmp(name, "gdb:tcp:", 8);
 }
 
 static bool parse_who(struct lockstep_command *command, unsigned side, const char *value)
@@ -125,6 +125,15 @@ static bool is_journal(const char *text)
     return text[0] != '-' && length > 5 && !strcmp(text + length - 5, ".vmrr");
 }
 
+/* What is wrong with the machine's options is said once, before any is made. */
+static int look_at_options(const struct lockstep_command *command)
+{
+    struct run_options options;
+    int code = options_parse(&options, OPTIONS_RUN, command->argc, command->argv);
+    options_free(&options);
+    return code;
+}
+
 /* Returns -1 to go on. */
 static int parse(struct lockstep_command *command, int argc, char **argv)
 {
@@ -151,7 +160,7 @@ static int parse(struct lockstep_command *command, int argc, char **argv)
         tool_error("diff: -o: a journal is there already");
         return EXIT_CODE_USAGE;
     }
-    return -1;
+    return command->journal ? -1 : look_at_options(command);
 }
 
 /* ---- the machines ---- */

@@ -68,10 +68,11 @@ static bool excuse_repeat_flags(struct excuse *e)
     return e->kvm->state.vector >= 0 && e->kvm->state.vector == e->interp->state.vector && has_row(e, "CMPS SCAS");
 }
 
-/* Looks at RSI's page before it looks whether RDI is canonical. */
+/* Which of the two operands' faults comes first: a page's or an address' that is not canonical. */
 static bool excuse_compare_order(struct excuse *e)
 {
-    return e->kvm->state.vector == EXC_PF && e->interp->state.vector == EXC_GP && has_row(e, "CMPS");
+    int kvm = e->kvm->state.vector, interp = e->interp->state.vector;
+    return ((kvm == EXC_PF && interp == EXC_GP) || (kvm == EXC_GP && interp == EXC_PF)) && has_row(e, "CMPS");
 }
 
 /* Neither alignment nor canonical addresses are looked at, and reserved bytes of the image are written. */
@@ -109,10 +110,11 @@ static bool excuse_partial_store(struct excuse *e)
     return same(e);
 }
 
-/* 64-bit code ignores the override, but for what fault a non-canonical address gives. */
+/* 64-bit code ignores a segment's override; KVM does not, where it chooses the fault of an address that is not canonical. */
 static bool excuse_ss_override(struct excuse *e)
 {
-    return e->c->bits == 64 && e->kvm->state.vector == EXC_SS && e->interp->state.vector == EXC_GP;
+    int kvm = e->kvm->state.vector, interp = e->interp->state.vector;
+    return e->c->bits == 64 && ((kvm == EXC_SS && interp == EXC_GP) || (kvm == EXC_GP && interp == EXC_SS));
 }
 
 /* A register that is not equal is written back with its own lower half. */

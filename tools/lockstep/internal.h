@@ -29,7 +29,6 @@ struct lockstep {
     struct lockstep_watch *watch;
     struct trace_event last[LOCKSTEP_LAST_EVENTS]; /* common ones, oldest overwritten */
     uint64_t last_count;
-    uint64_t checked; /* exit of the last look at devices and memory */
 };
 
 /* run.c */
@@ -79,6 +78,7 @@ bool lockstep_is_repeated(const struct lockstep_insn *insn);
 /* watch.c: interrupts the machine that runs when it has run for so long. */
 struct lockstep_watch *lockstep_watch_create(uint64_t stall_ms);
 void lockstep_watch_destroy(struct lockstep_watch *watch);
-void lockstep_watch_run(struct lockstep_watch *watch, struct machine *machine); /* from here on; null: none does */
+/* From here on this machine runs; null: none does. */
+void lockstep_watch_run(struct lockstep_watch *watch, struct machine *machine);
 
 #endif

@@ -10,9 +10,8 @@ struct lockstep_watch {
     pthread_mutex_t lock;
     pthread_cond_t end;
     bool over;
-    uint64_t stall_ms;
     struct machine *running; /* null: none */
-    uint64_t progress;
+    uint64_t stall_ms, progress;
 };
 
 static struct timespec in_ms(uint64_t ms)
@@ -34,10 +33,9 @@ static void *watch_main(void *opaque)
         struct timespec at = in_ms(watch->stall_ms);
         while (!watch->over && pthread_cond_timedwait(&watch->end, &watch->lock, &at) == 0)
             ;
-        uint64_t now = watch->progress;
-        if (!watch->over && now == seen && watch->running)
+        if (!watch->over && watch->running && watch->progress == seen)
             machine_interrupt(watch->running);
-        seen = now;
+        seen = watch->progress;
     }
     pthread_mutex_unlock(&watch->lock);
     return NULL;
