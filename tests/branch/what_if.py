@@ -49,6 +49,10 @@ for timing in ("model", "host"):
         same(f"{timing}: {sets}: so many", len(met), len(sets))
         check(f"{timing}: {sets}: at {met}, from {at}", all(place >= at for place, _ in met))
         check(f"{sets}: another future", end != parent or kind == 7)
+        if sets == ["fail-write=EIO"]:  # what diff tells first is what was changed
+            said = vmrr("diff", "--no-replay", path("parent.vmrr"), path("branch.vmrr"), code=3).stdout
+            check(said, re.search(r"^  a> +\d+ .*\n", said, re.M) and re.search(r"^  b> +%d .* pull input block-fault value 0x1$" % met[0][0],
+                                                                                said, re.M))
         mine = [line for line in before if int(line.split()[0]) < at]
         theirs = [line for line in events(path("branch.vmrr"), "--kind=block,irq,input") if "pull block-fault = 0" not in line]
         same("the same past", theirs[:len(mine)], mine)
