@@ -100,7 +100,7 @@ with open(journal, "rb") as file:
 data[40] ^= 1  # the first frame's header
 with open(f"{work}/bad.vmrr", "wb") as file:
     file.write(data)
-check("a damaged journal", "bad.vmrr" in debug(f"{work}/bad.vmrr", code=1))
+check("a damaged journal", "bad.vmrr" in debug(f"{work}/bad.vmrr", code=2))
 # Without its commands beside it.
 shutil.copy(VMRR, f"{work}/vmrr")
 alone = subprocess.run([f"{work}/vmrr", "debug", journal], capture_output=True, text=True, env=environment)
