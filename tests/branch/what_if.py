@@ -2,6 +2,7 @@
 """What if: one thing is other than in the recorded run from a position on. The guest meets it, once; the branch's journal has
 it as an input and replays.
 Usage: what_if.py VMRR GUESTS"""
+import os
 import re
 
 from branch import check, ending, events, finish, info, new_disk, path, record, replays, same, text_of, vmrr
@@ -91,6 +92,10 @@ same("what arrived", [(match[2], int(match[3], 16), int(match[4])) for match in 
      [("key", 0x1D, 1), ("key", 0x38, 1), ("key", 0xE053, 1), ("key", 0xE053, 0), ("key", 0x38, 0), ("key", 0x1D, 0),
       *(("serial", ord(letter), 0) for letter in "a,b\nA\\")])
 same("where", {int(match[1]) for match in arrived}, {length // 2})
+# What came while the machine stood still comes again in a branch of the branch.
+os.rename(path("branch.vmrr"), path("first.vmrr"))
+vmrr("replay", path("first.vmrr"), "--at", length * 3 // 4, "-o", path("branch.vmrr"), "-serial", "none", code=1)
+same("the branch's future", events(path("branch.vmrr")), events(path("first.vmrr")))
 record("timers")
 vmrr("replay", path("parent.vmrr"), "--at", 1000000, "--set", "reset-button", "--until", 3000000, "-o", path("branch.vmrr"),
      "-serial", "none")
