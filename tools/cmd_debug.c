@@ -1,6 +1,6 @@
 /* vmrr debug: a replay and a stock gdb that is attached to it. The replay is a process of its own, which listens on a socket in a
  * directory of the user's alone; both go when gdb does. */
-#include "replay/journal_reader.h"
+#include "replay/replay.h"
 #include "tools/help.h"
 #include "tools/tools.h"
 
@@ -72,15 +72,17 @@ static bool make_directory(struct debug *debug)
     return false;
 }
 
+/* The replay would say the same, but where gdb's user does not see it. */
 static bool check_files(const struct debug *debug)
 {
     struct error error = {0};
-    struct journal_reader *reader = journal_reader_open(debug->options.journal, &error);
-    if (!reader) {
+    struct replay_player_options options = {.path = debug->options.journal};
+    struct replay_player *player = replay_player_open(&options, &error);
+    if (!player) {
         tool_error("%s", error.text);
         return false;
     }
-    journal_reader_destroy(reader);
+    replay_player_destroy(player);
     if (debug->options.symbols && access(debug->options.symbols, R_OK) != 0) {
         tool_error("%s: %s", debug->options.symbols, strerror(errno));
         return false;

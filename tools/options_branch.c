@@ -255,8 +255,8 @@ int options_check_branch(struct run_options *options)
         return wrong("--then=record: where to? Give -o FILE.vmrr");
     if (branch->then == BRANCH_LIVE && (options->output || options->zstd_level))
         return wrong("--then=live records nothing: -o and --zstd-level go with --then=record");
-    if (options->rerun || options->follow)
-        return wrong("--then: not with --follow or --block=rerun");
+    if (options->rerun || options->follow || options->checkpoint_file)
+        return wrong("--then: not with --follow, --block=rerun or --checkpoint-file");
     if (!strcmp(options->accel, "kvm"))
         return wrong("--then: a branch goes on with -accel interp, by which it came to where it begins");
     if (!branch->has_at && options->limit_icount != POSITION_NEVER) { /* --until says where it begins */

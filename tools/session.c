@@ -170,8 +170,8 @@ static enum status create_machine(struct session *session, struct error *error)
     session->machine = machine_create(&options, error);
     if (!session->machine)
         return STATUS_INVALID;
-    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), session->player, session->options.kvm_slower,
-                                     error);
+    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), session->player,
+                                     session->options.kvm_slower, error);
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);
@@ -601,8 +601,8 @@ static void make_timeline(struct session *session)
                                        .save = save_words,
                                        .restore = restore_words,
                                        .opaque = session};
-    if (!session->player || !control_has_company(session) || session->options.follow || session->rerun ||
-        machine_counts_exits(session->machine))
+    if (!session->player || session->branch || !control_has_company(session) || session->options.follow ||
+        session->rerun || machine_counts_exits(session->machine))
         return;
     if (!options.memory_bytes)
         options.memory_bytes = machine_ram_bytes(session->machine);

@@ -2,6 +2,7 @@
 """What if: one thing is other than in the recorded run from a position on. The guest meets it, once; the branch's journal has
 it as an input and replays.
 Usage: what_if.py VMRR GUESTS"""
+import os
 import re
 
 from branch import check, ending, events, finish, info, new_disk, path, record, replays, same, text_of, vmrr
@@ -49,6 +50,10 @@ for timing in ("model", "host"):
         same(f"{timing}: {sets}: so many", len(met), len(sets))
         check(f"{timing}: {sets}: at {met}, from {at}", all(place >= at for place, _ in met))
         check(f"{sets}: another future", end != parent or kind == 7)
+        if sets == ["fail-write=EIO"]:  # what diff tells first is what was changed
+            said = vmrr("diff", "--no-replay", path("parent.vmrr"), path("branch.vmrr"), code=3).stdout
+            check(said, re.search(r"^  a> +\d+ .*\n", said, re.M) and re.search(r"^  b> +%d .* pull input block-fault value 0x1$" % met[0][0],
+                                                                                said, re.M))
         mine = [line for line in before if int(line.split()[0]) < at]
         theirs = [line for line in events(path("branch.vmrr"), "--kind=block,irq,input") if "pull block-fault = 0" not in line]
         same("the same past", theirs[:len(mine)], mine)
@@ -87,6 +92,10 @@ same("what arrived", [(match[2], int(match[3], 16), int(match[4])) for match in 
      [("key", 0x1D, 1), ("key", 0x38, 1), ("key", 0xE053, 1), ("key", 0xE053, 0), ("key", 0x38, 0), ("key", 0x1D, 0),
       *(("serial", ord(letter), 0) for letter in "a,b\nA\\")])
 same("where", {int(match[1]) for match in arrived}, {length // 2})
+# What came while the machine stood still comes again in a branch of the branch.
+os.rename(path("branch.vmrr"), path("first.vmrr"))
+vmrr("replay", path("first.vmrr"), "--at", length * 3 // 4, "-o", path("branch.vmrr"), "-serial", "none", code=1)
+same("the branch's future", events(path("branch.vmrr")), events(path("first.vmrr")))
 record("timers")
 vmrr("replay", path("parent.vmrr"), "--at", 1000000, "--set", "reset-button", "--until", 3000000, "-o", path("branch.vmrr"),
      "-serial", "none")

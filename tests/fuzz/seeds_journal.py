@@ -28,9 +28,10 @@ def field(tag, data):
 def config(drive_sectors=64):
     leaf = struct.pack("<7I", 1, 0, 0, 0x600, 1, 2, 3)
     drive = varint(0) + varint(7) + varint(drive_sectors) + varint(1) + b"d" + varint(3) + b"raw"
+    parent = struct.pack("<QQ", 1, 2) + varint(1000) + varint(1234) + varint(1) + varint(6) + b"p.vmrr" + varint(10) + b"drop-flush"
     return (field(1, b"seed") + field(2, b"interp") + field(3, varint(1 << 20)) + field(4, b"vmrr") + field(5, leaf) +
             field(7, varint(1)) + field(9, b"quiet") + field(10, varint(0)) + field(11, varint(9)) + field(16, drive) +
-            field(0x80, varint(0xFFFE)) + field(0x90, b"later"))
+            field(0x80, varint(0xFFFE)) + field(0x83, parent) + field(0x90, b"later"))
 
 
 def definition(code, form, extras, address, before, flags=0):

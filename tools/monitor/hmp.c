@@ -175,8 +175,8 @@ static const struct hmp_command commands[] = {
     {"replay_delete_break", "", "no stop of the replay", do_replay_delete_break, false},
     {"events", "[around] [icount [count]]", "the journal's events around here, or around a position", hmp_events,
      false},
-    {"last-write", "sector [drive]", "the request that wrote a sector last before here", hmp_last_write, false},
-    {"next-write", "sector [drive]", "the request that writes a sector next", hmp_next_write, false},
+    {"last-write", "sector [drive]", "go back to the request that wrote a sector last", hmp_last_write, false},
+    {"next-write", "sector [drive]", "go on to the request that writes a sector next", hmp_next_write, false},
     {"replay_seek", "icount", "go to this position of the replay", do_replay_seek, false},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])

@@ -1,5 +1,5 @@
-/* Commands of a replay's monitor that look its journal through: events, last-write, next-write. Where they say to go to, they
- * do not go. */
+/* Commands of a replay's monitor that look its journal through: events, last-write, next-write. The latter two go to what they
+ * find, where the replay can. */
 #include "replay/request_find.h"
 #include "tools/journal_walk.h"
 #include "tools/monitor/hmp.h"
@@ -118,6 +118,14 @@ static void print_request(const struct session *session, struct journal_reader *
         fprintf(out, "; not done in this journal\n");
 }
 
+/* To the instruction that hands it to the drive, which is still to be executed. */
+static void go_to(struct session *session, const struct trace_event *request, FILE *out)
+{
+    struct error error = {0};
+    if (session->timeline && travel_go(session, request->position.icount, &error))
+        fprintf(out, "Error: %s\n", error.text);
+}
+
 typedef enum status find_fn(struct journal_reader *reader, uint32_t drive, uint64_t sector, uint64_t icount,
                             struct trace_event *found, struct error *error);
 
@@ -141,6 +149,8 @@ static void find_write(struct session *session, const char *words, find_fn *find
     else
         print_request(session, reader, &found, out);
     journal_reader_destroy(reader);
+    if (!status)
+        go_to(session, &found, out);
 }
 
 void hmp_last_write(struct session *session, const char *words, FILE *out)
