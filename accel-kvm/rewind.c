@@ -1,7 +1,7 @@
 /* An instant to which the vCPU can be put back: registers by struct cpu_state, memory by copies of the slots, of which those
  * pages are brought up to date at a mark that were written since the one before.
  *
- * A copy costs as much memory as the guest has written of its own; only replays on KVM that meet landmarks make any.
+ * A copy costs as much memory as the guest has written of its own; only runs that are had again on KVM and meet landmarks make any.
  *  1. A page whose copy is not what memory held at the last look is stale, or its flags say dirty. Flags are cleared by
  *     memory_digest alone, which asks for the dirty log first (kvm_copies_note).
  *  2. KVM's shadows of guest page tables don't know of what user space writes: after memory was put back they are made anew. */
