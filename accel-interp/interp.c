@@ -263,6 +263,13 @@ static bool accept_events(struct interp *cpu)
     return (!asked || machine_offer_interrupt(machine, false)) && accept_interrupt(cpu);
 }
 
+static uint64_t exit_budget_end(const struct interp *cpu, uint64_t icount)
+{
+    uint64_t end = icount + EXIT_BUDGET_STEPS, until = run_control_until(cpu);
+
+    return until > icount && until < end ? until : end;
+}
+
 /* What stands between the last step and the next. False: leave run for the reason in *exit. */
 static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
 {
@@ -274,13 +281,15 @@ static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
     cpu->single = cpu->stop_chain = false;
     cpu->stop_icount = machine_stop_icount(machine);
     cpu->planned_timer_ns = *cpu->next_timer_ns;
-    set_budget(cpu, icount, cpu->counts_exits ? icount + EXIT_BUDGET_STEPS : cpu->stop_icount);
+    set_budget(cpu, icount, cpu->counts_exits ? exit_budget_end(cpu, icount) : cpu->stop_icount);
     block_update_mode(cpu);
     cpu->control &= (uint8_t)~CONTROL_ITERATE;
     if ((cpu->control & CONTROL_HIT) || ((cpu->control & CONTROL_STEP) && run_control_stepped(cpu, icount)))
         *exit = ACCEL_EXIT_DEBUG;
     else if (cpu->control & CONTROL_IN_STEP)
         return true;
+    else if (cpu->counts_exits && run_control_meets_until(cpu, icount))
+        *exit = ACCEL_EXIT_DEBUG;
     else if (cpu->s.shutdown)
         *exit = ACCEL_EXIT_SHUTDOWN;
     else if (*cpu->attention && machine_request_pending(machine))
@@ -448,7 +457,7 @@ static void interp_set_state(struct accel *accel, const struct cpu_state *state)
     set_registers(cpu, state);
     cpu->step_trap = false;
     cpu->delivering = cpu->event_external = 0;
-    cpu->debug_left = false;
+    cpu->debug_left = cpu->each_iteration = false;
     seg_update_all(cpu);
     cpu_write_rflags(cpu, state->rflags);
     mmu_flush_all(cpu);
@@ -635,6 +644,8 @@ static const struct accel_ops interp_ops = {
     .debug_go_past = run_control_go_past,
     .debug_step = run_control_step,
     .debug_mute = run_control_mute,
+    .debug_run_until = run_control_run_until,
+    .debug_until_met = run_control_until_met,
     .debug_forget = run_control_forget_hits,
     .debug_in_step = run_control_in_step,
     .unimplemented = interp_list_unimplemented,

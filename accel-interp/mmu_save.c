@@ -1,12 +1,15 @@
 /* The architectural TLB, saved and restored (struct mmu_entry in interp.h): what it holds decides when a walk sets accessed and
  * dirty bits, and what a guest sees that changed its page tables without a flush.
  *
- * The bytes: whether a step trap waits; the number of entries; each: its slot (bit 15: of code), tag, page, rights, shift, key. */
+ * The bytes: what the run loop has in mind (HIDDEN_*); the number of entries; each: its slot (bit 15: of code), tag, page, rights, shift, key. */
 #include "accel-interp/mmu.h"
 
 #define HEAD_BYTES 5u
 #define ENTRY_BYTES 21u
 #define SLOT_CODE 0x8000u
+#define HIDDEN_STEP_TRAP 1u
+#define HIDDEN_AT_STOP 2u
+#define HIDDEN_DEBUG_LEFT 4u
 #define RIGHTS_ALL (MMU_WRITABLE | MMU_USER | MMU_NO_EXECUTE | MMU_DIRTY | MMU_GLOBAL)
 
 static bool held(const struct interp *cpu, const struct mmu_entry *entry)
@@ -54,7 +57,10 @@ void mmu_hidden_save(struct accel *accel, uint8_t *out)
 {
     const struct interp *cpu = interp_of(accel);
 
-    put_le(&out, cpu->step_trap, 1);
+    put_le(&out,
+           (cpu->step_trap ? HIDDEN_STEP_TRAP : 0) | (cpu->at_stop ? HIDDEN_AT_STOP : 0) |
+               (cpu->debug_left ? HIDDEN_DEBUG_LEFT : 0),
+           1);
     put_le(&out, count_held(cpu), 4);
     for (unsigned n = 0; n < MMU_DATA_ENTRIES + MMU_CODE_ENTRIES; n++) {
         const struct mmu_entry *entry = entry_at(cpu, n);
@@ -106,7 +112,10 @@ enum status mmu_hidden_load(struct accel *accel, const uint8_t *in, size_t size)
 
     if (size < HEAD_BYTES)
         return STATUS_CORRUPT;
-    cpu->step_trap = get_le(&in, 1) != 0;
+    uint64_t flags = get_le(&in, 1);
+    cpu->step_trap = flags & HIDDEN_STEP_TRAP;
+    cpu->at_stop = flags & HIDDEN_AT_STOP;
+    cpu->debug_left = flags & HIDDEN_DEBUG_LEFT;
     uint64_t count = get_le(&in, 4);
     if (count > MMU_DATA_ENTRIES + MMU_CODE_ENTRIES || size != HEAD_BYTES + count * ENTRY_BYTES)
         return STATUS_CORRUPT;

@@ -36,12 +36,15 @@ struct run_control {
     bool passed;
     uint64_t passed_linear, passed_icount;
     uint64_t step_from; /* CONTROL_STEP: icount */
+    uint64_t until;     /* icount; POSITION_NEVER: not asked for */
+    bool until_met;
 };
 
 void run_control_create(struct interp *cpu)
 {
     cpu->run_control = calloc(1, sizeof *cpu->run_control);
     CHECK(cpu->run_control);
+    cpu->run_control->until = POSITION_NEVER;
 }
 
 void run_control_destroy(struct interp *cpu)
@@ -237,6 +240,40 @@ void run_control_step(struct accel *accel)
 
     cpu->control |= CONTROL_STEP;
     cpu->run_control->step_from = icount_now(cpu);
+}
+
+void run_control_run_until(struct accel *accel, uint64_t icount)
+{
+    struct run_control *control = interp_of(accel)->run_control;
+
+    control->until = icount;
+    control->until_met = false;
+}
+
+bool run_control_until_met(struct accel *accel)
+{
+    struct run_control *control = interp_of(accel)->run_control;
+
+    control->until = POSITION_NEVER;
+    return control->until_met;
+}
+
+uint64_t run_control_until(const struct interp *cpu)
+{
+    return cpu->run_control->until;
+}
+
+bool run_control_meets_until(struct interp *cpu, uint64_t icount)
+{
+    struct run_control *control = cpu->run_control;
+
+    if (icount != control->until)
+        return false;
+    if (control->reported)
+        control->stop.hits = 0;
+    control->until = POSITION_NEVER;
+    control->until_met = true;
+    return true;
 }
 
 bool run_control_stepped(struct interp *cpu, uint64_t icount)

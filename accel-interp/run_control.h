@@ -37,6 +37,8 @@ void run_control_go_past(struct accel *accel);
 void run_control_forget_hits(struct accel *accel);
 void run_control_mute(struct accel *accel, bool mute);
 void run_control_step(struct accel *accel);
+void run_control_run_until(struct accel *accel, uint64_t icount);
+bool run_control_until_met(struct accel *accel);
 bool run_control_in_step(const struct accel *accel);
 /* run ends with ACCEL_EXIT_DEBUG. */
 void run_control_reported(struct interp *cpu);
@@ -46,6 +48,10 @@ void run_control_reported(struct interp *cpu);
 bool run_control_stops(struct interp *cpu);
 /* The step that was asked for has been executed. */
 bool run_control_stepped(struct interp *cpu, uint64_t icount);
+/* Where it is asked for, the run loop stops: icount, or POSITION_NEVER. */
+uint64_t run_control_until(const struct interp *cpu);
+/* It is there. */
+bool run_control_meets_until(struct interp *cpu, uint64_t icount);
 /* Before a step is finished that stopped between two iterations. */
 void run_control_resume_step(struct interp *cpu);
 /* The registers are others now: nothing is half done, no hit waits. */

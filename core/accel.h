@@ -89,6 +89,8 @@ struct accel_ops {
     void (*debug_go_past)(struct accel *accel);
     void (*debug_step)(struct accel *accel);
     void (*debug_mute)(struct accel *accel, bool mute);
+    void (*debug_run_until)(struct accel *accel, uint64_t icount);
+    bool (*debug_until_met)(struct accel *accel);
     void (*debug_forget)(struct accel *accel); /* hits that were noted since run ended: a debugger's own writes */
     bool (*debug_in_step)(const struct accel *accel);
     size_t (*unimplemented)(struct accel *accel, struct accel_unimplemented *list, size_t max);

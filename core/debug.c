@@ -52,6 +52,19 @@ void debug_step(struct machine *machine)
         accel->ops->debug_step(accel);
 }
 
+void debug_run_until(struct machine *machine, uint64_t icount)
+{
+    struct accel *accel = machine_accel(machine);
+    if (accel->ops->debug_run_until)
+        accel->ops->debug_run_until(accel, icount);
+}
+
+bool debug_until_met(struct machine *machine)
+{
+    struct accel *accel = machine_accel(machine);
+    return accel->ops->debug_until_met && accel->ops->debug_until_met(accel);
+}
+
 void debug_mute(struct machine *machine, bool mute)
 {
     struct accel *accel = machine_accel(machine);

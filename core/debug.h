@@ -71,6 +71,12 @@ void debug_go_past(struct machine *machine);
  * positions count no steps. debug_go_past takes it back. */
 void debug_step(struct machine *machine);
 
+/* For machines whose positions count no steps: machine_run ends with MACHINE_STOP_DEBUG, without a hit, once the accelerator has
+ * executed so many steps since the machine was made, before anything else happens there (unless a hit or debug_step ends it at the
+ * same step). Met: whether it did since it was asked for; takes it back. */
+void debug_run_until(struct machine *machine, uint64_t icount);
+bool debug_until_met(struct machine *machine);
+
 /* Until it is taken back nothing stops the machine, though the points stay where they are. */
 void debug_mute(struct machine *machine, bool mute);
 

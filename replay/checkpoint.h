@@ -11,12 +11,14 @@
 
 struct checkpoint {
     struct position position;
+    uint64_t icount; /* steps that the accelerator has executed: the position's, unless that counts exits */
     uint64_t digest; /* machine_digest_state */
     struct replay_place place;
     uint64_t word[CHECKPOINT_WORDS];
     struct machine_snapshot *snapshot;
 };
 
+uint64_t checkpoint_icount(struct machine *machine); /* of where it stands */
 /* False: not here (core/snapshot.h). word: to be filled by the caller. */
 bool checkpoint_take(struct checkpoint *checkpoint, struct machine *machine, struct replay_player *player,
                      struct page_store *store);

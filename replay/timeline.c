@@ -16,7 +16,7 @@ static const uint64_t distances[] = {1ull << 30, 256ull << 20, 64ull << 20,  16u
 
 static uint64_t icount_of(const struct timeline *timeline)
 {
-    return machine_position(timeline->options.machine).icount;
+    return checkpoint_icount(timeline->options.machine);
 }
 
 static uint64_t apart(uint64_t a, uint64_t b)
@@ -32,7 +32,7 @@ static size_t place_of(const struct timeline *timeline, uint64_t icount)
     size_t low = 0, high = timeline->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (timeline->checkpoint[middle].position.icount <= icount)
+        if (timeline->checkpoint[middle].icount <= icount)
             low = middle + 1;
         else
             high = middle;
@@ -48,8 +48,8 @@ static const struct checkpoint *last_before(const struct timeline *timeline, uin
 static bool any_within(const struct timeline *timeline, uint64_t icount, uint64_t distance)
 {
     size_t place = place_of(timeline, icount);
-    return apart(timeline->checkpoint[place - 1].position.icount, icount) <= distance ||
-           (place < timeline->count && apart(timeline->checkpoint[place].position.icount, icount) <= distance);
+    return apart(timeline->checkpoint[place - 1].icount, icount) <= distance ||
+           (place < timeline->count && apart(timeline->checkpoint[place].icount, icount) <= distance);
 }
 
 static uint64_t bytes_of(const struct timeline *timeline)
@@ -71,8 +71,8 @@ static void remove_at(struct timeline *timeline, size_t n)
 /* How much is lost when this one goes: the gap that it leaves, by how far it is from here. */
 static double worth(const struct timeline *timeline, size_t n, uint64_t here)
 {
-    uint64_t at = timeline->checkpoint[n].position.icount, from = timeline->checkpoint[n - 1].position.icount;
-    uint64_t to = n + 1 < timeline->count ? timeline->checkpoint[n + 1].position.icount : at + SPACING_STEPS;
+    uint64_t at = timeline->checkpoint[n].icount, from = timeline->checkpoint[n - 1].icount;
+    uint64_t to = n + 1 < timeline->count ? timeline->checkpoint[n + 1].icount : at + SPACING_STEPS;
     uint64_t distance = apart(at, here) + NEAR_STEPS;
     return (double)(to - from) / (double)distance;
 }
@@ -82,7 +82,7 @@ static bool thin_once(struct timeline *timeline, uint64_t newest)
 {
     size_t least = 0;
     for (size_t n = 1; n < timeline->count; n++) {
-        if (timeline->checkpoint[n].position.icount == newest)
+        if (timeline->checkpoint[n].icount == newest)
             continue;
         if (!least || worth(timeline, n, newest) < worth(timeline, least, newest))
             least = n;
@@ -102,7 +102,7 @@ static void thin(struct timeline *timeline, uint64_t newest)
 
 static void insert(struct timeline *timeline, const struct checkpoint *checkpoint)
 {
-    size_t place = place_of(timeline, checkpoint->position.icount);
+    size_t place = place_of(timeline, checkpoint->icount);
     if (timeline->count == timeline->capacity) {
         timeline->capacity = timeline->capacity ? 2 * timeline->capacity : 64;
         timeline->checkpoint = realloc(timeline->checkpoint, timeline->capacity * sizeof *timeline->checkpoint);
@@ -116,12 +116,12 @@ static void insert(struct timeline *timeline, const struct checkpoint *checkpoin
 
 void timeline_insert(struct timeline *timeline, struct checkpoint *checkpoint)
 {
-    if (any_within(timeline, checkpoint->position.icount, 0)) {
+    if (any_within(timeline, checkpoint->icount, 0)) {
         checkpoint_free(checkpoint);
         return;
     }
     insert(timeline, checkpoint);
-    thin(timeline, checkpoint->position.icount);
+    thin(timeline, checkpoint->icount);
 }
 
 /* The machine has arrived here. One is enough at a position. */
@@ -136,7 +136,7 @@ static bool lay(struct timeline *timeline)
     if (options->save)
         options->save(options->opaque, checkpoint.word);
     insert(timeline, &checkpoint);
-    thin(timeline, checkpoint.position.icount);
+    thin(timeline, checkpoint.icount);
     return true;
 }
 
@@ -157,11 +157,11 @@ static enum status restore(struct timeline *timeline, const struct checkpoint *c
     return status;
 }
 
-bool timeline_restore(struct timeline *timeline, uint64_t icount, struct position *position)
+bool timeline_restore(struct timeline *timeline, uint64_t icount, uint64_t *from)
 {
     for (;;) {
         size_t place = place_of(timeline, icount) - 1;
-        *position = timeline->checkpoint[place].position;
+        *from = timeline->checkpoint[place].icount;
         if (!restore(timeline, &timeline->checkpoint[place]))
             return true;
         if (!place)
@@ -208,12 +208,27 @@ static struct position earlier(struct position a, struct position b)
     return position_reached(a, b) ? b : a;
 }
 
-static enum machine_stop run_to(struct timeline *timeline, struct position limit)
+/* MACHINE_STOP_LIMIT: at icount; else as machine_run. */
+static enum machine_stop run_by_position(struct timeline *timeline, struct position limit, uint64_t icount)
 {
+    limit = earlier(limit, (struct position){icount, 0});
     bool comes = timeline->arrived || icount_of(timeline) < limit.icount;
     enum machine_stop stop = machine_run(timeline->options.machine, limit);
     timeline->arrived = comes && stop == MACHINE_STOP_LIMIT && limit.vtime_ns == 0;
     return stop;
+}
+
+static enum machine_stop run_to(struct timeline *timeline, struct position limit, uint64_t icount)
+{
+    struct machine *machine = timeline->options.machine;
+    if (!machine_counts_exits(machine))
+        return run_by_position(timeline, limit, icount);
+    if (icount_of(timeline) >= icount)
+        return MACHINE_STOP_LIMIT;
+    debug_run_until(machine, icount);
+    enum machine_stop stop = machine_run(machine, limit);
+    timeline->arrived = debug_until_met(machine);
+    return timeline->arrived ? MACHINE_STOP_LIMIT : stop;
 }
 
 static uint64_t next_regular(const struct timeline *timeline, uint64_t icount)
@@ -224,11 +239,11 @@ static uint64_t next_regular(const struct timeline *timeline, uint64_t icount)
 
 enum machine_stop timeline_run(struct timeline *timeline, struct position limit)
 {
+    struct machine *machine = timeline->options.machine;
     uint64_t next = next_regular(timeline, icount_of(timeline));
     for (;;) {
-        struct position piece = earlier(limit, (struct position){next, 0});
-        enum machine_stop stop = run_to(timeline, piece);
-        if (stop != MACHINE_STOP_LIMIT || position_equal(piece, limit))
+        enum machine_stop stop = run_to(timeline, limit, next);
+        if (!timeline->arrived || icount_of(timeline) != next || position_reached(machine_position(machine), limit))
             return stop;
         next = lay(timeline) ? next_regular(timeline, next) : next + RETRY_STEPS;
     }
@@ -250,14 +265,20 @@ static enum timeline_result result_of(enum machine_stop stop)
     }
 }
 
-enum timeline_result timeline_go(struct timeline *timeline, struct position limit,
-                                 bool (*hit)(void *opaque, struct timeline *timeline), void *opaque)
+static struct position end_of(const struct timeline *timeline)
+{
+    return replay_player_end(timeline->options.player);
+}
+
+/* To icount or the position, whichever comes first. */
+static enum timeline_result go(struct timeline *timeline, struct position limit, uint64_t icount,
+                               bool (*hit)(void *opaque, struct timeline *timeline), void *opaque)
 {
     bool goes_on;
     enum machine_stop stop;
     debug_mute(timeline->options.machine, !hit);
     do {
-        stop = run_to(timeline, limit);
+        stop = run_to(timeline, limit, icount);
         goes_on = stop == MACHINE_STOP_IO_ERROR || (stop == MACHINE_STOP_HOST && !is_interrupted(timeline)) ||
                   (stop == MACHINE_STOP_DEBUG && (!hit || !hit(opaque, timeline)));
     } while (goes_on);
@@ -266,28 +287,35 @@ enum timeline_result timeline_go(struct timeline *timeline, struct position limi
     return result_of(stop);
 }
 
+/* At the end of the journal the machine may stop without an arrival. */
+enum timeline_result timeline_go(struct timeline *timeline, uint64_t icount,
+                                 bool (*hit)(void *opaque, struct timeline *timeline), void *opaque)
+{
+    enum timeline_result result = go(timeline, end_of(timeline), icount, hit, opaque);
+    bool short_of = result == TIMELINE_THERE && timeline->stop == MACHINE_STOP_LIMIT && icount_of(timeline) < icount;
+    return short_of ? TIMELINE_AT_END : result;
+}
+
 /* With the checkpoints of any run on the way. */
-static enum timeline_result go_on(struct timeline *timeline, struct position limit)
+static enum timeline_result go_on(struct timeline *timeline, uint64_t icount)
 {
     for (;;) {
         uint64_t next = next_regular(timeline, icount_of(timeline));
-        if (next >= limit.icount)
-            return timeline_go(timeline, limit, NULL, NULL);
-        enum timeline_result result = timeline_go(timeline, (struct position){next, 0}, NULL, NULL);
-        if (result != TIMELINE_THERE)
+        enum timeline_result result = timeline_go(timeline, next < icount ? next : icount, NULL, NULL);
+        if (result != TIMELINE_THERE || next >= icount)
             return result;
         (void)lay(timeline);
     }
 }
 
-/* On to a position that lies ahead, with checkpoints before it. */
-static enum timeline_result approach(struct timeline *timeline, struct position goal)
+/* On to what lies ahead, with checkpoints before it. */
+static enum timeline_result approach(struct timeline *timeline, uint64_t goal)
 {
     for (size_t n = 0; n < DISTANCES; n++) {
-        uint64_t at = goal.icount > distances[n] ? goal.icount - distances[n] : 0;
+        uint64_t at = goal > distances[n] ? goal - distances[n] : 0;
         if (at <= icount_of(timeline) || any_within(timeline, at, distances[n] / 4))
             continue;
-        enum timeline_result result = go_on(timeline, (struct position){at, 0});
+        enum timeline_result result = go_on(timeline, at);
         if (result != TIMELINE_THERE)
             return result;
         (void)lay(timeline);
@@ -297,17 +325,52 @@ static enum timeline_result approach(struct timeline *timeline, struct position 
 
 enum timeline_result timeline_seek(struct timeline *timeline, uint64_t icount)
 {
-    struct position end = replay_player_end(timeline->options.player), goal = {icount, 0};
-    bool beyond = icount > end.icount;
-    if (beyond)
-        goal = end;
-    if (timeline->arrived && icount_of(timeline) == goal.icount && !beyond)
+    uint64_t here = icount_of(timeline), from;
+    if (timeline->arrived && here == icount)
         return TIMELINE_THERE;
-    struct position start = last_before(timeline, goal.icount)->position;
-    bool ahead = icount_of(timeline) < goal.icount && start.icount <= icount_of(timeline);
-    if (!ahead && !timeline_restore(timeline, goal.icount, &start))
+    if (!machine_counts_exits(timeline->options.machine) && icount > end_of(timeline).icount)
+        return timeline_seek_position(timeline, end_of(timeline));
+    bool ahead = here < icount && last_before(timeline, icount)->icount <= here;
+    if (!ahead && !timeline_restore(timeline, icount, &from))
         return TIMELINE_BROKEN;
-    enum timeline_result result = approach(timeline, goal);
+    return icount == POSITION_NEVER ? timeline_seek_position(timeline, end_of(timeline)) : approach(timeline, icount);
+}
+
+static enum timeline_result go_to_position(struct timeline *timeline, struct position position)
+{
+    for (;;) {
+        uint64_t next = next_regular(timeline, icount_of(timeline));
+        enum timeline_result result = go(timeline, position, next, NULL, NULL);
+        bool more = timeline->arrived && icount_of(timeline) == next &&
+                    !position_reached(machine_position(timeline->options.machine), position);
+        if (result != TIMELINE_THERE || !more)
+            return result;
+        (void)lay(timeline);
+    }
+}
+
+/* Of those whose positions are not behind it. */
+static uint64_t icount_before(const struct timeline *timeline, struct position position)
+{
+    uint64_t icount = 0;
+    for (size_t n = 0; n < timeline->count; n++) {
+        if (position_reached(position, timeline->checkpoint[n].position))
+            icount = timeline->checkpoint[n].icount;
+    }
+    return icount;
+}
+
+enum timeline_result timeline_seek_position(struct timeline *timeline, struct position position)
+{
+    struct position end = end_of(timeline);
+    bool beyond = position_reached(position, end), exits = machine_counts_exits(timeline->options.machine);
+    uint64_t from = icount_before(timeline, position), here = icount_of(timeline);
+    if (!exits && !beyond && !position.vtime_ns)
+        return timeline_seek(timeline, position.icount);
+    bool ahead = from <= here && !position_reached(machine_position(timeline->options.machine), position);
+    if (!ahead && !timeline_restore(timeline, from, &from))
+        return TIMELINE_BROKEN;
+    enum timeline_result result = go_to_position(timeline, beyond ? end : position);
     return result == TIMELINE_THERE && beyond ? TIMELINE_AT_END : result;
 }
 
@@ -318,6 +381,11 @@ enum timeline_result timeline_broken(struct timeline *timeline, const char *why)
 }
 
 /* ---- looking ---- */
+
+uint64_t timeline_icount(const struct timeline *timeline)
+{
+    return icount_of(timeline);
+}
 
 enum machine_stop timeline_stop(const struct timeline *timeline)
 {

@@ -1,8 +1,9 @@
 /* Going about in the run of a journal: to any position, a step back, back to where a debugger's point was hit last. Thread: machine
  * thread, machine not running, not from within machine_run.
  *
- * A position that is gone to is the instant at which the machine first arrives there: what is due there (timers, messages) has
- * happened, an interrupt that waits has not been taken. The way to it is exact execution from a checkpoint before it, never an
+ * Instants are counted in steps that the accelerator has executed (icount); that is the position, unless the machine counts exits. An
+ * icount that is gone to is the instant at which the machine first arrives there: what is due there (timers, messages) has
+ * happened (of a machine that counts exits: has not), an interrupt that waits has not been taken. The way to it is exact execution from a checkpoint before it, never an
  * approximation; every event on the way is held against the journal as in any replay, and every checkpoint against its digest.
  *
  * Checkpoints are laid while the run goes on, and more densely before a place that was gone to. When they take more memory than
@@ -45,8 +46,11 @@ enum timeline_result {
     TIMELINE_BROKEN       /* timeline_error; the machine is in no state of the run */
 };
 
+uint64_t timeline_icount(const struct timeline *timeline);
 /* To where icount first is this one. Points do not stop it. */
 enum timeline_result timeline_seek(struct timeline *timeline, uint64_t icount);
+/* To where machine_run with this limit stops: of machines that count exits, after what is due there. */
+enum timeline_result timeline_seek_position(struct timeline *timeline, struct position position);
 /* To the instant before the step done last; from within what belongs to a position (a breakpoint after an interrupt was taken, a
  * step half done) to its beginning. */
 enum timeline_result timeline_step_back(struct timeline *timeline);

@@ -41,6 +41,7 @@
 
 static void put_checkpoint(struct content_writer *writer, const struct checkpoint *checkpoint)
 {
+    content_put_u64(writer, checkpoint->icount);
     content_put_u64(writer, checkpoint->digest);
     content_put_u64(writer, checkpoint->place.frame);
     content_put_u32(writer, checkpoint->place.taken);
@@ -52,7 +53,8 @@ static void put_checkpoint(struct content_writer *writer, const struct checkpoin
 
 static bool get_checkpoint(struct timeline *timeline, struct content_reader *reader, struct checkpoint *checkpoint)
 {
-    *checkpoint = (struct checkpoint){.digest = content_get_u64(reader)};
+    *checkpoint = (struct checkpoint){.icount = content_get_u64(reader)};
+    checkpoint->digest = content_get_u64(reader);
     checkpoint->place.frame = content_get_u64(reader);
     checkpoint->place.taken = content_get_u32(reader);
     checkpoint->place.within_frame = content_get_u32(reader) != 0;
@@ -168,9 +170,9 @@ static enum status make_header(struct timeline *timeline, uint8_t header[HEADER_
 /* Those that are at least so far from the one chosen before. */
 static uint64_t choose(struct timeline *timeline, unsigned most, struct content_writer *writer)
 {
-    uint64_t count = 0, end = replay_player_end(timeline->options.player).icount, next = 0;
+    uint64_t count = 0, end = timeline->checkpoint[timeline->count - 1].icount, next = 0;
     for (size_t n = 1; n < timeline->count; n++) {
-        uint64_t at = timeline->checkpoint[n].position.icount;
+        uint64_t at = timeline->checkpoint[n].icount;
         if (at < next || writer->size_bytes > RAW_MAX / 2)
             continue;
         put_checkpoint(writer, &timeline->checkpoint[n]);

@@ -17,15 +17,15 @@ struct timeline {
     struct debug_point only; /* timeline_only */
 };
 
-/* Restores the last one that is not after icount and gives its position. One that fails (it came from a file) is dropped, and the one
+/* Restores the last one that is not after icount, and gives that of it. One that fails (it came from a file) is dropped, and the one
  * before it is next; the first one failed: false, and the error is kept. */
-bool timeline_restore(struct timeline *timeline, uint64_t icount, struct position *position);
+bool timeline_restore(struct timeline *timeline, uint64_t icount, uint64_t *from);
 /* Takes it over; one at the same position is dropped. Those that are too many go. */
 void timeline_insert(struct timeline *timeline, struct checkpoint *checkpoint);
 enum timeline_result timeline_broken(struct timeline *timeline, const char *why);
-/* machine_run over what does not end a run; THERE: at the limit, or where hit, which is called at points, said true. Null: no
+/* machine_run over what does not end a run; THERE: at icount, or where hit, which is called at points, said true. Null: no
  * point stops. */
-enum timeline_result timeline_go(struct timeline *timeline, struct position limit,
+enum timeline_result timeline_go(struct timeline *timeline, uint64_t icount,
                                  bool (*hit)(void *opaque, struct timeline *timeline), void *opaque);
 
 #endif

@@ -11,8 +11,9 @@ struct last_hit {
     bool found, watch, within_step;
     bool waits;         /* it was noted on the arrival at the stretch's end */
     bool after_arrival; /* it is known to come after the arrival at its position */
+    uint64_t icount;
     struct position position;
-    unsigned ordinal; /* of stops by breakpoints at this position */
+    unsigned ordinal; /* of stops by breakpoints at this instant */
     struct debug_stop stop;
 };
 
@@ -63,23 +64,24 @@ static bool note_hit(void *opaque, struct timeline *timeline)
     bool watch = is_watch(&stop);
     if (!stop.hits)
         return false;
-    bool again = last->found && !last->watch && !watch && position_equal(last->position, now);
+    uint64_t icount = timeline_icount(timeline);
+    bool again = last->found && !last->watch && !watch && last->icount == icount && position_equal(last->position, now);
     last->ordinal = again ? last->ordinal + 1 : 1;
     last->found = true;
     last->watch = watch;
     last->within_step = debug_in_step(machine);
+    last->icount = icount;
     last->position = now;
     last->stop = stop;
     return false;
 }
 
 /* From the last checkpoint before the limit to that; start: where it was. */
-static enum timeline_result scan(struct timeline *timeline, struct position limit, struct position *start,
-                                 struct last_hit *last)
+static enum timeline_result scan(struct timeline *timeline, uint64_t limit, uint64_t *start, struct last_hit *last)
 {
     struct machine *machine = timeline->options.machine;
     *last = (struct last_hit){.found = false};
-    if (!timeline_restore(timeline, limit.icount ? limit.icount - 1 : 0, start))
+    if (!timeline_restore(timeline, limit ? limit - 1 : 0, start))
         return TIMELINE_BROKEN;
     enum timeline_result result = timeline_go(timeline, limit, note_hit, last);
     if (result != TIMELINE_THERE || !debug_hit_waits(machine))
@@ -92,6 +94,7 @@ static enum timeline_result scan(struct timeline *timeline, struct position limi
 /* ---- to the hit ---- */
 
 struct wanted {
+    uint64_t icount;
     struct position position;
     unsigned left;
     bool there;
@@ -109,10 +112,10 @@ static bool count_down(void *opaque, struct timeline *timeline)
 /* Forwards from the arrival at the position to the stop that was seen there. */
 static enum timeline_result go_to_breakpoint(struct timeline *timeline, const struct last_hit *last)
 {
-    struct wanted wanted = {last->position, last->ordinal, false};
-    enum timeline_result result = timeline_seek(timeline, last->position.icount);
+    struct wanted wanted = {last->icount, last->position, last->ordinal, false};
+    enum timeline_result result = timeline_seek(timeline, last->icount);
     if (result == TIMELINE_THERE)
-        result = timeline_go(timeline, (struct position){last->position.icount + 1, 0}, count_down, &wanted);
+        result = timeline_go(timeline, last->icount + 1, count_down, &wanted);
     if (result == TIMELINE_THERE && !wanted.there)
         return timeline_broken(timeline, "a breakpoint was hit on one way and not on another");
     return result;
@@ -121,25 +124,25 @@ static enum timeline_result go_to_breakpoint(struct timeline *timeline, const st
 static bool note_stop_here(void *opaque, struct timeline *timeline)
 {
     struct wanted *wanted = opaque;
-    wanted->there |= position_of(timeline).icount == wanted->position.icount;
+    wanted->there |= timeline_icount(timeline) == wanted->icount;
     return false;
 }
 
 /* The hit came about on the way from the position before to the arrival at this one. */
 static enum timeline_result comes_with_step(struct timeline *timeline, uint64_t icount, bool *comes)
 {
-    struct wanted wanted = {{icount, 0}, 0, false};
+    struct wanted wanted = {.icount = icount};
     enum timeline_result result = timeline_seek(timeline, icount - 1);
     if (result != TIMELINE_THERE)
         return result;
-    result = timeline_go(timeline, wanted.position, note_stop_here, &wanted);
+    result = timeline_go(timeline, icount, note_stop_here, &wanted);
     *comes = wanted.there || debug_hit_waits(timeline->options.machine);
     return result;
 }
 
 static enum timeline_result go_before_access(struct timeline *timeline, const struct last_hit *last)
 {
-    uint64_t icount = last->position.icount;
+    uint64_t icount = last->icount;
     bool comes = last->waits;
     enum timeline_result result = TIMELINE_THERE;
     if (!comes && !last->within_step && !last->after_arrival && icount)
@@ -162,7 +165,7 @@ static bool note_near(void *opaque, struct timeline *timeline)
 {
     struct near *near = opaque;
     struct machine *machine = timeline->options.machine;
-    if (position_of(timeline).icount != near->icount)
+    if (timeline_icount(timeline) != near->icount)
         return true;
     bool here = debug_in_step(machine) == near->within_step && machine_digest_all(machine) == near->digest;
     if (!here || is_watch(debug_stop(machine)))
@@ -175,12 +178,12 @@ static bool note_near(void *opaque, struct timeline *timeline)
 static enum timeline_result search_near(struct timeline *timeline, struct last_hit *last)
 {
     struct machine *machine = timeline->options.machine;
-    uint64_t icount = position_of(timeline).icount;
+    uint64_t icount = timeline_icount(timeline);
     struct near near = {last, icount, machine_digest_all(machine), debug_in_step(machine)};
     *last = (struct last_hit){.found = false};
     enum timeline_result result = timeline_seek(timeline, icount);
     if (result == TIMELINE_THERE)
-        result = timeline_go(timeline, (struct position){icount + 1, 0}, note_near, &near);
+        result = timeline_go(timeline, icount + 1, note_near, &near);
     if (result == TIMELINE_INTERRUPTED || result == TIMELINE_BROKEN || last->found)
         return result == TIMELINE_AT_END ? TIMELINE_THERE : result;
     result = timeline_seek(timeline, icount);
@@ -190,35 +193,36 @@ static enum timeline_result search_near(struct timeline *timeline, struct last_h
 /* ---- the outside ---- */
 
 /* Back to where it was, where it was arrived at. */
-static enum timeline_result give_up(struct timeline *timeline, struct position here)
+static enum timeline_result give_up(struct timeline *timeline, uint64_t here)
 {
-    enum timeline_result result = timeline_seek(timeline, here.icount);
+    enum timeline_result result = timeline_seek(timeline, here);
     return result == TIMELINE_BROKEN ? result : TIMELINE_INTERRUPTED;
 }
 
-static enum timeline_result search(struct timeline *timeline, struct position here, struct last_hit *last)
+/* Before the arrival here. */
+static enum timeline_result search(struct timeline *timeline, struct last_hit *last)
 {
-    struct position limit = here;
+    uint64_t limit = timeline_icount(timeline);
     do {
-        struct position start;
+        uint64_t start;
         enum timeline_result result = scan(timeline, limit, &start, last);
         if (result == TIMELINE_INTERRUPTED || result == TIMELINE_BROKEN)
             return result;
         if (last->found)
             return TIMELINE_THERE;
         limit = start;
-    } while (limit.icount);
+    } while (limit);
     return TIMELINE_AT_START;
 }
 
 enum timeline_result timeline_reverse_continue(struct timeline *timeline, struct debug_stop *stop)
 {
-    struct position here = position_of(timeline);
+    uint64_t here = timeline_icount(timeline);
     struct last_hit last = {.found = false};
     enum timeline_result result = timeline->arrived ? TIMELINE_THERE : search_near(timeline, &last);
     *stop = (struct debug_stop){.hits = 0};
     if (result == TIMELINE_THERE && !last.found)
-        result = search(timeline, position_of(timeline), &last);
+        result = search(timeline, &last);
     if (result == TIMELINE_INTERRUPTED)
         return give_up(timeline, here);
     if (result == TIMELINE_AT_START) {
@@ -240,12 +244,12 @@ static enum timeline_result go_to_arrival(struct timeline *timeline, uint64_t ic
     uint64_t digest = within ? 0 : machine_digest_all(machine);
     enum timeline_result result = timeline_seek(timeline, icount);
     *moved = within || machine_digest_all(machine) != digest;
-    return result == TIMELINE_AT_END && position_of(timeline).icount == icount ? TIMELINE_THERE : result;
+    return result == TIMELINE_AT_END && timeline_icount(timeline) == icount ? TIMELINE_THERE : result;
 }
 
 enum timeline_result timeline_step_back(struct timeline *timeline)
 {
-    uint64_t icount = position_of(timeline).icount;
+    uint64_t icount = timeline_icount(timeline);
     bool moved = false;
     enum timeline_result result = TIMELINE_THERE;
     if (!timeline->arrived)

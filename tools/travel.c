@@ -42,6 +42,8 @@ static enum status parse_time(struct session *session, const char *words, uint64
     double seconds = strtod(words, &rest);
     if (!strcmp(rest, "s"))
         rest++;
+    if (machine_counts_exits(session->machine))
+        return error_status(error, STATUS_UNSUPPORTED, "not in a run whose positions are exits");
     if (rest == words || *rest || !(seconds >= 0 && seconds < 1e9))
         return error_status(error, STATUS_INVALID, "%s: a virtual time in seconds expected", words);
     return replay_player_find_time(session->player, (uint64_t)(seconds * 1e9 + 0.5), icount, error);
@@ -83,19 +85,11 @@ static enum status check(const struct session *session, struct error *error)
                         session->player ? "this replay only goes forwards" : "only a replay can be walked about in");
 }
 
-enum status travel_parse(struct session *session, const char *words, uint64_t *icount, struct error *error)
+static enum status parse_place(struct session *session, const char *words, uint64_t *icount, struct error *error)
 {
     const char *rest;
-    enum status status = check(session, error);
-    const struct travel_bookmark *bookmark = find_bookmark(session, words);
-    if (status)
-        return status;
-    if (bookmark)
-        *icount = bookmark->position.icount;
-    else if (!strcmp(words, "start"))
+    if (!strcmp(words, "start"))
         *icount = 0;
-    else if (!strcmp(words, "end"))
-        *icount = UINT64_MAX;
     else if ((rest = behind(words, "event")))
         return parse_event(session, rest, icount, error);
     else if ((rest = behind(words, "time")))
@@ -108,6 +102,22 @@ enum status travel_parse(struct session *session, const char *words, uint64_t *i
         return error_status(error, STATUS_INVALID,
                             "%s: a position, P%%, start, end, event N, time SECONDS, exit N or a bookmark expected",
                             words);
+    return STATUS_OK;
+}
+
+enum status travel_parse(struct session *session, const char *words, struct position *position, struct error *error)
+{
+    enum status status = check(session, error);
+    const struct travel_bookmark *bookmark = find_bookmark(session, words);
+    *position = (struct position){0, 0};
+    if (status)
+        return status;
+    if (bookmark)
+        *position = bookmark->position;
+    else if (!strcmp(words, "end"))
+        *position = MACHINE_NO_LIMIT;
+    else
+        return parse_place(session, words, &position->icount, error);
     return STATUS_OK;
 }
 
@@ -142,13 +152,13 @@ static enum status arrived(struct session *session, enum timeline_result result,
     return error_status(error, STATUS_CORRUPT, "%s", timeline_error(session->timeline));
 }
 
-enum status travel_go(struct session *session, uint64_t icount, struct error *error)
+enum status travel_go(struct session *session, struct position position, struct error *error)
 {
     enum status status = check(session, error);
     if (status)
         return status;
     control_stop(session);
-    return arrived(session, timeline_seek(session->timeline, icount), error);
+    return arrived(session, timeline_seek_position(session->timeline, position), error);
 }
 
 enum status travel_last_store(struct session *session, uint64_t gpa, uint64_t size_bytes, struct debug_hit *hit,

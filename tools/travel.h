@@ -27,9 +27,9 @@ struct travel {
 /* Text like "icount 12, virtual time 0.000000012 s, 34.56 %" with a line feed. */
 void travel_print_when(struct session *session, FILE *out);
 /* What "P", "P%", "start", "end", "event N", "time S", "exit N" or a bookmark means. */
-enum status travel_parse(struct session *session, const char *words, uint64_t *icount, struct error *error);
+enum status travel_parse(struct session *session, const char *words, struct position *position, struct error *error);
 /* Stops the machine and goes there. At the end of the run: there. */
-enum status travel_go(struct session *session, uint64_t icount, struct error *error);
+enum status travel_go(struct session *session, struct position position, struct error *error);
 /* Back to before the store, by the CPU or DMA, that changed these bytes last. STATUS_NOT_FOUND: there was none, and the machine stands
  * at the beginning. */
 enum status travel_last_store(struct session *session, uint64_t gpa, uint64_t size_bytes, struct debug_hit *hit,

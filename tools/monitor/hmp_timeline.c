@@ -28,8 +28,8 @@ void hmp_digest(struct session *session, const char *words, FILE *out)
 void hmp_goto(struct session *session, const char *words, FILE *out)
 {
     struct error error = {0};
-    uint64_t icount;
-    if (travel_parse(session, words, &icount, &error) || travel_go(session, icount, &error))
+    struct position position;
+    if (travel_parse(session, words, &position, &error) || travel_go(session, position, &error))
         print_error(&error, out);
     if (session->timeline)
         travel_print_when(session, out);

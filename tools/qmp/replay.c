@@ -60,7 +60,7 @@ static void seek(struct session *session, json_t *arguments, struct qmp_result *
                  (int64_t)icount, end);
     else {
         control_continue(session); /* as clients expect it: it goes, and stops there */
-        if (travel_go(session, (uint64_t)icount, &error))
+        if (travel_go(session, (struct position){(uint64_t)icount, 0}, &error))
             qmp_fail(result, "GenericError", "%s", error.text);
     }
 }
