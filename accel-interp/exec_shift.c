@@ -5,6 +5,7 @@
  * more, which keep OF. A masked count of 0 (for RCL and RCR: modulo the width plus one) changes no flag. */
 #include "accel-interp/alu.h"
 #include "accel-interp/exec.h"
+#include "accel-interp/system.h"
 
 static inline void shift_flags(struct interp *cpu, uint64_t sext_result, unsigned cf, unsigned of)
 {
@@ -13,6 +14,14 @@ static inline void shift_flags(struct interp *cpu, uint64_t sext_result, unsigne
 }
 
 /* Each: a shifted by n, which is masked and not 0; imm: of a register by an immediate. */
+/* After a rotation by an immediate of 2 or more. one_bit: what one by CL would give (core/machine.h, MACHINE_WAY_ROTATES_BY_CL). */
+static inline unsigned rotate_of(struct interp *cpu, unsigned one_bit)
+{
+    if (UNLIKELY(cpu->rotates_by_cl) && !(cpu->cpl == 3 && in_code64(cpu)))
+        return one_bit;
+    return flag_of(cpu);
+}
+
 #define SHIFT_PRIMITIVES(bits, unused)                                                                                 \
     static inline unsigned msb##bits(uint##bits##_t a)                                                                 \
     {                                                                                                                  \
@@ -51,14 +60,14 @@ static inline void shift_flags(struct interp *cpu, uint64_t sext_result, unsigne
     {                                                                                                                  \
         unsigned m = n & ((bits)-1);                                                                                   \
         uint##bits##_t result = (uint##bits##_t)((a << m) | (a >> ((0u - m) & ((bits)-1))));                           \
-        flags_put_cf_of(cpu, result & 1, imm && n > 1 ? flag_of(cpu) : msb_flip##bits(a));                             \
+        flags_put_cf_of(cpu, result & 1, imm && n > 1 ? rotate_of(cpu, msb_flip##bits(a)) : msb_flip##bits(a));        \
         return result;                                                                                                 \
     }                                                                                                                  \
     static inline uint##bits##_t shift_ror##bits(struct interp *cpu, uint##bits##_t a, unsigned n, bool imm)           \
     {                                                                                                                  \
         unsigned m = n & ((bits)-1);                                                                                   \
         uint##bits##_t result = (uint##bits##_t)((a >> m) | (a << ((0u - m) & ((bits)-1))));                           \
-        flags_put_cf_of(cpu, msb##bits(result), imm &&n > 1 ? flag_of(cpu) : msb##bits(a) ^ (a & 1));                  \
+        flags_put_cf_of(cpu, msb##bits(result), imm && n > 1 ? rotate_of(cpu, msb##bits(a) ^ (a & 1)) : msb##bits(a) ^ (a & 1)); \
         return result;                                                                                                 \
     }                                                                                                                  \
     static inline uint##bits##_t shift_rcl##bits(struct interp *cpu, uint##bits##_t a, unsigned n, bool imm)           \

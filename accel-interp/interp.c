@@ -697,6 +697,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->tables = decode_tables_create(machine_cpu_model(machine));
     cpu->r[REG_FAR].q = REG_FAR_VALUE;
     cpu->counts_exits = machine_counts_exits(machine);
+    cpu->rotates_by_cl = machine_goes(machine, MACHINE_WAY_ROTATES_BY_CL);
     cpu->features = interp_features_of(machine_cpu_model(machine));
     cpu->unimplemented_log = unimplemented_log_create();
     run_control_create(cpu);

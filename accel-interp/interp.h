@@ -237,6 +237,7 @@ struct interp {
     const uint64_t *next_timer_ns;      /* machine_next_timer_ns */
     uint64_t planned_timer_ns;          /* what stood there when stop_icount was asked for */
     bool counts_exits;                  /* machine_counts_exits */
+    bool rotates_by_cl;                 /* MACHINE_WAY_ROTATES_BY_CL */
     uint64_t looked_icount;             /* counting exits: when it was last looked whether the machine wants to act */
     bool each_iteration;                /* repeated string instructions stop after each */
     bool landmark_set;                  /* landmark.c: its breakpoint is in */

@@ -49,8 +49,11 @@ enum machine_way {
      * exception's frame to the stack of TSS.RSP0. So SYSCALL sets CR2 to LSTAR and clears the MACHINE_FRAME_BYTES below RSP0
      * (aligned to 16), where no program can rely on what there was. */
     MACHINE_WAY_SYSCALL_FAULTS = 2,
+    /* A host whose KVM emulates code at CPL0 and compatibility code, and its ROL and ROR by an immediate as if the count were in CL: OF
+     * as after one bit. Recent Intel processors leave it for counts of 2 and more. */
+    MACHINE_WAY_ROTATES_BY_CL = 4,
 };
-#define MACHINE_WAYS_ALL 3u
+#define MACHINE_WAYS_ALL 7u
 #define MACHINE_TSC_PORT 0xE0u
 #define MACHINE_FRAME_BYTES 48u
 

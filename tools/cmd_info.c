@@ -94,6 +94,8 @@ static void print_ways(const struct journal_config *config)
 {
     if (config->ways & MACHINE_WAY_SYSCALL_FAULTS)
         printf("  %-10s SYSCALL leaves a cleared frame and CR2 = LSTAR, as on the host of the recording\n", "otherwise");
+    if (config->ways & MACHINE_WAY_ROTATES_BY_CL)
+        printf("  %-10s ROL and ROR by more than 1 leave OF as one by CL does, in the kernel and in 32-bit code\n", "otherwise");
     if (!(config->ways & MACHINE_WAY_TSC_PORT))
         return;
     printf("  %-10s RDTSC, RDRAND, RDSEED replaced at %u places of the kernel:", "otherwise", config->tsc_site_count);

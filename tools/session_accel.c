@@ -39,7 +39,8 @@ static enum status learn_host(struct kvm_probe *probe, enum kvm_direction direct
 
 static uint32_t ways_of(const struct kvm_probe *probe)
 {
-    return probe->syscall == KVM_WRONG ? MACHINE_WAY_SYSCALL_FAULTS : 0;
+    return (probe->syscall == KVM_WRONG ? MACHINE_WAY_SYSCALL_FAULTS : 0) |
+           (probe->rol_flags_cpl0 == KVM_WRONG ? MACHINE_WAY_ROTATES_BY_CL : 0);
 }
 #endif
 
@@ -70,10 +71,12 @@ static bool host_again(struct machine *machine, struct error *error)
     struct kvm_probe probe;
     if (learn_host(&probe, KVM_TO_KVM, error))
         return false;
-    if (machine_goes(machine, MACHINE_WAY_SYSCALL_FAULTS) == (ways_of(&probe) != 0))
+    uint32_t ways = ways_of(&probe);
+    if (machine_goes(machine, MACHINE_WAY_SYSCALL_FAULTS) == !!(ways & MACHINE_WAY_SYSCALL_FAULTS) &&
+        machine_goes(machine, MACHINE_WAY_ROTATES_BY_CL) == !!(ways & MACHINE_WAY_ROTATES_BY_CL))
         return true;
-    error_set(error, "-accel kvm: SYSCALL at CPL3 leaves another trace on this host's KVM than on the one that made the run: "
-                     "replay it with -accel interp");
+    error_set(error, "-accel kvm: SYSCALL at CPL3, or ROL by more than 1, leaves something else on this host's KVM than on the one "
+                     "that made the run: replay it with -accel interp");
     return false;
 }
 #endif
