@@ -292,7 +292,7 @@ def grub_disk_commands(arguments, kernel, initrd, work):
             print("(bochs is not installed: left out)")
             continue
         label = f"Bochs, {'optimised build' if path else 'Debian'}, from the GRUB disk"
-        directory = work / label.replace(" ", "-")
+        directory = work / f"bochs-{len(commands)}"  # no comma: bochsrc separates by them
         directory.mkdir()
         image = directory / "grub.img"
         shutil.copy(disk, image)
