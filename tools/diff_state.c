@@ -4,6 +4,7 @@
 #include "core/cpu_state.h"
 #include "tools/diff.h"
 #include "tools/json_text.h"
+#include "tools/register_names.h"
 #include "tools/session.h"
 #include "tools/tools.h"
 
@@ -20,22 +21,6 @@ struct fields {
 };
 
 /* ---- fields ---- */
-
-/* "gpr[3]" as "rbx", "segment[1].base" as "cs.base". */
-static void register_name(const char *path, char *out, size_t size)
-{
-    static const char *const gpr[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-    static const char *const segment[8] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
-    unsigned index;
-    int end = 0;
-    if (sscanf(path, "gpr[%u]%n", &index, &end) == 1 && end && index < 16)
-        snprintf(out, size, "%s%s", gpr[index], path + end);
-    else if (sscanf(path, "segment[%u]%n", &index, &end) == 1 && end && index < 8)
-        snprintf(out, size, "%s%s", segment[index], path + end);
-    else
-        snprintf(out, size, "%s", path);
-}
 
 static void note_texts(struct fields *fields, const char *name, json_t *a, json_t *b)
 {

@@ -3,6 +3,7 @@
  * What may differ, and is not looked at: what cpu_state_canonical clears (core/landmark.h), and of a block request where it comes
  * from (TRACE_BLOCK_ORIGIN: not every accelerator knows). Everything else counts. */
 #include "tools/lockstep/internal.h"
+#include "tools/register_names.h"
 
 #include "core/landmark.h"
 
@@ -61,21 +62,6 @@ struct look {
     const char *prefix; /* null: CPU */
 };
 
-void lockstep_register_name(const char *path, char *out, size_t size)
-{
-    static const char *const gpr[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-    static const char *const segment[8] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
-    unsigned index;
-    int end = 0;
-    if (sscanf(path, "gpr[%u]%n", &index, &end) == 1 && end && index < 16)
-        snprintf(out, size, "%s%s", gpr[index], path + end);
-    else if (sscanf(path, "segment[%u]%n", &index, &end) == 1 && end && index < 8)
-        snprintf(out, size, "%s%s", segment[index], path + end);
-    else
-        snprintf(out, size, "%s", path);
-}
-
 static void note(void *opaque, const char *path, uint64_t a, uint64_t b)
 {
     struct look *look = opaque;
@@ -87,7 +73,7 @@ static void note(void *opaque, const char *path, uint64_t a, uint64_t b)
     if (look->prefix)
         snprintf(field->name, sizeof field->name, "%s.%s", look->prefix, path);
     else
-        lockstep_register_name(path, field->name, sizeof field->name);
+        register_name(path, field->name, sizeof field->name);
 }
 
 /* The values before, of the fields that are listed. */
@@ -96,7 +82,7 @@ static void note_before(void *opaque, const char *path, uint64_t before, uint64_
     struct lockstep_fields *fields = ((struct look *)opaque)->fields;
     char name[96];
     (void)after;
-    lockstep_register_name(path, name, sizeof name);
+    register_name(path, name, sizeof name);
     for (unsigned n = 0; n < fields->count && n < LOCKSTEP_FIELDS_MAX; n++) {
         if (strcmp(fields->field[n].name, name))
             continue;

@@ -161,7 +161,5 @@ struct lockstep_kind lockstep_kind_of(const struct lockstep_insn *insn);
 
 json_t *lockstep_json(const struct lockstep_result *result);
 void lockstep_print(const struct lockstep_result *result, const char *const name[2], FILE *out);
-/* The index of a CPU field's path as people say it: "gpr[3]" is "rbx". */
-void lockstep_register_name(const char *path, char *out, size_t size);
 
 #endif

@@ -2,6 +2,7 @@
 #include "tools/disassemble.h"
 #include "tools/json_text.h"
 #include "tools/lockstep/lockstep.h"
+#include "tools/register_names.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -95,7 +96,7 @@ static void note_register(void *opaque, const char *path, uint64_t zero, uint64_
 {
     char name[96];
     (void)zero;
-    lockstep_register_name(path, name, sizeof name);
+    register_name(path, name, sizeof name);
     json_set_hex(opaque, name, value, 1);
 }
 
