@@ -5,40 +5,10 @@
  *   x            a random number of the CPU
  *   q            ends, with a sum of all that was told
  * Numbers are decimal. Each answer says by the TSC when it came. */
-#include "guest.h"
+#include "serial_lines.h"
 
-static volatile uint8_t ring[256]; /* indices of 8 bits wrap by themselves */
-static volatile uint8_t head, tail;
 static uint32_t buffer[128] __attribute__((aligned(512)));
 static uint32_t told;
-
-static void on_serial(void)
-{
-    while (inb(0x3FA) != 0xC1) { /* FIFOs on, nothing pending */
-        while (inb(0x3FD) & 1)
-            ring[head++] = inb(0x3F8);
-    }
-}
-
-static char next_character(void)
-{
-    interrupts_off();
-    while (head == tail)
-        wait_for_interrupt();
-    char c = (char)ring[tail++];
-    interrupts_on();
-    return c;
-}
-
-static uint32_t number(const char **at)
-{
-    uint32_t value = 0;
-    while (**at == ' ')
-        ++*at;
-    while (**at >= '0' && **at <= '9')
-        value = value * 10 + (uint32_t)(*(*at)++ - '0');
-    return value;
-}
 
 static bool transfer(bool write, uint32_t lba)
 {
@@ -105,18 +75,10 @@ void guest_main(void)
         guest_exit(1);
     }
     outb(0x3F6, 2); /* polled */
-    guest_irq_handler(4, on_serial);
-    guest_irq_unmask(4);
-    outb(0x3FA, 0x07);
-    outb(0x3FC, 0x0B);
-    outb(0x3F9, 1);
+    serial_lines_on();
     guest_print("disk shell\n");
     do {
-        unsigned length = 0;
-        for (char c = next_character(); c != '\n'; c = next_character())
-            if (length < sizeof line - 1)
-                line[length++] = c;
-        line[length] = 0;
+        read_line(line, sizeof line);
         if (line[0] != 'q')
             carry_out(line);
     } while (line[0] != 'q');

@@ -7,47 +7,7 @@
  *   i         IDENTIFY DEVICE: the disk's size          f      FLUSH CACHE
  *   o         soft off (ACPI S5)         x              a reset by port CF9
  *   q         the end */
-#include "guest.h"
-
-static volatile uint8_t ring[256]; /* indices of 8 bits wrap by themselves */
-static volatile uint8_t head, tail;
-
-static void on_serial(void)
-{
-    while (inb(0x3FA) != 0xC1) { /* FIFOs on, nothing pending */
-        while (inb(0x3FD) & 1)
-            ring[head++] = inb(0x3F8);
-    }
-}
-
-static char next_character(void)
-{
-    interrupts_off();
-    while (head == tail)
-        wait_for_interrupt();
-    char c = (char)ring[tail++];
-    interrupts_on();
-    return c;
-}
-
-static void read_line(char *line, unsigned size)
-{
-    unsigned length = 0;
-    for (char c = next_character(); c != '\n'; c = next_character())
-        if (length < size - 1)
-            line[length++] = c;
-    line[length] = 0;
-}
-
-static uint32_t number(const char **at)
-{
-    uint32_t value = 0;
-    while (**at == ' ')
-        (*at)++;
-    while (**at >= '0' && **at <= '9')
-        value = value * 10 + (uint32_t)(*(*at)++ - '0');
-    return value;
-}
+#include "serial_lines.h"
 
 /* ---- the CD-ROM drive ---- */
 
@@ -219,11 +179,7 @@ void guest_main(void)
 {
     char line[64];
     guest_interrupts_init();
-    guest_irq_handler(4, on_serial);
-    guest_irq_unmask(4);
-    outb(0x3FA, 0x07);
-    outb(0x3FC, 0x0B);
-    outb(0x3F9, 1);
+    serial_lines_on();
     outb(0x376, 2); /* no interrupts from the CD-ROM drive */
     (void)ide_init();
     guest_print("media: say\n");
