@@ -8,6 +8,7 @@
  * Not modelled: points; interrupts through task gates and in virtual-8086 mode are stepped as they come. */
 #include "accel-kvm/kvm.h"
 
+#include "core/debug.h"
 #include "core/landmark.h"
 
 #include <string.h>
@@ -36,11 +37,8 @@ void kvm_step_forget(struct accel *accel)
 static uint64_t read_linear(struct kvm_accel *cpu, uint64_t linear, unsigned size_bytes)
 {
     uint8_t bytes[8] = {0};
-    uint64_t gpa, value;
-    for (unsigned n = 0; n < size_bytes; n++) {
-        if (cpu->helper->ops->translate(cpu->helper, linear + n, &gpa))
-            memory_read(machine_memory(cpu->accel.machine), gpa, &bytes[n], 1);
-    }
+    uint64_t value;
+    (void)debug_read_linear(cpu->accel.machine, linear, bytes, size_bytes);
     memcpy(&value, bytes, sizeof value);
     return value;
 }
@@ -55,7 +53,6 @@ static uint32_t base_of(struct kvm_accel *cpu, uint16_t selector)
 static uint64_t handler_of(struct kvm_accel *cpu, uint8_t vector)
 {
     const struct cpu_state *state = &cpu->state;
-    cpu->helper->ops->set_state(cpu->helper, state);
     if (!(state->cr0 & 1)) {
         uint64_t entry = read_linear(cpu, state->idtr_base + 4u * vector, 4);
         return (entry >> 16 & 0xFFFF) * 16 + (entry & 0xFFFF);
@@ -89,7 +86,7 @@ static void clear_tf(struct kvm_accel *cpu, uint64_t linear)
 {
     uint64_t gpa;
     uint8_t byte = 0;
-    if (!cpu->helper->ops->translate(cpu->helper, linear, &gpa))
+    if (!cpu->accel.ops->translate(&cpu->accel, linear, &gpa))
         return;
     memory_read(machine_memory(cpu->accel.machine), gpa, &byte, 1);
     byte &= (uint8_t) ~(RFLAGS_TF >> 8);
@@ -107,7 +104,6 @@ static void mend_frame(struct kvm_accel *cpu)
                                        : (uint16_t)state->gpr[CPU_RSP]);
     if ((cpu->step_rflags & RFLAGS_TF) || state->rip - cpu->step_rip <= INSN_BYTES)
         return;
-    cpu->helper->ops->set_state(cpu->helper, state);
     for (unsigned slot = 0; slot < FRAME_SLOTS; slot++, sp += bytes) {
         if (!is_frame(cpu, sp, bytes))
             continue;
