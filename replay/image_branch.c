@@ -71,24 +71,6 @@ static enum status branch_read(struct block_image *image, uint64_t sector, uint3
     return STATUS_OK;
 }
 
-/* Lies under an overlay, which keeps all writes. */
-static enum status branch_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer,
-                                bool fua)
-{
-    (void)image;
-    (void)sector;
-    (void)sectors;
-    (void)buffer;
-    (void)fua;
-    return STATUS_READ_ONLY;
-}
-
-static enum status branch_flush(struct block_image *image)
-{
-    (void)image;
-    return STATUS_OK;
-}
-
 static void branch_watch(struct block_image *image, struct block_activity *activity)
 {
     if (image_of(image)->original)
@@ -110,8 +92,8 @@ static void branch_image_destroy(struct block_image *image)
 static const struct block_image_ops branch_image_ops = {
     .format = "branch",
     .read = branch_read,
-    .write = branch_write,
-    .flush = branch_flush,
+    .write = player_refuse_write,
+    .flush = player_flush_nothing,
     .watch = branch_watch,
     .corruption = branch_corruption,
     .destroy = branch_image_destroy,

@@ -87,7 +87,10 @@ enum status player_load_events(struct replay_player *player, size_t index) MUST_
 void player_keep_decoder(struct replay_player *player);
 void player_free_kept(struct replay_player *player);
 
-/* image_journal.c: after a request that failed, its sectors hold what the journal says. */
+/* image_journal.c. Functions of images that lie under an overlay, which keeps all writes. */
+enum status player_refuse_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer, bool fua);
+enum status player_flush_nothing(struct block_image *image);
+/* After a request that failed, its sectors hold what the journal says. */
 void player_correct_failed(struct replay_player *player, const struct trace_event *completion);
 
 /* divergence.c */
