@@ -37,7 +37,7 @@ assert any(w["op"] == "write" for w in writes)
 END
 done
 # The same by the place in the image; and a place behind its end.
-"$VMRR" writes --json --file-offset=$((lba * 512)) "$work/run.vmrr" | grep -q '"op":"write"' || fail "--file-offset finds nothing"
+"$VMRR" writes --json --file-offset=$((lba * 512)) "$work/run.vmrr" | grep '"op":"write"' >/dev/null || fail "--file-offset finds nothing"
 [ -z "$("$VMRR" writes --json --lba=$((64 * 2048)) "$work/run.vmrr")" ] || fail "somebody wrote behind the end"
 
 # The log of all writes, put onto what the disk was before, gives the disk. Each prefix that ends with a flush is a file system.
