@@ -278,8 +278,7 @@ static bool stops_between(struct interp *cpu, uint64_t icount)
     if (!machine_wanted(machine))
         return false;
     interp_state(cpu, &state);
-    machine_stop_between(machine, &state, 0);
-    return true;
+    return machine_stop_between(machine, &state, 0);
 }
 
 static uint64_t exit_budget_end(const struct interp *cpu, uint64_t icount)

@@ -76,6 +76,7 @@ struct kvm_accel {
     _Atomic bool kicked;
     unsigned unclean; /* looks in a row between two exits that found something begun */
     uint8_t taken_vector; /* the last one taken */
+    bool refused; /* since the last exit a stop between two was wanted, and the run has none */
     bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
     bool at_breakpoint; /* the last exit was by the breakpoint at a landmark's RIP */
     bool at_stop; /* right after an exit's instruction, or where the run loop has just been */

@@ -239,6 +239,15 @@ bool kvm_clean(struct kvm_accel *cpu)
            !events.nmi.injected && !events.nmi.pending;
 }
 
+/* The run has no stop here: the guest goes on to its next exit, and is not stopped again before. But who interrupts the machine, or
+ * ends the run, is heard at once, as a debugger is. */
+static bool refused(struct kvm_accel *cpu)
+{
+    cpu->refused = true;
+    cpu->debug_left = machine_interrupted(cpu->accel.machine) || machine_request_pending(cpu->accel.machine);
+    return cpu->debug_left;
+}
+
 /* True: run returns. */
 static bool stop_between(struct kvm_accel *cpu)
 {
@@ -248,9 +257,10 @@ static bool stop_between(struct kvm_accel *cpu)
     }
     cpu->unclean = 0;
     kvm_state_fetch(cpu);
-    cpu->statistics.landmarks++;
     uint64_t count = kvm_count(cpu);
-    machine_stop_between(cpu->accel.machine, &cpu->state, count - cpu->count_at_exit);
+    if (!machine_stop_between(cpu->accel.machine, &cpu->state, count - cpu->count_at_exit))
+        return refused(cpu);
+    cpu->statistics.landmarks++;
     cpu->count_at_exit = count;
     return true;
 }
@@ -373,8 +383,10 @@ static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
     cpu->at_stop = cpu->halted || machine_position(cpu->accel.machine).icount != before;
     cpu->at_breakpoint = cpu->debug.control && cpu->run->exit_reason == KVM_EXIT_DEBUG &&
                          (cpu->run->debug.arch.dr6 & 1) && !cpu->at_stop;
-    if (cpu->at_stop)
+    if (cpu->at_stop) {
         cpu->count_at_exit = kvm_count(cpu);
+        cpu->refused = false;
+    }
     return done;
 }
 
@@ -394,8 +406,10 @@ enum accel_exit kvm_accel_run(struct accel *accel)
 {
     struct kvm_accel *cpu = kvm_of(accel);
     enum accel_exit exit = ACCEL_EXIT_STEPS;
-    if (!cpu->debug_left) /* a debugger's stop is none of the guest's */
+    if (!cpu->debug_left) { /* a debugger's stop is none of the guest's */
         cpu->at_stop = true;
+        cpu->refused = false;
+    }
     cpu->debug_left = false;
     while (!cpu->error.text[0]) {
         bool wanted = machine_wanted(accel->machine) || nmi_waits(cpu);
@@ -403,12 +417,12 @@ enum accel_exit kvm_accel_run(struct accel *accel)
             kvm_complete(cpu);
             return machine_request_pending(accel->machine) ? ACCEL_EXIT_REQUEST : ACCEL_EXIT_STEPS;
         }
-        if (wanted)
+        if (wanted && !cpu->refused)
             stop_soon(cpu);
         else if (cpu->at_stop)
             offer_interrupts(cpu);
         else
-            cpu->run->request_interrupt_window = machine_intr_pending(accel->machine);
+            cpu->run->request_interrupt_window = machine_intr_pending(accel->machine) && !cpu->refused;
         if (cpu->at_stop && machine_request_pending(accel->machine))
             return ACCEL_EXIT_REQUEST;
         if (cpu->halted) {

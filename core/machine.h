@@ -119,8 +119,9 @@ bool machine_interrupted(const struct machine *machine); /* machine_interrupt wa
  * executed. True: it must. */
 bool machine_offer_interrupt(struct machine *machine, bool nmi);
 /* The accelerator has stopped between two exits and would have the run loop act here: an exit from now on. count: of
- * instructions since the exit before, by the host's own rules; 0: not known. */
-void machine_stop_between(struct machine *machine, const struct cpu_state *state, uint64_t count);
+ * instructions since the exit before, by the host's own rules; 0: not known. False: the input has no such stop here, and the run loop
+ * acts at the next exit. */
+bool machine_stop_between(struct machine *machine, const struct cpu_state *state, uint64_t count);
 /* The next stop is a landmark, to be met before the next exit: null: it is not. registers: 32 bits of the hash. When the
  * accelerator stands there, it calls machine_landmark_met and returns ACCEL_EXIT_STEPS. */
 struct machine_landmark {

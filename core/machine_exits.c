@@ -161,16 +161,16 @@ void machine_interrupt_taken(struct machine *machine)
     machine_compute_stop(machine);
 }
 
-void machine_stop_between(struct machine *machine, const struct cpu_state *state, uint64_t count)
+bool machine_stop_between(struct machine *machine, const struct cpu_state *state, uint64_t count)
 {
     struct landmark landmark = landmark_take(machine, state);
     if (count)
         (void)offer(machine, (struct input_message){.id = INPUT_LANDMARK_COUNT, .a = count});
-    (void)offer(machine, (struct input_message){.id = INPUT_LANDMARK,
-                                                .target = landmark.registers,
-                                                .a = landmark.rip,
-                                                .b = landmark.all});
+    struct input_message stop = {.id = INPUT_LANDMARK, .target = landmark.registers, .a = landmark.rip, .b = landmark.all};
+    if (!offer(machine, stop))
+        return false;
     count_exit(machine);
+    return true;
 }
 
 struct machine_landmark *machine_landmark(struct machine *machine)
