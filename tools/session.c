@@ -16,7 +16,7 @@
 
 #define PROGRESS_NS 500000000ull
 #define EXECUTOR_THREADS 4
-#define CHECKPOINTS_SAVED 48u
+#define CHECKPOINTS_SAVED 256
 
 /* The one process-wide thing: signals have no argument. Set only while session_run runs. */
 static struct session *volatile signal_session;
@@ -590,7 +590,7 @@ static void save_checkpoints(struct session *session)
         tool_error("%s", error.text);
 }
 
-/* For somebody who could ask for it; a replay that only goes to its end pays nothing. */
+/* For somebody who could ask for it, or for the file of checkpoints; a replay that only goes to its end pays nothing. */
 static void make_timeline(struct session *session)
 {
     struct error error = {0};
@@ -601,7 +601,8 @@ static void make_timeline(struct session *session)
                                        .save = save_words,
                                        .restore = restore_words,
                                        .opaque = session};
-    if (!session->player || session->branch || !control_has_company(session) || session->options.follow ||
+    bool wanted = control_has_company(session) || session->options.checkpoint_file;
+    if (!session->player || session->branch || !wanted || session->options.follow ||
         session->rerun || machine_counts_exits(session->machine))
         return;
     if (!options.memory_bytes)

@@ -9,6 +9,7 @@ arrives from the guest's serial port: the CPU time of the emulator's process, wh
 (--clock wall: the host's time). Caches and clock rates are shared all the same: look at ratios, and run it again.
 """
 import argparse
+import collections
 import hashlib
 import json
 import math
@@ -300,16 +301,23 @@ def grub_disk_commands(arguments, kernel, initrd, work):
     return commands
 
 
-def time_to_init(command, cwd, fifo=None, until_init=False):
-    init = end = 0
+def time_of_guest(command, cwd, fifo=None, last=None):
+    """Seconds by what the guest says: init: to init; end: to power-off; NAME: between a line of init's and its "did NAME", summed
+    up. last: what is waited for, where the end of the guest does not end the emulator."""
+    times = collections.Counter()
+    before = 0
     for now, line in stream_lines(command, cwd, fifo):
-        if "vmrr-init:" in line and not init:
-            init = now
-            if until_init:
-                return init, init
+        if "vmrr-init:" in line:
+            times["init"] = times["init"] or now
+            did = re.search(r"vmrr-init: did (\w+)", line)
+            if did:
+                times[did[1]] += now - before
+            before = now
+        if last and last in line:
+            return times
         if "Power down" in line or "Power off" in line:
-            end = now
-    return init, end
+            times["end"] = now
+    return times
 
 
 def linux(arguments):
@@ -337,21 +345,24 @@ def linux(arguments):
             drive = ["-drive", f"file={disk},if=none,format=raw,id=d", "-drive",
                      "driver=blkreplay,if=none,image=d,id=dr", "-device", "ide-hd,drive=dr"]
             commands["qemu rr record"] = base + rr + drive + ["-icount", f"shift=auto,rr=record,rrfile={work}/rr.bin"]
-        print("\n| run | to init, s | whole run, s | vmrr record: x |\n|---|---|---|---|")
         results = {}
         for _ in range(arguments.rounds):
             for label, command in commands.items():
-                init, end = time_to_init(command, work)
-                if not init or not end:
+                times = time_of_guest(command, work)
+                if not times["end"]:
                     sys.exit(f"run.py: {label}: the guest did not come to its end: {' '.join(map(str, command))}")
-                before = results.get(label, (init, end))
-                results[label] = (min(before[0], init), min(before[1], end))
+                before = results.setdefault(label, times)
+                results[label] = collections.Counter({what: min(before[what], now) for what, now in times.items()})
         if "bochs" in arguments.peers:
+            last = "vmrr-init:" if arguments.task == "boot" else "reboot: "
             for label, (command, fifo) in grub_disk_commands(arguments, kernel, initrd, work).items():
-                results[label] = time_to_init(command, work, fifo, True)
-        base = results["vmrr record"][0]
-        for label, (init, end) in results.items():
-            print(f"| {label} | {init:.2f} | {f'{end:.2f}' if end > init else '-'} | {init / base:.2f} |")
+                results[label] = time_of_guest(command, work, fifo, last)
+        did = [what for what in results["vmrr record"] if what not in ("init", "end")]
+        print("\n| run | to init, s | whole run, s |" + "".join(f" {what}, s |" for what in did) + " to init / vmrr record |")
+        print("|---|---|---|" + "---|" * len(did) + "---|")
+        for label, times in results.items():
+            print(f"| {label} |" + "".join(f" {times[what]:.2f} |" if times[what] else " - |" for what in ["init", "end", *did]) +
+                  f" {times['init'] / results['vmrr record']['init']:.2f} |")
 
 
 def main():
