@@ -5,37 +5,16 @@
  * decoded code carry MEMORY_PAGE_CODE, so that writes to them come to block_code_written; a bitmap of 64-byte chunks that
  * hold decoded bytes makes writes beside the code cheap.
  * Not modelled: code executed out of MMIO (it reads as all ones, without touching the device). */
-#include "accel-interp/block.h"
+#include "accel-interp/block_internal.h"
 
-#include "accel-interp/decode.h"
-#include "accel-interp/fuse.h"
 #include "accel-interp/mem.h"
-#include "accel-interp/mmu.h"
 #include "accel-interp/monitor.h"
-#include "accel-interp/peephole.h"
-#include "accel-interp/run_control.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CACHE_BYTES_DEFAULT (48ull << 20)
 #define CACHE_BYTES_MIN (64ull << 10)
-#define HASH_BITS 17u
-#define PAGE_HASH_BITS 12u
-#define SLOTS_MAX (BLOCK_STEPS_MAX + 3) /* fall-through, links, bytes of a crossing */
-#define CHUNK_SHIFT 6
-
-struct code_page {
-    uint8_t *flags;
-    struct code_page *next;
-    struct block *blocks;
-    struct block *entered; /* those of them that have a key, or had one: BLOCK_ENTERED */
-    uint64_t chunks;       /* bit n: decoded bytes in [64n, 64n + 64) */
-    uint64_t hot;          /* chunks that were rewritten HOT_REWRITES times: see decode_block */
-    uint8_t rewrites[MEMORY_PAGE_BYTES >> CHUNK_SHIFT];
-    unsigned idle_writes;  /* while it has no blocks */
-    uint64_t last_rewrite; /* icount, that of the block about */
-};
 /* More than a kernel needs to patch a jump in three steps, a few times. */
 #define HOT_REWRITES 32u
 /* Code that runs so many steps before it is rewritten is worth decoding in whole blocks: what compilers at run time write. */
@@ -47,29 +26,6 @@ struct code_page {
 
 /* Of the arena for each page with code: few programs have as little code in a page as that. */
 #define ARENA_BYTES_A_PAGE 768u
-
-enum { SCRATCH_DECODE, SCRATCH_TRUNCATED, SCRATCH_SINGLE, SCRATCH_COUNT };
-
-struct block_cache {
-    struct block *stub; /* what unlinked links lead to */
-    uint8_t *arena;
-    uint64_t arena_bytes, used_bytes;
-    struct block *unused[SLOTS_MAX + 1]; /* dropped, by slots; linked by hash_next */
-    struct block *hash[1u << HASH_BITS];
-    struct code_page *page_hash[1u << PAGE_HASH_BITS];
-    struct code_page *pages; /* pages_max of them, pages_used ever used since all was dropped */
-    unsigned pages_max, pages_used;
-    struct code_page *unused_pages;
-    struct block *scratch[SCRATCH_COUNT];
-    struct block_links *pending; /* the link that the next lookup fills in */
-    unsigned pending_slot;
-    uint64_t pending_rip;
-    uint32_t pending_key;
-    uint32_t generation;
-    unsigned block_steps;
-    struct peephole *peephole;
-    uint8_t ones[MEMORY_PAGE_BYTES];
-};
 
 /* ---- making and emptying -------------------------------------------------------------------------------------- */
 
@@ -203,11 +159,6 @@ static struct block_links *end_links(struct block *block)
     return (struct block_links *)&block->insn[block->slots - 1 - (block->flags & BLOCK_CROSS ? 1 : 0)];
 }
 
-static void init_links(const struct block_cache *cache, struct block_links *links)
-{
-    *links = (struct block_links){.to = {cache->stub, cache->stub}};
-}
-
 static struct block_links *incoming_links(uintptr_t incoming)
 {
     return (struct block_links *)(incoming & ~(uintptr_t)1);
@@ -278,21 +229,9 @@ static struct code_page **page_place(struct block_cache *cache, const uint8_t *f
     return place;
 }
 
-static uint64_t chunk_mask(unsigned first, unsigned last)
-{
-    unsigned low = first >> CHUNK_SHIFT, high = last >> CHUNK_SHIFT;
-    return (~0ull << low) & (~0ull >> (63 - high));
-}
-
-/* Where `bytes` of code from page_offset end in its (first) page. */
-static unsigned last_in_page(unsigned page_offset, unsigned bytes)
-{
-    unsigned last = page_offset + bytes - 1u;
-    return last < MEMORY_PAGE_BYTES ? last : MEMORY_PAGE_BYTES - 1;
-}
 static unsigned last_byte(const struct block *block)
 {
-    return last_in_page(block->page_offset, block->bytes);
+    return block_last_in_page(block->page_offset, block->bytes);
 }
 
 static bool overlaps(const struct block *block, unsigned first, unsigned last)
@@ -391,28 +330,23 @@ static void drop_from(struct interp *cpu, struct code_page *page, unsigned first
             *where = block->page_next;
             release_block(cpu, block);
         } else {
-            chunks |= chunk_mask(block->page_offset, last_byte(block));
+            chunks |= block_chunk_mask(block->page_offset, last_byte(block));
             where = &block->page_next;
         }
     }
     page->chunks = chunks;
 }
 
-static uint64_t icount_now(const struct interp *cpu)
-{
-    return cpu->icount_end - (uint64_t)cpu->budget;
-}
-
 static void drop_overlapped(struct interp *cpu, struct code_page *page, unsigned first, unsigned last)
 {
     drop_from(cpu, page, first, last);
-    note_rewrite(page, first >> CHUNK_SHIFT, icount_now(cpu));
+    note_rewrite(page, first >> CHUNK_SHIFT, block_icount(cpu));
 }
 
 void block_drop_offset(struct interp *cpu, unsigned page_offset)
 {
     struct block_cache *cache = cpu->cache;
-    uint64_t mask = chunk_mask(page_offset, page_offset);
+    uint64_t mask = block_chunk_mask(page_offset, page_offset);
 
     for (unsigned n = 0; n < 1u << PAGE_HASH_BITS; n++) {
         for (struct code_page *page = cache->page_hash[n]; page; page = page->next) {
@@ -422,7 +356,7 @@ void block_drop_offset(struct interp *cpu, unsigned page_offset)
     }
 }
 
-static void drop_block(struct interp *cpu, struct block *block)
+void block_drop(struct interp *cpu, struct block *block)
 {
     struct code_page **place = page_place(cpu->cache, block->page);
     struct block **where = &(*place)->blocks;
@@ -458,7 +392,7 @@ static void page_written(struct interp *cpu, const struct insn *i, const uint8_t
 
     if (page && !page->blocks && ++page->idle_writes > IDLE_WRITES_MAX)
         retire_page(cpu->cache, place);
-    else if (page && (page->chunks & chunk_mask(first, last)))
+    else if (page && (page->chunks & block_chunk_mask(first, last)))
         code_rewritten(cpu, i, page, first, last);
 }
 
@@ -497,141 +431,13 @@ void block_forget_entered(struct interp *cpu, uint64_t page, uint64_t gpa)
         leave_entered(code, entered_in, page, 0);
 }
 
-/* ---- decoding ------------------------------------------------------------------------------------------------- */
+/* ---- keeping -------------------------------------------------------------------------------------------------- */
 
-static const struct insn *exec_undefined(struct interp *cpu, const struct insn *i)
-{
-    if (i->imm)
-        RAISE(EXC_UD);
-    interp_unimplemented(cpu, i);
-}
-
-static const struct insn *exec_too_long(struct interp *cpu, const struct insn *i)
-{
-    RAISE_ERROR(EXC_GP, 0);
-}
-
-/* Pseudo instructions, after the last step of a block without a branch. */
-static const struct insn *fall_page(struct interp *cpu, const struct insn *i)
-{
-    return block_chain_page(cpu, i, i->off, 1);
-}
-
-static const struct insn *fall_flat(struct interp *cpu, const struct insn *i)
-{
-    uint64_t rip = cpu->r[REG_RIP].q + i->off;
-    struct block *target = block_linked_flat(cpu, i, rip, 1);
-
-    return target ? block_enter(cpu, target, rip) : block_leave_to(cpu, i, rip, 1);
-}
-
-static const struct insn *fall_segmented(struct interp *cpu, const struct insn *i)
-{
-    uint64_t rip = cpu->r[REG_RIP].q + i->off;
-    struct block *target = block_linked_segmented(cpu, i, rip, 1);
-
-    return target ? block_enter(cpu, target, rip) : block_leave_to(cpu, i, rip, 1);
-}
-
-static const struct insn *fall_out(struct interp *cpu, const struct insn *i)
-{
-    cpu->rip = cpu->r[REG_RIP].q + i->off;
-    return NULL;
-}
-
-static void append_fall(struct block *block, insn_fn *fn)
-{
-    struct insn *i = &block->insn[block->steps];
-
-    memset(i, 0, sizeof *i);
-    i->fn = fn;
-    i->off = block->bytes;
-    i->index = (uint8_t)block->steps;
-}
-
-static insn_fn *fall_function(const struct interp *cpu, const struct block *block)
-{
-    if (!block_is_flat(cpu))
-        return fall_segmented;
-    return block->page_offset + block->bytes >= (int)MEMORY_PAGE_BYTES ? fall_flat : fall_page;
-}
-
-/* The end of a decoded block: the fall-through unless a branch ended it, and the links. */
-static void finish_block(struct interp *cpu, struct block *block, bool falls)
-{
-    if (falls) {
-        append_fall(block, fall_function(cpu, block));
-        block->flags |= BLOCK_FALLS;
-    }
-    block->slots = (uint16_t)(block->steps + (falls ? 2 : 1));
-    init_links(cpu->cache, (struct block_links *)&block->insn[block->slots - 1]);
-}
-
-/* The block's last two instructions, just decoded: one function for both, if there is one. */
-static void fuse_end(struct interp *cpu, struct block *block, const struct decoded *first, const struct decoded *last)
-{
-    struct insn *i = &block->insn[block->steps - 2];
-    insn_fn *fn = first->row && last->row ? fuse_pair(first, last, block_is_flat(cpu)) : NULL;
-
-    if (!fn)
-        return;
-    block->flags |= BLOCK_FUSED;
-    block->entry_fn = i->fn;
-    i->fn = fn;
-}
-
-static uint64_t hot_chunks(struct block_cache *cache, const uint8_t *flags)
+uint64_t block_hot_chunks(struct block_cache *cache, const uint8_t *flags)
 {
     const struct code_page *page = flags ? *page_place(cache, flags) : NULL;
 
     return page ? page->hot : 0;
-}
-
-/* Decodes a run into block. False: not one instruction without bytes after the available ones. Where code is rewritten again
- * and again each instruction is a block of its own, so that a write costs the decoding of one. */
-static bool decode_block(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available)
-{
-    struct decoded decoded = {.row = NULL}, before;
-    uint64_t hot = hot_chunks(cpu->cache, block->page);
-    unsigned offset = 0, steps = 0;
-    bool ended = false, alone = false, cuts = cpu->control & CONTROL_CUT;
-
-    while (!ended && !alone && steps < cpu->cache->block_steps && offset < available) {
-        if (cuts && run_control_cuts(cpu, block->page_offset + offset)) {
-            if (steps)
-                break;
-            alone = true;
-        }
-        before = decoded;
-        enum decode_status status = decode_insn(cpu->tables, cpu->mode, bytes + offset, available - offset, offset,
-                                                block->page_offset, &decoded);
-        if (status == DECODE_MORE)
-            break;
-        if (status == DECODE_UNDEFINED) {
-            decoded.insn.fn = exec_undefined;
-            decoded.insn.imm = decoded.reserved;
-        } else if (status == DECODE_TOO_LONG) {
-            decoded.insn.fn = exec_too_long;
-        }
-        bool rewritten = hot && (hot & chunk_mask(block->page_offset + offset,
-                                                  last_in_page(block->page_offset, offset + decoded.insn.len)));
-        if (rewritten && steps)
-            break;
-        alone = alone || rewritten;
-        ended = status != DECODE_OK || (decoded.row->flags & OP_END);
-        decoded.insn.index = (uint8_t)steps;
-        block->insn[steps++] = decoded.insn;
-        offset += decoded.insn.len;
-    }
-    block->steps = (int32_t)steps;
-    block->bytes = (uint16_t)offset;
-    block->mode = cpu->mode;
-    if (ended && steps >= 2)
-        fuse_end(cpu, block, &before, &decoded);
-    peephole_run(cpu->cache->peephole, block->insn, steps, block->flags & BLOCK_FUSED ? block->entry_fn : NULL);
-    if (steps)
-        finish_block(cpu, block, !ended);
-    return steps > 0;
 }
 
 static uint64_t block_size(unsigned slots)
@@ -701,110 +507,9 @@ static struct block *keep(struct interp *cpu, const struct block *scratch, uint6
     *hash = block;
     block->page_next = page->blocks;
     page->blocks = block;
-    page->chunks |= chunk_mask(block->page_offset, last_byte(block));
+    page->chunks |= block_chunk_mask(block->page_offset, last_byte(block));
     cpu->statistics.blocks_decoded++;
     return block;
-}
-
-/* ---- an instruction that goes on in the next page ------------------------------------------------------------- */
-
-static uint8_t *crossing_bytes(struct block *block)
-{
-    return (uint8_t *)&block->insn[block->slots - 1];
-}
-
-static const uint8_t *fetch_page(struct interp *cpu, uint64_t linear)
-{
-    struct memory_page page;
-
-    mmu_fetch(cpu, linear, &page);
-    return page.host ? page.host : cpu->cache->ones;
-}
-
-static uint64_t code_linear(const struct interp *cpu, uint64_t rip)
-{
-    return (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? rip : block_linear(cpu, rip);
-}
-
-/* Entry of a BLOCK_CROSS block: its second page may be another one by now, or none. */
-static const struct insn *check_crossing(struct interp *cpu, const struct insn *i)
-{
-    struct block *block = block_of(i);
-    unsigned first = MEMORY_PAGE_BYTES - block->page_offset;
-    uint64_t next = code_linear(cpu, cpu->r[REG_RIP].q + first);
-    const uint8_t *bytes;
-
-    cpu->rip = cpu->r[REG_RIP].q;
-    cpu->current = NULL;
-    cpu->budget += 1; /* a fault of the fetch is outside of the chain */
-    if ((block->flags & BLOCK_BREAK) && run_control_breaks(cpu, code_linear(cpu, cpu->rip), icount_now(cpu)))
-        return NULL;
-    bytes = fetch_page(cpu, next);
-    if (memcmp(bytes, crossing_bytes(block), block->bytes - first)) {
-        if (!(block->flags & BLOCK_SCRATCH))
-            drop_block(cpu, block);
-        return NULL;
-    }
-    cpu->budget -= 1;
-    return block->entry_fn(cpu, i);
-}
-
-/* Entry of a BLOCK_BREAK block. */
-static const struct insn *check_break(struct interp *cpu, const struct insn *i)
-{
-    struct block *block = block_of(i);
-    uint64_t rip = cpu->r[REG_RIP].q;
-
-    if ((cpu->control & CONTROL_BREAK) && run_control_breaks(cpu, code_linear(cpu, rip), icount_now(cpu) - 1)) {
-        cpu->budget += 1;
-        cpu->rip = rip;
-        cpu->current = NULL;
-        return NULL;
-    }
-    return block->entry_fn(cpu, i);
-}
-
-/* A block of one instruction, just decoded. */
-static void guard(struct block *block)
-{
-    block->flags |= BLOCK_BREAK;
-    if (block->flags & BLOCK_CROSS)
-        return;
-    block->entry_fn = block->insn[0].fn;
-    block->insn[0].fn = check_break;
-}
-
-static bool decode_one(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available)
-{
-    unsigned steps = cpu->cache->block_steps;
-
-    cpu->cache->block_steps = 1;
-    bool whole = decode_block(cpu, block, bytes, available);
-    cpu->cache->block_steps = steps;
-    return whole;
-}
-
-static void decode_crossing(struct interp *cpu, struct block *block, const uint8_t *bytes, unsigned available,
-                            uint64_t limit)
-{
-    uint8_t joined[2 * DECODE_BYTES_MAX];
-    unsigned total = available;
-
-    memcpy(joined, bytes, available);
-    if (limit > available) {
-        unsigned more = limit - available < DECODE_BYTES_MAX ? (unsigned)limit - available : DECODE_BYTES_MAX;
-        memcpy(joined + available, fetch_page(cpu, code_linear(cpu, cpu->rip + available)), more);
-        total += more;
-    }
-    if (!decode_one(cpu, block, joined, total))
-        interp_raise_error(cpu, NULL, EXC_GP, 0); /* beyond the limit */
-    if (block->bytes <= available)
-        return;
-    block->flags |= BLOCK_CROSS;
-    block->slots++;
-    memcpy(crossing_bytes(block), joined + available, block->bytes - available);
-    block->entry_fn = block->insn[0].fn;
-    block->insn[0].fn = check_crossing;
 }
 
 /* ---- finding -------------------------------------------------------------------------------------------------- */
@@ -826,28 +531,6 @@ static uint64_t bytes_to_limit(const struct interp *cpu, uint64_t rip)
     return rip > cpu->rip_limit ? 0 : cpu->rip_limit - rip + 1;
 }
 
-/* whole_run: the block will be kept. One that is not, is one instruction: writes into it are not noticed. */
-static struct block *decode_at(struct interp *cpu, const struct memory_page *page, uint64_t linear, uint64_t limit,
-                               bool whole_run)
-{
-    struct block *block = cpu->cache->scratch[SCRATCH_DECODE];
-    unsigned offset = linear & (MEMORY_PAGE_BYTES - 1);
-    unsigned available = MEMORY_PAGE_BYTES - offset;
-    const uint8_t *bytes = (page->host ? page->host : cpu->cache->ones) + offset;
-
-    if (available > limit)
-        available = (unsigned)limit;
-    block->flags = BLOCK_SCRATCH;
-    block->page = page->host ? page->flags : NULL;
-    block->page_offset = (uint16_t)offset;
-    bool whole = whole_run ? decode_block(cpu, block, bytes, available) : decode_one(cpu, block, bytes, available);
-    if (!whole)
-        decode_crossing(cpu, block, bytes, available, limit);
-    if ((cpu->control & CONTROL_CUT) && run_control_cuts(cpu, offset))
-        guard(block);
-    return block;
-}
-
 static struct block *lookup_page(struct interp *cpu, uint64_t linear, uint64_t limit)
 {
     struct memory_page page;
@@ -858,7 +541,7 @@ static struct block *lookup_page(struct interp *cpu, uint64_t linear, uint64_t l
     if (block && block->bytes <= limit)
         return block;
     bool kept = page.host && !block && limit >= MEMORY_PAGE_BYTES;
-    struct block *decoded = decode_at(cpu, &page, linear, limit, kept);
+    struct block *decoded = block_decode_at(cpu, &page, linear, limit, kept);
     return kept ? keep(cpu, decoded, gpa) : decoded;
 }
 
@@ -877,7 +560,7 @@ static void enter(struct interp *cpu, struct block *block, uint64_t linear)
 struct block *block_lookup(struct interp *cpu)
 {
     uint64_t rip = cpu->rip = (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? cpu->rip : (uint32_t)cpu->rip;
-    uint64_t linear = code_linear(cpu, rip);
+    uint64_t linear = block_code_linear(cpu, rip);
     struct block **cached = &cpu->jump_cache[jump_cache_index(linear)];
     uint64_t limit = bytes_to_limit(cpu, rip);
     struct block *block = *cached;
@@ -893,65 +576,5 @@ struct block *block_lookup(struct interp *cpu)
         *cached = block;
     }
     fill_pending(cpu, block);
-    return block;
-}
-
-/* ---- parts of blocks ------------------------------------------------------------------------------------------ */
-
-static void copy_place(struct block *to, const struct block *from)
-{
-    to->page = from->page;
-    to->page_offset = from->page_offset;
-    to->mode = from->mode;
-    to->entry_fn = from->entry_fn;
-    to->flags = BLOCK_SCRATCH;
-}
-
-struct block *block_truncate(struct interp *cpu, const struct block *block, unsigned steps)
-{
-    struct block *copy = cpu->cache->scratch[SCRATCH_TRUNCATED];
-
-    CHECK((int)steps < block->steps);
-    copy_place(copy, block);
-    memcpy(copy->insn, block->insn, steps * sizeof(struct insn));
-    for (unsigned n = 0; n < steps; n++)
-        copy->insn[n].fn = peephole_plain(cpu->cache->peephole, copy->insn[n].fn);
-    if ((block->flags & BLOCK_FUSED) && (int)steps == block->steps - 1)
-        copy->insn[steps - 1].fn = block->entry_fn;
-    copy->steps = (int32_t)steps;
-    copy->bytes = block->insn[steps].off;
-    copy->flags |= BLOCK_FALLS;
-    append_fall(copy, fall_out);
-    return copy;
-}
-
-struct block *block_single(struct interp *cpu, const struct insn *i)
-{
-    const struct block *block = block_of(i);
-    struct block *copy = cpu->cache->scratch[SCRATCH_SINGLE];
-
-    copy_place(copy, block);
-    copy->insn[0] = *i;
-    copy->insn[0].fn = peephole_plain(cpu->cache->peephole, i->fn);
-    copy->insn[0].index = 0;
-    if ((block->flags & (BLOCK_CROSS | BLOCK_BREAK)) || ((block->flags & BLOCK_FUSED) && i->index == block->steps - 2))
-        copy->insn[0].fn = block->entry_fn;
-    copy->steps = 1;
-    copy->bytes = (uint16_t)(i->off + i->len);
-    if (i->index == block->steps - 1 && !(block->flags & BLOCK_FALLS))
-        init_links(cpu->cache, (struct block_links *)&copy->insn[1]);
-    else
-        append_fall(copy, fall_out);
-    return copy;
-}
-
-struct block *block_lone(struct interp *cpu)
-{
-    struct block *block = cpu->cache->scratch[SCRATCH_SINGLE];
-
-    memset(&block->insn[0], 0, sizeof block->insn[0]);
-    block->flags = BLOCK_SCRATCH;
-    block->steps = 1;
-    block->bytes = 0;
     return block;
 }
