@@ -76,6 +76,7 @@ struct kvm_accel {
     _Atomic bool kicked;
     unsigned unclean; /* looks in a row between two exits that found something begun */
     uint8_t taken_vector; /* the last one taken */
+    bool mending; /* the last stop was within a SYSCALL that is to be mended */
     bool refused; /* since the last exit a stop between two was wanted, and the run has none */
     bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
     bool at_breakpoint; /* the last exit was by the breakpoint at a landmark's RIP */
@@ -117,6 +118,7 @@ uint64_t kvm_rflags(struct kvm_accel *cpu); /* this one also when it is */
 uint64_t kvm_rip(struct kvm_accel *cpu); /* and these, too */
 uint64_t kvm_rsp(struct kvm_accel *cpu);
 uint64_t kvm_idt_base(struct kvm_accel *cpu);
+unsigned kvm_cpl(struct kvm_accel *cpu);
 void kvm_set_edx(struct kvm_accel *cpu, uint32_t value); /* the access is complete */
 /* Not at RIP `linear` with general registers of this hash. False: perhaps there. */
 bool kvm_elsewhere(struct kvm_accel *cpu, uint64_t linear, uint32_t registers);
@@ -160,6 +162,8 @@ void kvm_debug_set(struct kvm_accel *cpu, uint64_t landmark, bool step);
 void kvm_repair_wrote_lstar(struct kvm_accel *cpu, uint64_t value);
 uint64_t kvm_repair_breakpoint(struct kvm_accel *cpu); /* where one is needed; 0: none */
 bool kvm_repair_at_breakpoint(struct kvm_accel *cpu);  /* true: it was a SYSCALL, and has been done */
+/* The guest is within a SYSCALL that is to be mended: where no processor ever is. */
+bool kvm_repair_waits(struct kvm_accel *cpu);
 
 /* rewind.c */
 void kvm_mark(struct kvm_accel *cpu, uint64_t done); /* nothing is begun (kvm_clean), no access waits */

@@ -103,12 +103,30 @@ static void do_syscall(struct kvm_accel *cpu, const uint64_t frame[FRAME_WORDS])
     cpu->statistics.syscalls++;
 }
 
+/* At the handler's first instruction: was it a SYSCALL that led there? */
+static bool is_syscall(struct kvm_accel *cpu, uint64_t frame[FRAME_WORDS])
+{
+    return read_linear(cpu, kvm_rsp(cpu), frame, FRAME_WORDS * sizeof *frame) &&
+           frame[FRAME_RIP] == cpu->repair.lstar && (frame[FRAME_CS] & 3) == 3 &&
+           (frame[FRAME_ERROR] & ~2ull) == ERROR_USER_FETCH;
+}
+
+bool kvm_repair_waits(struct kvm_accel *cpu)
+{
+    uint64_t frame[FRAME_WORDS], rip;
+    if (!cpu->repair.lstar)
+        return false;
+    rip = kvm_rip(cpu);
+    if (rip == cpu->repair.lstar)
+        return kvm_cpl(cpu) == 3;
+    return rip == kvm_repair_breakpoint(cpu) && is_syscall(cpu, frame);
+}
+
 bool kvm_repair_at_breakpoint(struct kvm_accel *cpu)
 {
     uint64_t frame[FRAME_WORDS];
     cpu->statistics.faults++;
-    if (!read_linear(cpu, kvm_rsp(cpu), frame, sizeof frame) || frame[FRAME_RIP] != cpu->repair.lstar ||
-        (frame[FRAME_CS] & 3) != 3 || (frame[FRAME_ERROR] & ~2ull) != ERROR_USER_FETCH)
+    if (!is_syscall(cpu, frame))
         return false;
     kvm_state_fetch(cpu);
     do_syscall(cpu, frame);

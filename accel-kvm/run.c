@@ -251,7 +251,8 @@ static bool refused(struct kvm_accel *cpu)
 /* True: run returns. */
 static bool stop_between(struct kvm_accel *cpu)
 {
-    if (!kvm_clean(cpu)) {
+    cpu->mending = kvm_repair_waits(cpu);
+    if (cpu->mending || !kvm_clean(cpu)) {
         cpu->unclean++;
         return false;
     }
@@ -358,6 +359,7 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         cpu->run->immediate_exit = 1;
     }
     cpu->at_repair = false;
+    cpu->mending = false;
     int trouble = kvm_enter(cpu);
     cpu->run->immediate_exit = 0;
     if (trouble == EINTR || trouble == EAGAIN) {
@@ -422,7 +424,7 @@ enum accel_exit kvm_accel_run(struct accel *accel)
         else if (cpu->at_stop)
             offer_interrupts(cpu);
         else
-            cpu->run->request_interrupt_window = machine_intr_pending(accel->machine) && !cpu->refused;
+            cpu->run->request_interrupt_window = machine_intr_pending(accel->machine) && !cpu->refused && !cpu->mending;
         if (cpu->at_stop && machine_request_pending(accel->machine))
             return ACCEL_EXIT_REQUEST;
         if (cpu->halted) {

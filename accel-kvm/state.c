@@ -290,6 +290,12 @@ uint64_t kvm_idt_base(struct kvm_accel *cpu)
     return cpu->state_valid ? cpu->state.idtr_base : sregs_now(cpu, &own)->idt.base;
 }
 
+unsigned kvm_cpl(struct kvm_accel *cpu)
+{
+    struct kvm_sregs own = {0};
+    return (cpu->state_valid ? cpu->state.segment[CPU_SS].attributes >> 5 : sregs_now(cpu, &own)->ss.dpl) & 3u;
+}
+
 void kvm_set_edx(struct kvm_accel *cpu, uint32_t value)
 {
     struct kvm_regs own = {0}, *regs = &own;
