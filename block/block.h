@@ -308,6 +308,8 @@ struct block_image *block_drive_exchange(struct block_drive *drive, struct block
 /* Another executor from now on, in place of a deferred one: requests whose completion has not come are started there. It must
  * live as long. */
 void block_drive_hand_over(struct block_drive *drive, struct block_executor *executor);
+/* The request that the executor has had longest (host timing); false: it has none. */
+bool block_drive_oldest_at_host(struct block_drive *drive, uint32_t *tag);
 
 /* What a drive has done, for people: nothing that a guest can see. Times are virtual, from submit to completion. Merged and
  * partial requests: there are none. */

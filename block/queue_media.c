@@ -183,6 +183,19 @@ void block_drive_hand_over(struct block_drive *drive, struct block_executor *exe
     }
 }
 
+bool block_drive_oldest_at_host(struct block_drive *drive, uint32_t *tag)
+{
+    struct queue_slot *list[BLOCK_PENDING_MAX];
+    unsigned count = queue_list_slots(drive, SLOT_RUNNING, list);
+    for (unsigned n = 0; n < count; n++) {
+        if (!queue_slot_at_host(drive, list[n]))
+            continue;
+        *tag = list[n]->tag;
+        return true;
+    }
+    return false;
+}
+
 /* ---- the device, and people ---- */
 
 void block_drive_listen(struct block_drive *drive, struct block_listener listener)

@@ -1,5 +1,6 @@
 /* A drive as the journal knows it: the first content of the sectors that were read. What the journal does not have yet
- * reads as zeros: a guest that asks for it has left the journal, which its trace events say. */
+ * reads as zeros: a guest that asks for it has left the journal, which its trace events say. (In a diversion, which has left it on
+ * purpose, the run ends.) */
 #include "replay/player.h"
 
 #include <stdio.h>
@@ -22,9 +23,10 @@ static struct journal_image *image_of(struct block_image *image)
 static uint32_t known_run(struct journal_image *self, uint64_t sector, uint32_t sectors, bool *known)
 {
     uint32_t run = sector_index_run(self->player->sectors, self->medium, sector, sectors, known);
-    if (*known)
+    if (*known || (self->player->diversion.on && !player_diverted_knows(self->player)))
         return run;
-    (void)player_head(self->player);
+    if (!self->player->diversion.on)
+        (void)player_head(self->player);
     return sector_index_run(self->player->sectors, self->medium, sector, sectors, known);
 }
 
@@ -43,6 +45,8 @@ static enum status journal_read(struct block_image *image, uint64_t sector, uint
                 player_fail(self->player, status);
                 return status;
             }
+        } else if (self->player->diversion.on) {
+            return player_diverted_missing(self->player, self->medium, sector);
         } else {
             memset(out, 0, bytes);
         }

@@ -133,6 +133,8 @@ const struct input_ops player_input_ops = {
 static void replay_emit(void *opaque, const struct trace_event *event)
 {
     struct replay_player *player = opaque;
+    if (player->diversion.on)
+        return;
     const struct journal_event *head = player_head(player);
     const char *difference;
     if (!head) {

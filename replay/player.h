@@ -2,6 +2,7 @@
 #ifndef VMRR_REPLAY_PLAYER_H
 #define VMRR_REPLAY_PLAYER_H
 
+#include "replay/diversion.h"
 #include "replay/journal_config.h"
 #include "replay/journal_event.h"
 #include "replay/journal_reader.h"
@@ -21,8 +22,21 @@ struct player_kept {
     struct journal_decoder *decoder; /* null: none */
 };
 
+/* diversion.h; all zero: the player follows its journal. */
+struct player_diversion {
+    bool on;
+    struct replay_host host;
+    struct input *live; /* null: it is thrown away in the end */
+    uint64_t entropy;
+    struct position due; /* a halted CPU's: of the request that the executor has had longest */
+    bool missing;
+    uint32_t missing_medium;
+    uint64_t missing_sector;
+};
+
 struct replay_player {
     struct input input; /* first: what the machine sees */
+    struct player_diversion diversion;
     struct journal_reader *reader;
     struct journal_config_reader config;
     struct sector_index *sectors;
@@ -86,6 +100,13 @@ enum status player_load_events(struct replay_player *player, size_t index) MUST_
 /* player_place.c: keeps where the decoder is. */
 void player_keep_decoder(struct replay_player *player);
 void player_free_kept(struct replay_player *player);
+/* What the frames before this one say of sectors. */
+enum status player_know_sectors(struct replay_player *player, uint64_t frame) MUST_CHECK;
+
+/* diversion.c: a sector is not known yet. Looks all of the journal through: true, if that was news. */
+bool player_diverted_knows(struct replay_player *player);
+/* Nobody knows it: the run ends. The status of the request. */
+enum status player_diverted_missing(struct replay_player *player, uint32_t medium, uint64_t sector);
 
 /* image_journal.c. Functions of images that lie under an overlay, which keeps all writes. */
 enum status player_refuse_write(struct block_image *image, uint64_t sector, uint32_t sectors, const void *buffer, bool fua);

@@ -45,7 +45,7 @@ static void forget_trouble(struct replay_player *player)
 }
 
 /* A place ahead: what would have been taken in on the way there. */
-static enum status know_sectors(struct replay_player *player, uint64_t frame)
+enum status player_know_sectors(struct replay_player *player, uint64_t frame)
 {
     enum status status = STATUS_OK;
     for (; player->known_frame < frame && !status; player->known_frame++) {
@@ -87,7 +87,7 @@ enum status replay_player_return(struct replay_player *player, const struct repl
     player->deliver_at = player->deliver_count;
     player->ahead_from = place->frame;
     player->ahead_valid = false;
-    enum status status = know_sectors(player, place->frame);
+    enum status status = player_know_sectors(player, place->frame);
     if (!status && place->within_frame)
         status = go_into_frame(player, place);
     if (status)

@@ -151,6 +151,8 @@ static enum status restore(struct timeline *timeline, const struct checkpoint *c
     error_clear(&timeline->error);
     timeline->restored++;
     timeline->arrived = true;
+    if (options->leaves)
+        options->leaves(options->opaque);
     enum status status = checkpoint_restore(checkpoint, options->machine, options->player, &timeline->error);
     if (!status && options->restore)
         options->restore(options->opaque, checkpoint->word);
@@ -196,6 +198,7 @@ void timeline_destroy(struct timeline *timeline)
         return;
     for (size_t n = 0; n < timeline->count; n++)
         checkpoint_free(&timeline->checkpoint[n]);
+    checkpoint_free(&timeline->left);
     free(timeline->checkpoint);
     page_store_destroy(timeline->store);
     free(timeline);
@@ -240,6 +243,8 @@ static uint64_t next_regular(const struct timeline *timeline, uint64_t icount)
 enum machine_stop timeline_run(struct timeline *timeline, struct position limit)
 {
     struct machine *machine = timeline->options.machine;
+    if (timeline_diverted(timeline))
+        return machine_run(machine, limit);
     uint64_t next = next_regular(timeline, icount_of(timeline));
     for (;;) {
         enum machine_stop stop = run_to(timeline, limit, next);
@@ -325,6 +330,8 @@ static enum timeline_result approach(struct timeline *timeline, uint64_t goal)
 
 enum timeline_result timeline_seek(struct timeline *timeline, uint64_t icount)
 {
+    if (timeline_rejoin(timeline) == TIMELINE_BROKEN)
+        return TIMELINE_BROKEN;
     uint64_t here = icount_of(timeline), from;
     if (timeline->arrived && here == icount)
         return TIMELINE_THERE;
@@ -362,6 +369,8 @@ static uint64_t icount_before(const struct timeline *timeline, struct position p
 
 enum timeline_result timeline_seek_position(struct timeline *timeline, struct position position)
 {
+    if (timeline_rejoin(timeline) == TIMELINE_BROKEN)
+        return TIMELINE_BROKEN;
     struct position end = end_of(timeline);
     bool beyond = position_reached(position, end), exits = machine_counts_exits(timeline->options.machine);
     uint64_t from = icount_before(timeline, position), here = icount_of(timeline);

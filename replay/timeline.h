@@ -14,6 +14,7 @@
 
 #include "core/debug.h"
 #include "replay/checkpoint.h"
+#include "replay/diversion.h"
 #include "replay/replay.h"
 
 struct timeline;
@@ -24,7 +25,9 @@ struct timeline_options {
     uint64_t memory_bytes; /* that checkpoints may take, about; the first one stays whatever it takes */
     /* Something wants the machine thread: is it to leave what it is doing? May be null. */
     bool (*interrupted)(void *opaque);
-    /* What else belongs to a position: taken at checkpoints, given back where the machine is set back. May be null, both. */
+    /* What else belongs to a position: taken at checkpoints, given back where the machine is set back; leaves: it is about to be.
+     * May be null, each. */
+    void (*leaves)(void *opaque);
     void (*save)(void *opaque, uint64_t word[CHECKPOINT_WORDS]);
     void (*restore)(void *opaque, const uint64_t word[CHECKPOINT_WORDS]);
     void *opaque;
@@ -57,6 +60,14 @@ enum timeline_result timeline_step_back(struct timeline *timeline);
 /* Back to the last instant before this one at which an inserted point hits, as a debugger wants to see it: breakpoints, where a run
  * forwards stops; watchpoints, before the step that makes the access. stop: the hits. */
 enum timeline_result timeline_reverse_continue(struct timeline *timeline, struct debug_stop *stop);
+
+/* The machine leaves the journal where it stands, and what a debugger changes from then on is forgotten when it is set back
+ * (diversion.h). In between timeline_run goes on from there, without checkpoints; all that goes about sets it back first.
+ * STATUS_UNSUPPORTED, STATUS_INVALID with the reason: not in this run, not at this instant; nothing has happened then. */
+enum status timeline_divert(struct timeline *timeline, struct replay_host host, struct error *error) MUST_CHECK;
+bool timeline_diverted(const struct timeline *timeline);
+/* Back to the very instant that was left: THERE, also when it was not left, or BROKEN. */
+enum timeline_result timeline_rejoin(struct timeline *timeline);
 
 /* From now on reverse-continue sees this one of the inserted points alone; null: all of them. */
 void timeline_only(struct timeline *timeline, const struct debug_point *point);

@@ -1,4 +1,4 @@
-/* Inside of a timeline: timeline.c (checkpoints and going forwards), timeline_reverse.c. */
+/* Inside of a timeline: timeline.c (checkpoints and going forwards), timeline_reverse.c, timeline_diversion.c. */
 #ifndef VMRR_REPLAY_TIMELINE_INTERNAL_H
 #define VMRR_REPLAY_TIMELINE_INTERNAL_H
 
@@ -15,6 +15,8 @@ struct timeline {
     uint64_t restored;
     bool has_only;
     struct debug_point only; /* timeline_only */
+    struct checkpoint left;  /* where a diversion has begun; no snapshot: there is none */
+    bool left_arrived;       /* `arrived` there */
 };
 
 /* Restores the last one that is not after icount, and gives that of it. One that fails (it came from a file) is dropped, and the one

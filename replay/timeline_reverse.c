@@ -217,6 +217,8 @@ static enum timeline_result search(struct timeline *timeline, struct last_hit *l
 
 enum timeline_result timeline_reverse_continue(struct timeline *timeline, struct debug_stop *stop)
 {
+    if (timeline_rejoin(timeline) == TIMELINE_BROKEN)
+        return TIMELINE_BROKEN;
     uint64_t here = timeline_icount(timeline);
     struct last_hit last = {.found = false};
     enum timeline_result result = timeline->arrived ? TIMELINE_THERE : search_near(timeline, &last);
@@ -249,6 +251,8 @@ static enum timeline_result go_to_arrival(struct timeline *timeline, uint64_t ic
 
 enum timeline_result timeline_step_back(struct timeline *timeline)
 {
+    if (timeline_rejoin(timeline) == TIMELINE_BROKEN)
+        return TIMELINE_BROKEN;
     uint64_t icount = timeline_icount(timeline);
     bool moved = false;
     enum timeline_result result = TIMELINE_THERE;

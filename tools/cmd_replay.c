@@ -85,7 +85,7 @@ int cmd_replay(int argc, char **argv)
     } else if (code < 0) {
         enum machine_stop stop = session_run(&session);
         session_report(&session, stop);
-        code = session_judge_replay(&session, stop);
+        code = session.diversion.kept ? session_exit_code(&session, stop) : session_judge_replay(&session, stop);
         if (session.rerun && !rerun_report(session.rerun) && code == EXIT_CODE_OK)
             code = EXIT_CODE_FAILED;
     }

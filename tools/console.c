@@ -14,6 +14,7 @@ struct stream {
     struct input_mailbox *mailbox;
     uint32_t index;
     uint64_t made, shown; /* bytes: up to here, and of those passed on. A run that was set back makes them again */
+    bool apart;           /* neither is counted */
     size_t used;
     uint8_t buffer[BUFFER_BYTES];
 };
@@ -35,9 +36,11 @@ static void stream_write(void *opaque, const uint8_t *bytes, size_t size_bytes)
 {
     struct stream *stream = opaque;
     for (size_t n = 0; n < size_bytes; n++) {
-        if (stream->made++ < stream->shown)
-            continue;
-        stream->shown = stream->made;
+        if (!stream->apart) {
+            if (stream->made++ < stream->shown)
+                continue;
+            stream->shown = stream->made;
+        }
         if (stream->used == BUFFER_BYTES)
             stream_flush(stream);
         stream->buffer[stream->used++] = bytes[n];
@@ -132,6 +135,13 @@ void console_restore(struct console *console, const uint64_t word[CONSOLE_WORDS]
     for (unsigned n = 0; n < OPTION_SERIALS; n++)
         console->serial[n].made = word[n];
     console->debugcon.made = word[OPTION_SERIALS];
+}
+
+void console_set_apart(struct console *console, bool apart)
+{
+    for (unsigned n = 0; n < OPTION_SERIALS; n++)
+        console->serial[n].apart = apart;
+    console->debugcon.apart = apart;
 }
 
 void console_close(struct console *console)

@@ -26,6 +26,8 @@ void console_flush(struct console *console); /* null allowed */
 #define CONSOLE_WORDS (OPTION_SERIALS + 1)
 void console_save(const struct console *console, uint64_t word[CONSOLE_WORDS]);
 void console_restore(struct console *console, const uint64_t word[CONSOLE_WORDS]);
+/* From now on what the guest says is no part of that run: it is passed on, and not counted. */
+void console_set_apart(struct console *console, bool apart);
 /* The hub's thread must have ended. Null allowed. */
 void console_close(struct console *console);
 

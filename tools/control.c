@@ -239,6 +239,8 @@ static void say_stopped(struct session *session, const struct block_error_event 
 void control_io_error(struct session *session, const struct block_error_event *event)
 {
     static const char *const actions[BLOCK_ON_ERROR_KINDS] = {"report", "ignore", "stop", "stop"};
+    if (session->diversion.open)
+        return;
     say_corrupt(session, event);
     if (event->closing) {
         session->control.unsaved = true;
@@ -288,6 +290,22 @@ static enum machine_stop advance(struct session *session, struct position limit)
     return session->timeline ? timeline_run(session->timeline, limit) : machine_run(session->machine, limit);
 }
 
+/* The same in a diversion, which has no end that would be the run's. */
+static void run_diverted(struct session *session)
+{
+    char text[256];
+    enum machine_stop stop = advance(session, gdb_limit(session->gdb, MACHINE_NO_LIMIT));
+    if (gdb_took(session->gdb, stop, MACHINE_NO_LIMIT))
+        return;
+    if (diversion_stopped(session, stop, text, sizeof text)) {
+        console_flush(session->console);
+        control_stop(session);
+        gdb_note_failed(session->gdb, text);
+    } else if (!session->control.signalled) {
+        visit(session);
+    }
+}
+
 /* One call of machine_run and what follows. True: the run is over, with *stop. */
 static bool run_on(struct session *session, struct position whole, enum machine_stop *stop)
 {
@@ -323,6 +341,12 @@ enum machine_stop control_run(struct session *session, struct position limit)
             continue;
         }
         control->launched = true;
+        if (session->diversion.open) {
+            run_diverted(session);
+            continue;
+        }
+        if (session->diversion.kept)
+            limit = MACHINE_NO_LIMIT;
         if (run_on(session, limit, &stop)) {
             if (gdb_keeps(session->gdb, stop)) {
                 if (!control->ended)

@@ -1,7 +1,7 @@
 /* See gdb.h. Stopping and going on is control.h's, so monitors see it too.
  *
- * A debugger never changes the guest of a recording or a replay: what would is refused. On a machine that runs unrecorded it may
- * write registers and memory. */
+ * A debugger never changes the guest of a recording: what would is refused. On a machine that runs unrecorded it may write
+ * registers and memory; in a replay that begins a diversion (diversion.h), which is thrown away. */
 #include "tools/gdb.h"
 
 #include "tools/gdbstub/packet.h"
@@ -41,7 +41,7 @@ struct gdb {
     unsigned waiting;
     /* the machine thread */
     uint32_t served;
-    bool failed; /* the run ended badly; the user was shown */
+    bool failed;       /* the run ended badly; the user was shown */
     uint64_t spoke_ns; /* of the host: since then the client waits for the answer to a `monitor`; 0: it does not */
 };
 
@@ -151,20 +151,46 @@ static void kill_run(void *opaque)
 
 static const char *frozen(void *opaque)
 {
-    const struct session *session = ((struct gdb *)opaque)->session;
+    struct session *session = ((struct gdb *)opaque)->session;
     if (session->player)
-        return "a replay is what was recorded: its guest cannot be changed";
+        return diversion_begin(session);
     return session->recorder ? "a change from outside would not be in the journal: not while recording" : NULL;
+}
+
+static void wrote(void *opaque, uint64_t address, uint64_t size_bytes, bool physical)
+{
+    diversion_note_write(((struct gdb *)opaque)->session, address, size_bytes, physical);
+}
+
+/* gdb calls a function: it returns to a breakpoint on the stack, which was dead before. */
+static bool is_call(struct gdb *gdb)
+{
+    struct diversion *diversion = &gdb->session->diversion;
+    uint64_t bottom = diversion->stack - DIVERSION_DEAD_STACK_BYTES;
+    return diversion->open && gdb_server_breaks_within(gdb->server, bottom, diversion->stack);
+}
+
+static const char *resumes(void *opaque)
+{
+    struct gdb *gdb = opaque;
+    return diversion_resume(gdb->session, is_call(gdb));
+}
+
+static void leave(void *opaque)
+{
+    diversion_drop(((struct gdb *)opaque)->session);
 }
 
 /* Answers when it is there. */
 static void reverse(void *opaque, bool step)
 {
     struct gdb *gdb = opaque;
+    const char *over = diversion_end(gdb->session);
+    if (over)
+        gdb_server_say(gdb->server, over);
     struct timeline *timeline = gdb->session->timeline;
     struct debug_stop stop = {.hits = 0};
-    enum timeline_result result =
-        step ? timeline_step_back(timeline) : timeline_reverse_continue(timeline, &stop);
+    enum timeline_result result = step ? timeline_step_back(timeline) : timeline_reverse_continue(timeline, &stop);
     console_flush(gdb->session->console);
     if (result == TIMELINE_BROKEN)
         tool_error("%s", timeline_error(timeline));
@@ -214,9 +240,13 @@ static void carry_out(struct gdb *gdb, const struct item *item)
     switch (item->kind) {
     case ITEM_OPENED:
         gdb->served = item->connection;
+        diversion_drop(gdb->session); /* of a client that has gone */
         gdb_server_connected(gdb->server);
         break;
-    case ITEM_CLOSED: gdb_server_gone(gdb->server); break;
+    case ITEM_CLOSED:
+        gdb_server_gone(gdb->server);
+        diversion_drop(gdb->session);
+        break;
     case ITEM_INPUT_ENDED: /* a pipe's: nobody will ever say anything again */
         gdb_server_gone(gdb->server);
         control_quit(gdb->session);
@@ -252,6 +282,12 @@ void gdb_allow_reverse(struct gdb *gdb)
 {
     if (gdb)
         gdb_server_set_reverse(gdb->server, reverse);
+}
+
+void gdb_forbid_reverse(struct gdb *gdb)
+{
+    if (gdb)
+        gdb_server_set_reverse(gdb->server, NULL);
 }
 
 bool gdb_wants_stop(struct gdb *gdb)
@@ -328,6 +364,14 @@ void gdb_note_halted(struct gdb *gdb)
         gdb_server_tell(gdb->server, GDB_HALTED);
 }
 
+void gdb_note_failed(struct gdb *gdb, const char *text)
+{
+    if (!gdb)
+        return;
+    gdb_server_say(gdb->server, text);
+    gdb_server_tell(gdb->server, GDB_FAILED);
+}
+
 void gdb_exited(struct gdb *gdb, int code)
 {
     if (gdb)
@@ -352,6 +396,9 @@ struct gdb *gdb_create(struct session *session, struct chardev *chardev)
                                                          .halt = halt,
                                                          .kill = kill_run,
                                                          .frozen = frozen,
+                                                         .wrote = wrote,
+                                                         .resumes = resumes,
+                                                         .leave = leave,
                                                          .monitor = monitor,
                                                          .opaque = gdb});
     bool alone = chardev_attach(chardev, &(struct chardev_user){.receive = receive,

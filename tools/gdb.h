@@ -21,6 +21,7 @@ void gdb_run(struct gdb *gdb);     /* machine thread, machine not running */
 struct position gdb_limit(const struct gdb *gdb, struct position limit);
 /* The run can be set back: the client is offered it. Before control_run. */
 void gdb_allow_reverse(struct gdb *gdb);
+void gdb_forbid_reverse(struct gdb *gdb);
 /* The machine runs for an answer that the client waits for. */
 void gdb_slice(struct gdb *gdb);
 /* Its user, or its going away, ends what the machine thread is at. Any thread. */
@@ -31,6 +32,8 @@ bool gdb_took(struct gdb *gdb, enum machine_stop stop, struct position limit);
 bool gdb_keeps(struct gdb *gdb, enum machine_stop stop);
 /* The machine stands still and somebody else did it. */
 void gdb_note_halted(struct gdb *gdb);
+/* The machine can't go on: the text says why. */
+void gdb_note_failed(struct gdb *gdb, const char *text);
 /* The end of the run. */
 void gdb_exited(struct gdb *gdb, int code);
 

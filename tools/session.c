@@ -634,6 +634,7 @@ enum machine_stop session_run(struct session *session)
     enum machine_stop stop = control_run(session, run_limit(session));
     if (session_branch_reached(session, stop) && session_branch_go_live(session))
         stop = control_run(session, run_limit(session));
+    diversion_drop(session);
     session->progress_ns = host_clock_ns() - session->start_ns;
     session->interrupted = stop == MACHINE_STOP_HOST;
     if (session->player)
@@ -720,6 +721,7 @@ int session_close(struct session *session, int code)
         input_mailbox_set_ring(session->mailbox, NULL, NULL);
     machine_destroy(session->machine);
     timeline_destroy(session->timeline);
+    timeline_destroy(session->left);
     media_fini(session);
     session_branch_close(session);
     replay_recorder_destroy(session->recorder);

@@ -8,6 +8,7 @@
 #include "replay/timeline.h"
 #include "tools/console.h"
 #include "tools/control.h"
+#include "tools/diversion.h"
 #include "tools/gdb.h"
 #include "tools/host_stacks.h"
 #include "tools/media.h"
@@ -33,14 +34,16 @@ struct session {
     struct session_hooks hooks;
     struct input *live; /* borrowed, where the hooks have one */
     struct replay_recorder *recorder;
-    struct replay_player *player; /* null: none, or a branch has left it behind */
+    struct replay_player *player; /* null: none, or a branch or diversion has left it behind */
     struct replay_branch *branch; /* null: none */
-    struct replay_player *parent; /* the player that the branch has left behind; null: not yet */
+    struct replay_player *parent; /* the player that was left behind; null: not yet */
     struct position branch_at;
     const struct branch_original *original[JOURNAL_DRIVES]; /* of the branch; null: none was given */
     bool branch_incomplete;                                 /* its journal is no branch's and goes away */
     struct travel travel;
     struct timeline *timeline; /* of a replay that somebody walks about in; null: it only goes forwards */
+    struct timeline *left;     /* that of before a diversion was kept */
+    struct diversion diversion;
     struct block_executor *executor;
     struct chardev_hub *hub;
     struct monitors *monitors;

@@ -15,7 +15,10 @@ void travel_print_when(struct session *session, FILE *out)
     uint64_t end = session->player ? replay_player_end(session->player).icount : 0;
     if (end && end != POSITION_NEVER)
         fprintf(out, ", %.2f %%", (double)now.icount * 100 / (double)end);
-    fprintf(out, "%s\n", debug_in_step(session->machine) ? ", within the step" : "");
+    fprintf(out, "%s", debug_in_step(session->machine) ? ", within the step" : "");
+    if (session->diversion.open)
+        fprintf(out, ", in a diversion from icount %" PRIu64, session->diversion.at.icount);
+    fputc('\n', out);
 }
 
 /* ---- names of positions ---- */
@@ -125,6 +128,8 @@ enum status travel_set_bookmark(struct session *session, const char *name, struc
 {
     struct travel *travel = &session->travel;
     struct travel_bookmark *bookmark = (struct travel_bookmark *)(uintptr_t)find_bookmark(session, name);
+    if (session->diversion.open)
+        return error_status(error, STATUS_INVALID, "a diversion has no positions of the replay");
     if (!bookmark && travel->bookmarks == TRAVEL_BOOKMARKS)
         return error_status(error, STATUS_INVALID, "there are %u bookmarks already", TRAVEL_BOOKMARKS);
     if (!*name || strlen(name) >= TRAVEL_NAME_BYTES || strpbrk(name, " \t%") || (*name >= '0' && *name <= '9'))
@@ -158,6 +163,7 @@ enum status travel_go(struct session *session, struct position position, struct 
     if (status)
         return status;
     control_stop(session);
+    diversion_drop(session);
     return arrived(session, timeline_seek_position(session->timeline, position), error);
 }
 
@@ -169,6 +175,7 @@ enum status travel_last_store(struct session *session, uint64_t gpa, uint64_t si
     enum status status = check(session, error);
     if (status)
         return status;
+    diversion_drop(session);
     if (debug_insert(session->machine, &point))
         return error_status(error, STATUS_INVALID, "no such range of physical addresses");
     control_stop(session);

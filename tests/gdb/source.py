@@ -62,9 +62,6 @@ def recorded():
     begin = [f"file {debug}", f"target remote | {VMRR} replay {journal} -gdb stdio -serial none"]
     text = run_gdb([*begin, *STEPS, "continue"])
     in_order(text, *STEPS_SAY, r"(Run till exit.*)?make_record|guest_main", r"turns", r"Value = ", r"wipe", r"No more reverse-execution history|exited")
-    for change in ("set var turns = 5", "print add(1, 2)", "print $rax = 5"):
-        text = run_gdb([*begin, "break find_bad", "continue", change])
-        in_order(text, r"Breakpoint 1, find_bad", r"Cannot access memory|replay is what was recorded")
 
 
 def recording():

@@ -2,7 +2,7 @@
 the machine gdb is told to look at it anew.
 
     vmrr-when, vmrr-goto PLACE, vmrr-events, vmrr-last-write LBA, vmrr-next-write LBA, vmrr-last-store PADDR, vmrr-bookmark NAME,
-    vmrr-symbols FILE
+    vmrr-diversion [off|keep], vmrr-symbols FILE
 
 vmrr-symbols places a Linux kernel's symbols, from its vmlinux or System.map. A kernel moves itself when it starts (KASLR), by a
 multiple of 2 MiB; where to, the guest's state says: the interrupt descriptor table has the addresses of its exception handlers, and
@@ -244,6 +244,11 @@ def run_last_store(argument):
     show()
 
 
+def run_diversion(word):
+    print(monitor(f"diversion {word}"), end="")
+    look_anew()
+
+
 def run_symbols(path):
     Waiting.symbols = None
     symbols = open_symbols(os.path.expanduser(path))
@@ -269,5 +274,7 @@ Command("vmrr-last-store", "Go back to the store, by CPU or DMA, that changed a 
         run_last_store, "PADDR [BYTES]")
 Command("vmrr-bookmark", "Give this position a name, for vmrr-goto; without one: the names.",
         lambda argument: print(monitor(f"bookmark {argument}"), end=""))
+Command("vmrr-diversion", "What becomes of a replay's guest that was changed, or had a function called: vmrr-diversion [off|keep]. Off: it is"
+        " as it was recorded, where it was left. Keep: it is a live run from now on, and there is no going back.", run_diversion)
 Command("vmrr-symbols", "Place a Linux kernel's symbols, from its vmlinux or System.map, where the kernel lies (KASLR).",
         run_symbols, "FILE", gdb.COMMAND_FILES)

@@ -68,14 +68,26 @@ static bool set_register(struct cpu_state *state, uint8_t cr8, unsigned number, 
     return gdb_read_bytes(text, bytes, gdb_register_bytes(number)) && gdb_register_set(state, cr8, number, bytes);
 }
 
+/* Whoever says where a halted CPU is to go on wants it to run. */
+static void set_state(struct gdb_server *server, const struct cpu_state *before, struct cpu_state *state)
+{
+    if (state->rip != before->rip) {
+        state->halted = state->mwaiting = false;
+        if (!server->has_stopped_at)
+            server->stopped_at = before->rip;
+        server->has_stopped_at = true;
+        server->moved = state->rip != server->stopped_at;
+    }
+    accel_of(server)->ops->set_state(accel_of(server), state);
+}
+
 /* first, last + 1: the registers whose bytes are in text. All of them or none. */
 static void set_some(struct gdb_server *server, const char *text, unsigned first, unsigned end)
 {
     struct cpu_state state;
     uint8_t cr8 = cr8_of(server);
-    if (!may_change(server))
-        return;
     accel_of(server)->ops->get_state(accel_of(server), &state);
+    struct cpu_state before = state;
     for (unsigned n = first; n < end; n++) {
         if (!set_register(&state, cr8, n, &text)) {
             gdb_say(server, "E.this value, or this register, cannot be set from outside");
@@ -86,7 +98,11 @@ static void set_some(struct gdb_server *server, const char *text, unsigned first
         gdb_say(server, "E01");
         return;
     }
-    accel_of(server)->ops->set_state(accel_of(server), &state);
+    bool same = gdb_registers_same(&before, &state); /* no change then: nothing that begins a diversion */
+    if (!same && !may_change(server))
+        return;
+    if (!same)
+        set_state(server, &before, &state);
     gdb_say(server, "OK");
 }
 
@@ -102,11 +118,14 @@ static void set_one(struct gdb_server *server, const char *text)
 bool gdb_set_rip(struct gdb_server *server, uint64_t rip)
 {
     struct cpu_state state;
+    accel_of(server)->ops->get_state(accel_of(server), &state);
+    struct cpu_state before = state;
+    state.rip = rip;
+    if (state.rip == before.rip)
+        return true;
     if (!may_change(server))
         return false;
-    accel_of(server)->ops->get_state(accel_of(server), &state);
-    state.rip = rip;
-    accel_of(server)->ops->set_state(accel_of(server), &state);
+    set_state(server, &before, &state);
     return true;
 }
 
@@ -158,6 +177,18 @@ static void get_memory(struct gdb_server *server, const char *text, bool binary)
     }
 }
 
+static void write_memory(struct gdb_server *server, uint64_t address, const uint8_t *bytes, size_t size_bytes)
+{
+    const struct gdb_target *target = &server->target;
+    if (!debug_write(target->machine, address, bytes, size_bytes, server->physical)) {
+        gdb_say(server, "E14");
+        return;
+    }
+    if (target->wrote)
+        target->wrote(target->opaque, address, size_bytes, server->physical);
+    gdb_say(server, "OK");
+}
+
 static void set_memory(struct gdb_server *server, const char *text, size_t left, bool binary)
 {
     const char *start = text;
@@ -176,9 +207,14 @@ static void set_memory(struct gdb_server *server, const char *text, size_t left,
         gdb_say(server, "E01");
         return;
     }
-    if (size_bytes && !may_change(server)) /* a write of nothing asks whether there are binary writes */
-        return;
-    gdb_say(server, debug_write(server->target.machine, address, bytes, size_bytes, server->physical) ? "OK" : "E14");
+    uint8_t present[GDB_PACKET_BYTES];
+    if (read_memory(server, address, present, size_bytes) != size_bytes)
+        gdb_say(server, "E14");
+    else if (!memcmp(present, bytes,
+                     size_bytes)) /* no change: a write of nothing asks whether there are binary writes */
+        gdb_say(server, "OK");
+    else if (may_change(server))
+        write_memory(server, address, bytes, size_bytes);
 }
 
 void gdb_do_memory(struct gdb_server *server, const char *text, size_t size_bytes)
@@ -227,6 +263,16 @@ bool gdb_point_is_software(const struct gdb_server *server, uint64_t address)
         const struct gdb_point *point = &server->points[n];
         if (point->point.kind == DEBUG_EXECUTE && point->point.address == address)
             return point->software;
+    }
+    return false;
+}
+
+bool gdb_server_breaks_within(const struct gdb_server *server, uint64_t from, uint64_t end)
+{
+    for (size_t n = 0; n < server->point_count; n++) {
+        const struct debug_point *point = &server->points[n].point;
+        if (point->kind == DEBUG_EXECUTE && point->address - from < end - from)
+            return true;
     }
     return false;
 }

@@ -20,6 +20,9 @@ struct gdb_server {
     struct gdb_target target;
     bool client, waiting; /* there is one; it waits for a stop reply */
     bool physical;
+    bool moved; /* RIP was written since the machine stopped, and is another one than it was then: */
+    bool has_stopped_at;
+    uint64_t stopped_at;
     enum gdb_step step;
     uint64_t step_icount, range_start, range_end;
     struct gdb_point *points;

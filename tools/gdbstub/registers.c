@@ -170,6 +170,17 @@ static const struct gdb_register registers[] = {
 #define RFLAGS_VM 0x20000ull
 #define MXCSR_WRITABLE 0xFFFFu
 
+/* By a debugger. */
+static bool writable(const struct gdb_register *r)
+{
+    switch ((enum kind)r->kind) {
+    case SELECTOR: return false;
+    case FPU: return r->index == FCTRL || r->index == FIOFF || r->index == FOOFF || r->index == FOP;
+    case SYSTEM: return r->index == K_GS_BASE;
+    default: return true;
+    }
+}
+
 /* ---- the description ---- */
 
 static const char types_sse[] =
@@ -222,6 +233,8 @@ static void print_register(FILE *out, const struct gdb_register *r, bool long_mo
     fprintf(out, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\"", r->name, r->bytes * 8, type_of(r, long_mode));
     if (r->group)
         fprintf(out, " group=\"%s\"", r->group);
+    if (!writable(r))
+        fputs(" save-restore=\"no\"", out);
     fputs("/>", out);
 }
 
@@ -409,4 +422,16 @@ bool gdb_register_set(struct cpu_state *state, uint8_t cr8, unsigned number, con
     if (!memcmp(present, bytes, registers[number].bytes))
         return true;
     return write_value(state, &registers[number], bytes);
+}
+
+bool gdb_registers_same(const struct cpu_state *a, const struct cpu_state *b)
+{
+    uint8_t one[GDB_REGISTER_BYTES_MAX], other[GDB_REGISTER_BYTES_MAX];
+    for (unsigned n = 0; n < REGISTERS; n++) {
+        gdb_register_get(a, 0, n, one);
+        gdb_register_get(b, 0, n, other);
+        if (writable(&registers[n]) && memcmp(one, other, registers[n].bytes) != 0)
+            return false;
+    }
+    return true;
 }

@@ -15,5 +15,7 @@ void gdb_register_get(const struct cpu_state *state, uint8_t cr8, unsigned numbe
 /* False: the bytes are another value than the register has, and it is one that cannot be written (segments, control
  * registers). Bits of RFLAGS and MXCSR that the CPU has not are left as they are. */
 bool gdb_register_set(struct cpu_state *state, uint8_t cr8, unsigned number, const uint8_t *bytes);
+/* Those that can be written have the same values. */
+bool gdb_registers_same(const struct cpu_state *a, const struct cpu_state *b);
 
 #endif

@@ -149,6 +149,12 @@ void gdb_server_stopped_at(struct gdb_server *server, const struct debug_stop *s
     say_stop(server);
 }
 
+void gdb_server_say(struct gdb_server *server, const char *text)
+{
+    if (server->client && server->waiting)
+        gdb_console(server, text);
+}
+
 void gdb_server_keep_alive(struct gdb_server *server)
 {
     if (server->client)
@@ -225,12 +231,16 @@ void gdb_server_interrupt(struct gdb_server *server)
 
 static void resume(struct gdb_server *server, enum gdb_step step)
 {
+    const char *text = server->target.resumes ? server->target.resumes(server->target.opaque) : NULL;
     server->step = step;
     server->waiting = true;
+    if (text)
+        gdb_console(server, text);
     if (step != GDB_NO_STEP)
         begin_step(server);
-    else
+    else if (!server->moved) /* else a breakpoint there is a new one to the client: it calls a function */
         debug_go_past(server->target.machine);
+    server->moved = server->has_stopped_at = false;
     server->target.go(server->target.opaque);
 }
 
@@ -305,6 +315,8 @@ void gdb_do_reverse(struct gdb_server *server, const char *text)
 void gdb_do_detach(struct gdb_server *server)
 {
     gdb_points_clear(server);
+    if (server->target.leave)
+        server->target.leave(server->target.opaque);
     gdb_say(server, "OK");
     server->client = server->waiting = server->physical = false;
     server->step = GDB_NO_STEP;

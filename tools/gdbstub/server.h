@@ -13,8 +13,13 @@ struct gdb_target {
     void (*go)(void *opaque);
     void (*halt)(void *opaque);
     void (*kill)(void *opaque);
-    /* Why the guest may not be changed; null: it may. */
+    /* The guest is about to be changed. Why it may not be; null: it may. */
     const char *(*frozen)(void *opaque);
+    /* Null allowed, all three: these bytes were changed; the machine is about to go on forwards: what the person at gdb is told,
+     * or null; the client detaches. */
+    void (*wrote)(void *opaque, uint64_t address, uint64_t size_bytes, bool physical);
+    const char *(*resumes)(void *opaque);
+    void (*leave)(void *opaque);
     /* A line of `monitor` that the stub does not know itself. Owned by the caller, lines end in LF. */
     char *(*monitor)(void *opaque, const char *line);
     /* Backwards: starts, and answers with gdb_server_stopped when it is there. Null: this run cannot. */
@@ -44,6 +49,10 @@ struct position gdb_server_limit(const struct gdb_server *server, struct positio
 bool gdb_server_stopped(struct gdb_server *server, enum machine_stop stop);
 /* It was brought to where these points hit, or, with none, where it was asked to be. */
 void gdb_server_stopped_at(struct gdb_server *server, const struct debug_stop *stop);
+/* To the person at gdb, while the client waits for a stop. */
+void gdb_server_say(struct gdb_server *server, const char *text);
+/* It has an execution breakpoint in from .. end - 1. */
+bool gdb_server_breaks_within(const struct gdb_server *server, uint64_t from, uint64_t end);
 /* The answer to its last packet, a `monitor`, takes time: it is not to give up. */
 void gdb_server_keep_alive(struct gdb_server *server);
 /* What `reverse` of the target is from now on: null: this run cannot. */

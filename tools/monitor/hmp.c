@@ -171,6 +171,8 @@ static const struct hmp_command commands[] = {
     {"checkpoint", "", "lay one where a replay stands", hmp_checkpoint, false},
     {"last-store", "paddr [bytes]", "go back to before the store, by CPU or DMA, that changed a physical address last",
      hmp_last_store, false},
+    {"diversion", "[off|keep]", "the copy of a replay that a debugger has changed: end it, or make it a live run", hmp_diversion,
+     false},
     {"replay_break", "icount", "stop the replay at this position", do_replay_break, false},
     {"replay_delete_break", "", "no stop of the replay", do_replay_delete_break, false},
     {"events", "[around] [icount [count]]", "the journal's events around here, or around a position", hmp_events,

@@ -77,7 +77,9 @@ static void print_event(void *opaque, const struct journal_event *event)
 
 void hmp_events(struct session *session, const char *words, FILE *out)
 {
-    uint64_t number[WORDS_MAX] = {machine_position(session->machine).icount, AROUND_DEFAULT};
+    const struct diversion *diversion = &session->diversion;
+    struct position here = diversion->open ? diversion->at : machine_position(session->machine);
+    uint64_t number[WORDS_MAX] = {here.icount, AROUND_DEFAULT};
     unsigned count;
     struct error error = {0};
     if (!strncmp(words, "around", 6) && (!words[6] || words[6] == ' '))
@@ -140,6 +142,8 @@ static void find_write(struct session *session, const char *words, find_fn *find
     struct journal_reader *reader = open_journal(session, out);
     if (!reader)
         return;
+    if (session->timeline)
+        diversion_drop(session); /* its position is not the journal's */
     uint32_t drive = number[1] < REQUEST_FIND_ANY_DRIVE ? (uint32_t)number[1] : REQUEST_FIND_ANY_DRIVE;
     enum status status = find(reader, drive, number[0], machine_position(session->machine).icount, &found, &error);
     if (status == STATUS_NOT_FOUND)

@@ -1,4 +1,4 @@
-/* when, digest, goto, bookmark, checkpoint, last-store, info timeline: where a replay is, and going elsewhere. */
+/* when, digest, goto, bookmark, checkpoint, last-store, diversion, info timeline: where a replay is, and going elsewhere. */
 #include "tools/monitor/hmp.h"
 
 #include "tools/session.h"
@@ -92,4 +92,16 @@ void hmp_last_store(struct session *session, const char *words, FILE *out)
                 hit.by == DEBUG_BY_DMA ? "DMA" : "the CPU");
     if (session->timeline)
         travel_print_when(session, out);
+}
+
+void hmp_diversion(struct session *session, const char *words, FILE *out)
+{
+    struct error error = {0};
+    if (!strcmp(words, "off"))
+        diversion_drop(session);
+    else if (!strcmp(words, "keep") && diversion_keep(session, &error))
+        print_error(&error, out);
+    else if (*words && strcmp(words, "keep") != 0)
+        fprintf(out, "off or keep expected\n");
+    diversion_print(session, out);
 }
