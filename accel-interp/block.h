@@ -78,11 +78,12 @@ static inline bool interp_attention(const struct interp *cpu)
     return *cpu->attention & ~ignored;
 }
 
-/* May the chain go on after instruction i touched a device? key: jump_key of before. */
+/* May the chain go on after instruction i touched a device? Not where the run loop may want to act at any exit. key: jump_key of
+ * before. */
 static inline bool interp_undisturbed(const struct interp *cpu, const struct insn *i, uint32_t key)
 {
     return !interp_attention(cpu) && *cpu->next_timer_ns == cpu->planned_timer_ns && cpu->jump_key == key &&
-           !(cpu->control & CONTROL_HIT) && block_of(i)->key;
+           !(cpu->control & CONTROL_HIT) && block_of(i)->key && !cpu->may_want;
 }
 
 static inline unsigned jump_cache_index(uint64_t linear)

@@ -86,6 +86,9 @@ static inline bool string_while_equal(const struct insn *i)
     return i->bits & INSN_REP;
 }
 
+/* Iterations that KVM's emulator does at a time: what it then counts is said where a run stops between two exits. */
+#define KVM_TURN 1024u
+
 /* Iterations of this slice, count not 0. Single-stepping traps after each. */
 static inline uint64_t string_slice(const struct interp *cpu, uint64_t count)
 {
@@ -117,6 +120,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
         uint64_t count = cpu->r[CPU_RCX].q & string_mask(i);                                                           \
         uint64_t left = count ? string_slice(cpu, count) : 0;                                                          \
         bool again = count != left;                                                                                    \
+        cpu->repeat_turns += (left + KVM_TURN - 1) / KVM_TURN;                                                         \
         string_truncate(cpu, i, used);                                                                                 \
         while (left) {                                                                                                 \
             uint64_t done = run_control_iterates(cpu) ? 0 : run(cpu, i, left);                                         \
@@ -147,6 +151,7 @@ static inline uint64_t string_delta(const struct interp *cpu, unsigned size_byte
         string_truncate(cpu, i, 1u << CPU_RCX);                                                                        \
         if (!count)                                                                                                    \
             return string_end(cpu, i, false);                                                                          \
+        cpu->repeat_turns++; /* they mostly end early */                                                               \
         do {                                                                                                           \
             uint64_t done = run_control_iterates(cpu) ? 0 : run(cpu, i, left, while_equal, pair);                      \
             if (!done) {                                                                                               \

@@ -220,7 +220,10 @@ static void read_tsc(struct interp *cpu, const struct insn *i)
     if ((cpu->cr4 & CR4_TSD) && cpu->cpl != 0)
         RAISE_ERROR(EXC_GP, 0);
     interp_sync_position(cpu, i);
-    tsc = cpu->counts_exits ? machine_uncontrolled(cpu->accel.machine, "rdtsc") : cpu_tsc(cpu, i);
+    if (cpu->freezes_tsc)
+        tsc = machine_frozen_tsc(cpu->accel.machine) + cpu->s.tsc_offset;
+    else
+        tsc = cpu->counts_exits ? machine_uncontrolled(cpu->accel.machine, "rdtsc") : cpu_tsc(cpu, i);
     cpu->r[CPU_RAX].q = (uint32_t)tsc;
     cpu->r[CPU_RDX].q = tsc >> 32;
 }

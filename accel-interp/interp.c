@@ -24,8 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where exits are counted no position bounds a run: how often the host's wish to stop is looked at. */
+/* Where exits are counted no position bounds a run: how often the host's wish to stop is looked at, and an interrupt that waits for
+ * the guest to allow it. */
 #define EXIT_BUDGET_STEPS 16384u
+#define EXIT_WINDOW_STEPS 1024u
 
 /* ---- position ------------------------------------------------------------------------------------------------- */
 
@@ -263,29 +265,64 @@ static bool accept_events(struct interp *cpu)
     return (!asked || machine_offer_interrupt(machine, false)) && accept_interrupt(cpu);
 }
 
+/* An interrupt could be taken, were this a place for it. */
+static bool interrupt_waits(const struct interp *cpu)
+{
+    return ((*cpu->attention & ATTENTION_INTR) && (cpu->sysflags & FLAG_IF)) ||
+           ((cpu->s.nmi_pending || (*cpu->attention & ATTENTION_NMI)) && !cpu->s.nmi_blocked);
+}
+
+/* An instruction that made an exit is over: interrupts are taken here, and the machine acts if it wants to. Within a repeated
+ * instruction, or where something is held back, other accelerators can't stop: no place for either. True: it wants to. */
+static bool stops_at_exit(struct interp *cpu)
+{
+    uint64_t exits = machine_position(cpu->accel.machine).icount;
+
+    if (!cpu->may_want || exits == cpu->exits_seen || (cpu->sysflags & FLAG_RF) || cpu->s.mov_ss_shadow || cpu->s.pending_debug)
+        return false;
+    cpu->exits_seen = exits;
+    cpu->at_stop = true;
+    return machine_wanted(cpu->accel.machine);
+}
+
 /* Exits are counted, none has come for long, and the machine wants to act: it does here, which makes an exit of this place. True:
  * it is one. */
 static bool stops_between(struct interp *cpu, uint64_t icount)
 {
     struct machine *machine = cpu->accel.machine;
+    bool waits = cpu->may_want && interrupt_waits(cpu), interrupted = machine_interrupted(machine);
+    uint64_t patience = interrupted ? 0 : waits ? EXIT_WINDOW_STEPS : EXIT_BUDGET_STEPS;
     struct cpu_state state;
 
-    if (cpu->at_stop)
-        cpu->looked_icount = icount;
-    if (icount - cpu->looked_icount < EXIT_BUDGET_STEPS || machine_landmark(machine))
+    if (cpu->at_stop) {
+        cpu->looked_icount = cpu->stop_at_icount = icount;
+        cpu->stop_at_turns = cpu->repeat_turns;
+    }
+    if (cpu->at_stop || icount - cpu->looked_icount < patience || machine_landmark(machine))
+        return false;
+    if ((cpu->sysflags & FLAG_RF) || cpu->s.interrupt_shadow || cpu->s.mov_ss_shadow || cpu->s.pending_debug)
         return false;
     cpu->looked_icount = icount;
-    if (!machine_wanted(machine))
+    if (!waits && !machine_wanted(machine))
         return false;
     interp_state(cpu, &state);
-    return machine_stop_between(machine, &state, 0);
+    uint64_t count = icount - cpu->stop_at_icount + cpu->repeat_turns - cpu->stop_at_turns;
+    return machine_stop_between(machine, &state, count);
 }
 
 static uint64_t exit_budget_end(const struct interp *cpu, uint64_t icount)
 {
-    uint64_t end = icount + EXIT_BUDGET_STEPS, until = run_control_until(cpu);
+    bool waits = cpu->may_want && (*cpu->attention & (ATTENTION_INTR | ATTENTION_NMI));
+    uint64_t end = icount + (waits ? EXIT_WINDOW_STEPS : EXIT_BUDGET_STEPS), until = run_control_until(cpu);
 
     return until > icount && until < end ? until : end;
+}
+
+/* Where exits are counted: does run return to the run loop here? Who only follows a journal leaves at once when he is interrupted;
+ * whoever makes one does so at an exit. */
+static bool leaves_between(struct interp *cpu, uint64_t icount)
+{
+    return (machine_interrupted(cpu->accel.machine) && !cpu->may_want) || stops_at_exit(cpu) || stops_between(cpu, icount);
 }
 
 /* What stands between the last step and the next. False: leave run for the reason in *exit. */
@@ -312,7 +349,7 @@ static bool may_go_on(struct interp *cpu, enum accel_exit *exit)
         *exit = ACCEL_EXIT_SHUTDOWN;
     else if (*cpu->attention && machine_request_pending(machine))
         *exit = ACCEL_EXIT_REQUEST;
-    else if (cpu->budget == 0 || (cpu->counts_exits && (machine_interrupted(machine) || stops_between(cpu, icount))))
+    else if (cpu->budget == 0 || (cpu->counts_exits && leaves_between(cpu, icount)))
         *exit = ACCEL_EXIT_STEPS;
     else
         return true;
@@ -397,8 +434,10 @@ static enum accel_exit interp_run(struct accel *accel)
     enum accel_exit exit;
 
     fp_enter(cpu);
-    if (!cpu->debug_left) /* a debugger's stop is none of the guest's */
+    if (!cpu->debug_left) { /* a debugger's stop is none of the guest's */
         cpu->at_stop = true;
+        cpu->exits_seen = machine_position(accel->machine).icount;
+    }
     exit = run_guest(cpu);
     fp_leave(cpu);
     cpu->debug_left = exit == ACCEL_EXIT_DEBUG;
@@ -696,7 +735,9 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->tables = decode_tables_create(machine_cpu_model(machine));
     cpu->r[REG_FAR].q = REG_FAR_VALUE;
     cpu->counts_exits = machine_counts_exits(machine);
+    cpu->may_want = machine_may_want(machine);
     cpu->rotates_by_cl = machine_goes(machine, MACHINE_WAY_ROTATES_BY_CL);
+    cpu->freezes_tsc = cpu->counts_exits && machine_goes(machine, MACHINE_WAY_TSC_FROZEN);
     cpu->features = interp_features_of(machine_cpu_model(machine));
     cpu->unimplemented_log = unimplemented_log_create();
     run_control_create(cpu);

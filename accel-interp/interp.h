@@ -238,7 +238,11 @@ struct interp {
     uint64_t planned_timer_ns;          /* what stood there when stop_icount was asked for */
     bool counts_exits;                  /* machine_counts_exits */
     bool rotates_by_cl;                 /* MACHINE_WAY_ROTATES_BY_CL */
+    bool freezes_tsc;                   /* MACHINE_WAY_TSC_FROZEN, where exits are counted */
+    bool may_want;                      /* machine_may_want */
     uint64_t looked_icount;             /* counting exits: when it was last looked whether the machine wants to act */
+    uint64_t stop_at_icount, stop_at_turns; /* when it last stood where the run loop had been */
+    uint64_t exits_seen;                /* of the last exit that was such a place */
     bool each_iteration;                /* repeated string instructions stop after each */
     bool landmark_set;                  /* landmark.c: its breakpoint is in */
     uint64_t landmark_linear;
@@ -265,7 +269,7 @@ struct interp {
     struct interp_features features;             /* of the CPU model */
     uint8_t *monitor_flags;                      /* of the page that monitor.c watches; null: none */
     struct accel_statistics statistics;
-    uint64_t rep_iterations; /* statistics only */
+    uint64_t repeat_turns; /* of repeated string instructions: those that KVM's emulator counts besides, about */
 
     struct mmu_cache mmu; /* mmu.c */
 };

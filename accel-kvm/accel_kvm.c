@@ -129,6 +129,7 @@ static const struct accel_ops kvm_ops = {
     .name = "kvm",
     .run = kvm_accel_run,
     .icount = kvm_icount,
+    .where = kvm_where,
     .reset = kvm_reset,
     .get_state = kvm_get_state,
     .set_state = kvm_set_state,
@@ -224,7 +225,7 @@ struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_o
     cpu_state_reset(&cpu->state);
     cpu->state_valid = cpu->state_changed = true;
     if (create_vm(cpu, options->path ? options->path : "/dev/kvm", error) && create_vcpu(cpu, error) &&
-        kvm_kick_setup(cpu, error)) {
+        kvm_freeze_setup(cpu, error) && kvm_kick_setup(cpu, error)) {
         kvm_state_setup(cpu);
         kvm_count_setup(cpu);
         return &cpu->accel;

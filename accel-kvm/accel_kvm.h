@@ -29,6 +29,7 @@ struct kvm_accel_statistics {
     uint64_t kicks, landmarks, interrupts, windows;
     uint64_t faults, syscalls; /* seen at the page fault handler; those that were a SYSCALL */
     uint64_t rewinds; /* landmarks that were passed, and the vCPU put back */
+    uint64_t tsc_ticks; /* stretches in which the frozen TSC moved */
     uint64_t helped; /* instructions that the helper executed */
     struct {
         uint32_t opcode; /* the first bytes that are no prefix, up to three, the first highest */

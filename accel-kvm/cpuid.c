@@ -1,8 +1,6 @@
 /* CPUID: the machine's table given to KVM, and what came of it (Documentation/virt/kvm/api.rst, KVM_SET_CPUID2).
  *
- * Taken away before it is given: what an accelerator without KVM's interrupt controller can't do (x2APIC, TSC-deadline), and
- * what KVM would execute without anybody's knowing the value: the TSC's users are told that there is none, RDRAND and RDSEED
- * likewise. Bits that the host can't do go too. */
+ * Taken away before it is given: what core/cpu_model.h hides of every machine that counts exits, and bits that the host can't do. */
 #include "accel-kvm/kvm.h"
 
 #include <errno.h>
@@ -50,34 +48,10 @@ static void fill(struct table *table, const struct cpu_model *model)
     }
 }
 
-/* Features that nobody may see by this accelerator, by leaf, subleaf and register. */
-static const struct {
-    uint32_t leaf, subleaf;
-    unsigned reg;
-    uint32_t bits;
-} hidden[] = {
-    {1, 0, ECX, 1u << 3 | 1u << 21 | 1u << 24 | 1u << 30}, /* MONITOR, x2APIC, TSC-deadline, RDRAND */
-    {1, 0, EDX, 1u << 4 | 1u << 7 | 1u << 14},            /* TSC; MCE and MCA */
-    {7, 0, EBX, 1u << 18},                                /* RDSEED */
-    {0x80000001, 0, EDX, 1u << 27},                       /* RDTSCP */
-    {7, 0, EBX, 1u << 1},                                 /* IA32_TSC_ADJUST */
-    {7, 0, ECX, 1u << 22},                                /* RDPID */
-    {7, 0, EDX, 1u << 29},                                /* IA32_ARCH_CAPABILITIES */
-};
-
 static uint32_t *reg_of(struct kvm_cpuid_entry2 *entry, unsigned reg)
 {
     uint32_t *const registers[] = {&entry->eax, &entry->ebx, &entry->ecx, &entry->edx};
     return registers[reg];
-}
-
-static void hide(struct table *table)
-{
-    for (unsigned n = 0; n < sizeof hidden / sizeof *hidden; n++) {
-        struct kvm_cpuid_entry2 *entry = find(table, hidden[n].leaf, hidden[n].subleaf);
-        if (entry)
-            *reg_of(entry, hidden[n].reg) &= ~hidden[n].bits;
-    }
 }
 
 /* Feature words that a host may have less of. */
@@ -127,12 +101,13 @@ static void take(struct cpu_model *model, const struct table *table)
 bool kvm_cpuid_set(int kvm, int vcpu, const struct cpu_model *model, struct cpu_model *effective, struct error *error)
 {
     struct table *table = malloc(sizeof *table), *supported = malloc(sizeof *supported);
+    struct cpu_model known = *model;
     CHECK(table && supported);
     supported->head.nent = ENTRIES_MAX;
     bool done = ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &supported->head) == 0;
-    fill(table, model);
+    cpu_model_hide_uncontrolled(&known);
+    fill(table, &known);
     if (done) {
-        hide(table);
         reduce(table, supported);
         done = ioctl(vcpu, KVM_SET_CPUID2, &table->head) == 0;
     }

@@ -156,13 +156,16 @@ static bool has_failed(const struct kvm_accel *cpu, uint32_t opcode)
 
 static void step(struct kvm_accel *cpu)
 {
+    cpu->helping = true;
     cpu->helper->ops->step(cpu->helper);
+    cpu->helping = false;
     cpu->helper->ops->get_state(cpu->helper, &cpu->state);
 }
 
 /* What fails comes in crowds in 64-bit code (a hash by SSE), and to fetch the state and give it back costs more than fifty instructions of the
  * helper: it goes on while there is one that is known to fail not far behind the last. How far depends on the code alone, so the
- * same run does it again. An exit ends it: the run loop may have something to do there. */
+ * same run does it again. An exit ends it: the run loop may have something to do there; so does a landmark's RIP, which another
+ * accelerator may have set in its midst. */
 void kvm_help(struct kvm_accel *cpu)
 {
     struct machine *machine = cpu->accel.machine;
@@ -176,6 +179,8 @@ void kvm_help(struct kvm_accel *cpu)
     step(cpu);
     for (unsigned n = 0; crowd && n < CROWD_MAX && since < CROWD_GAP; n++) {
         if (machine_position(machine).icount != exits || machine_request_pending(machine))
+            break;
+        if (machine_landmark(machine) && machine_landmark(machine)->rip == landmark_rip(&cpu->state))
             break;
         opcode = opcode_at(cpu);
         bool fails = has_failed(cpu, opcode);

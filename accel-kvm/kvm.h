@@ -29,6 +29,8 @@ struct kvm_mark {
     uint64_t done; /* instructions since the exit before */
 };
 
+enum kvm_access { KVM_ACCESS_NONE, KVM_ACCESS_OUT, KVM_ACCESS_STORE, KVM_ACCESS_READ };
+
 struct kvm_accel {
     struct accel accel; /* first */
     struct accel *helper;
@@ -66,6 +68,12 @@ struct kvm_accel {
     struct kvm_guest_debug debug; /* as KVM was told last */
     bool at_repair; /* the last exit was by the breakpoint at the page fault handler, and no SYSCALL */
     bool tsc_waits; /* the access to be completed stands for RDTSC */
+    bool helping; /* the helper executes an instruction */
+    struct { /* the access that the machine carries out just now */
+        enum kvm_access kind;
+        unsigned size_bytes;
+        uint16_t port;
+    } access;
 
     /* kick.c */
     timer_t timer, post_timer;
@@ -81,6 +89,11 @@ struct kvm_accel {
     bool taken; /* an interrupt is queued in KVM, and the guest has not been entered since */
     bool at_breakpoint; /* the last exit was by the breakpoint at a landmark's RIP */
     bool at_stop; /* right after an exit's instruction, or where the run loop has just been */
+
+    struct { /* freeze.c */
+        bool on;
+        uint64_t at; /* what the guest's TSC was given last */
+    } freeze;
 
     /* step.c */
     bool stepping; /* run is to end after one instruction */
@@ -119,6 +132,8 @@ uint64_t kvm_rip(struct kvm_accel *cpu); /* and these, too */
 uint64_t kvm_rsp(struct kvm_accel *cpu);
 uint64_t kvm_idt_base(struct kvm_accel *cpu);
 unsigned kvm_cpl(struct kvm_accel *cpu);
+/* General registers, segments and control registers of now, also in the middle of an access; cpu->state stays as it is. */
+void kvm_peek(struct kvm_accel *cpu, struct cpu_state *state);
 void kvm_set_edx(struct kvm_accel *cpu, uint32_t value); /* the access is complete */
 /* Not at RIP `linear` with general registers of this hash. False: perhaps there. */
 bool kvm_elsewhere(struct kvm_accel *cpu, uint64_t linear, uint32_t registers);
@@ -164,6 +179,18 @@ uint64_t kvm_repair_breakpoint(struct kvm_accel *cpu); /* where one is needed; 0
 bool kvm_repair_at_breakpoint(struct kvm_accel *cpu);  /* true: it was a SYSCALL, and has been done */
 /* The guest is within a SYSCALL that is to be mended: where no processor ever is. */
 bool kvm_repair_waits(struct kvm_accel *cpu);
+
+/* freeze.c, with MACHINE_WAY_TSC_FROZEN. False: this KVM can't, as error says. */
+bool kvm_freeze_setup(struct kvm_accel *cpu, struct error *error);
+/* Before the guest goes on: its TSC stands at `tsc`. */
+void kvm_freeze_at(struct kvm_accel *cpu, uint64_t tsc);
+/* After it has stopped: did the counter move all the same? Then nobody knows what it read. */
+void kvm_freeze_look(struct kvm_accel *cpu);
+
+/* origin.c: accel.h, where. */
+void kvm_where(const struct accel *accel, struct accel_where *where);
+/* Of the guest's memory, by its present paging, also in the middle of an access. False: not all of it is mapped. */
+bool kvm_read_linear(struct kvm_accel *cpu, uint64_t linear, void *buffer, size_t size_bytes);
 
 /* rewind.c */
 void kvm_mark(struct kvm_accel *cpu, uint64_t done); /* nothing is begun (kvm_clean), no access waits */

@@ -23,19 +23,6 @@
 /* Six words from the handler's RSP on. */
 enum frame_word { FRAME_ERROR, FRAME_RIP, FRAME_CS, FRAME_RFLAGS, FRAME_RSP, FRAME_SS, FRAME_WORDS };
 
-static bool read_linear(struct kvm_accel *cpu, uint64_t linear, void *buffer, size_t size_bytes)
-{
-    struct kvm_translation place = {.linear_address = linear};
-    size_t here = MEMORY_PAGE_BYTES - (linear & (MEMORY_PAGE_BYTES - 1));
-    if (size_bytes > here)
-        return read_linear(cpu, linear, buffer, here) &&
-               read_linear(cpu, linear + here, (uint8_t *)buffer + here, size_bytes - here);
-    if (ioctl(cpu->vcpu, KVM_TRANSLATE, &place) < 0 || !place.valid)
-        return false;
-    memory_read(machine_memory(cpu->accel.machine), place.physical_address, buffer, size_bytes);
-    return true;
-}
-
 static uint64_t get64(const uint8_t *at)
 {
     uint64_t value;
@@ -52,7 +39,7 @@ static void find_handler(struct kvm_accel *cpu)
         return;
     cpu->repair.idt = idt;
     cpu->repair.handler = 0;
-    if (read_linear(cpu, idt + VECTOR_PF * GATE_BYTES, gate, sizeof gate) && (gate[5] & 0x80) && !(gate[4] & 7))
+    if (kvm_read_linear(cpu, idt + VECTOR_PF * GATE_BYTES, gate, sizeof gate) && (gate[5] & 0x80) && !(gate[4] & 7))
         cpu->repair.handler = (get64(gate) & 0xFFFF) | (get64(gate) >> 48 & 0xFFFF) << 16 | get64(gate + 8) << 32;
 }
 
@@ -106,7 +93,7 @@ static void do_syscall(struct kvm_accel *cpu, const uint64_t frame[FRAME_WORDS])
 /* At the handler's first instruction: was it a SYSCALL that led there? */
 static bool is_syscall(struct kvm_accel *cpu, uint64_t frame[FRAME_WORDS])
 {
-    return read_linear(cpu, kvm_rsp(cpu), frame, FRAME_WORDS * sizeof *frame) &&
+    return kvm_read_linear(cpu, kvm_rsp(cpu), frame, FRAME_WORDS * sizeof *frame) &&
            frame[FRAME_RIP] == cpu->repair.lstar && (frame[FRAME_CS] & 3) == 3 &&
            (frame[FRAME_ERROR] & ~2ull) == ERROR_USER_FETCH;
 }

@@ -41,6 +41,9 @@ static void port_access(struct kvm_accel *cpu)
     struct kvm_run *run = cpu->run;
     struct bus *bus = machine_bus(cpu->accel.machine);
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
+    cpu->access.kind = run->io.direction == KVM_EXIT_IO_IN ? KVM_ACCESS_READ : KVM_ACCESS_OUT;
+    cpu->access.size_bytes = run->io.size;
+    cpu->access.port = run->io.port;
     for (uint32_t n = 0; n < run->io.count; n++, data += run->io.size) {
         uint32_t value = 0;
         if (run->io.direction == KVM_EXIT_IO_IN) {
@@ -53,6 +56,7 @@ static void port_access(struct kvm_accel *cpu)
             bus_io_write(bus, run->io.port, value, run->io.size);
         }
     }
+    cpu->access.kind = KVM_ACCESS_NONE;
     cpu->statistics.exits += run->io.count;
 }
 
@@ -62,6 +66,7 @@ static void mmio_access(struct kvm_accel *cpu)
     struct kvm_run *run = cpu->run;
     struct bus *bus = machine_bus(cpu->accel.machine);
     unsigned chunk;
+    cpu->access.kind = run->mmio.is_write ? KVM_ACCESS_STORE : KVM_ACCESS_READ;
     for (unsigned at = 0; at < run->mmio.len; at += chunk) {
         uint64_t value = 0;
         chunk = bus_chunk(run->mmio.len - at);
@@ -74,6 +79,7 @@ static void mmio_access(struct kvm_accel *cpu)
         }
         cpu->statistics.exits++;
     }
+    cpu->access.kind = KVM_ACCESS_NONE;
 }
 
 /* ---- KVM_RUN ---- */
@@ -360,8 +366,10 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     }
     cpu->at_repair = false;
     cpu->mending = false;
+    kvm_freeze_at(cpu, machine_frozen_tsc(cpu->accel.machine) + cpu->state.tsc_offset);
     int trouble = kvm_enter(cpu);
     cpu->run->immediate_exit = 0;
+    kvm_freeze_look(cpu);
     if (trouble == EINTR || trouble == EAGAIN) {
         cpu->taken = cpu->taken && !kvm_clean(cpu);
         return interrupted(cpu, exit);

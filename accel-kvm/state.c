@@ -278,6 +278,17 @@ uint64_t kvm_rip(struct kvm_accel *cpu)
     return cpu->state_valid ? cpu->state.rip : regs_now(cpu, &own)->rip;
 }
 
+void kvm_peek(struct kvm_accel *cpu, struct cpu_state *state)
+{
+    struct kvm_regs regs = {0};
+    struct kvm_sregs sregs = {0};
+    *state = cpu->state;
+    if (cpu->state_valid)
+        return;
+    take_regs(state, regs_now(cpu, &regs));
+    take_sregs(state, sregs_now(cpu, &sregs));
+}
+
 uint64_t kvm_rsp(struct kvm_accel *cpu)
 {
     struct kvm_regs own = {0};

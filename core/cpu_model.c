@@ -449,6 +449,32 @@ enum status cpu_model_init(struct cpu_model *model, const char *name, struct err
     return status;
 }
 
+#define REGISTER(name) offsetof(struct cpu_model_leaf, name)
+
+static const struct {
+    uint32_t leaf, bits;
+    size_t offset;
+} uncontrolled[] = {
+    {1, 1u << 3 | 1u << 21 | 1u << 24 | 1u << 30, REGISTER(ecx)}, /* MONITOR, x2APIC, TSC-deadline, RDRAND */
+    {1, 1u << 4 | 1u << 7 | 1u << 14, REGISTER(edx)},            /* TSC; MCE and MCA */
+    {7, 1u << 18 | 1u << 1, REGISTER(ebx)},                      /* RDSEED, IA32_TSC_ADJUST */
+    {7, 1u << 22, REGISTER(ecx)},                                /* RDPID */
+    {7, 1u << 29, REGISTER(edx)},                                /* IA32_ARCH_CAPABILITIES */
+    {0x80000001, 1u << 27, REGISTER(edx)},                       /* RDTSCP */
+};
+
+void cpu_model_hide_uncontrolled(struct cpu_model *model)
+{
+    for (uint32_t n = 0; n < model->count; n++) {
+        struct cpu_model_leaf *leaf = &model->leaf[n];
+        for (size_t row = 0; row < sizeof uncontrolled / sizeof *uncontrolled; row++) {
+            uint32_t *word = (uint32_t *)(void *)((char *)leaf + uncontrolled[row].offset);
+            if (leaf->leaf == uncontrolled[row].leaf && (!leaf->has_subleaf || !leaf->subleaf))
+                *word &= ~uncontrolled[row].bits;
+        }
+    }
+}
+
 void cpu_model_query(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const struct cpu_model_leaf *basic = find_leaf(model, 0, 0), *extended = find_leaf(model, 0x80000000u, 0), *row;

@@ -28,6 +28,9 @@ struct cpu_model {
  * "v2", "v3" (x86-64 psABI levels), "qemu64", each with ",+feat,-feat", applied in order. A feature that is not implemented, or that needs one that is missing, is
  * refused; -feat also takes away what needs it. So is a text of CPU_MODEL_NAME_MAX bytes or more. */
 enum status cpu_model_init(struct cpu_model *model, const char *name, struct error *error) MUST_CHECK;
+/* Takes away what a machine that counts exits (position.h) would answer without anybody's knowing, or can't do: the TSC and what
+ * needs it, RDRAND, RDSEED, MONITOR, x2APIC, machine checks. */
+void cpu_model_hide_uncontrolled(struct cpu_model *model);
 /* As the CPUID instruction: out-of-range leaves answer as the highest basic leaf (Intel). The dynamic bits (OSXSAVE, APIC
  * enable, OSPKE, the sizes in leaf 0DH's EBX) are the accelerator's to merge. */
 void cpu_model_query(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

@@ -52,8 +52,10 @@ enum machine_way {
     /* A host whose KVM emulates code at CPL0 and compatibility code, and its ROL and ROR by an immediate as if the count were in CL: OF
      * as after one bit. Recent Intel processors leave it for counts of 2 and more. */
     MACHINE_WAY_ROTATES_BY_CL = 4,
+    /* The TSC stands still between two stops of the run loop: RDTSC gives the virtual time of the last one, and the CPU's offset. */
+    MACHINE_WAY_TSC_FROZEN = 8,
 };
-#define MACHINE_WAYS_ALL 7u
+#define MACHINE_WAYS_ALL 15u
 #define MACHINE_TSC_PORT 0xE0u
 #define MACHINE_FRAME_BYTES 48u
 
@@ -114,6 +116,8 @@ void machine_exit_end(struct machine *machine);
 /* For an accelerator that runs the guest faster than it can be looked at: should it come to its next exit, or stop between
  * two, for the run loop? Cheap. */
 bool machine_wanted(struct machine *machine);
+/* It may want to at all: its input does not only follow a journal or another machine. Fixed when the machine is made. */
+bool machine_may_want(const struct machine *machine);
 bool machine_interrupted(const struct machine *machine); /* machine_interrupt was called and not yet answered */
 /* The CPU could take INTR (or NMI) now: right after an exit's instruction, or at a landmark, and before anything else is
  * executed. True: it must. */
@@ -146,6 +150,8 @@ struct machine_uncontrolled {
 const struct machine_uncontrolled *machine_uncontrolled_first(const struct machine *machine);
 
 bool machine_goes(const struct machine *machine, enum machine_way way);
+/* MACHINE_WAY_TSC_FROZEN: what the TSC stands at, before the CPU's offset. */
+uint64_t machine_frozen_tsc(const struct machine *machine);
 /* MACHINE_WAY_TSC_PORT: a read of the port, and what the accelerator then puts into EDX. */
 uint32_t machine_read_tsc_port(struct machine *machine);
 uint32_t machine_tsc_port_high(const struct machine *machine);

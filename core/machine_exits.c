@@ -104,6 +104,11 @@ bool machine_goes(const struct machine *machine, enum machine_way way)
     return machine->options.ways & way;
 }
 
+uint64_t machine_frozen_tsc(const struct machine *machine)
+{
+    return machine->skipped_ns; /* VTIME_TSC_HZ is 1 GHz */
+}
+
 uint32_t machine_read_tsc_port(struct machine *machine)
 {
     machine->port_tsc = machine_tsc(machine);
@@ -128,6 +133,11 @@ bool machine_input_due(struct machine *machine)
     struct input *input = machine->options.input;
     return machine->options.counts_exits && input->ops->due &&
            input->ops->due(input, machine_position(machine), vtime_queue_next_ns(machine->vtime));
+}
+
+bool machine_may_want(const struct machine *machine)
+{
+    return machine->options.counts_exits && machine->options.input->ops->due;
 }
 
 bool machine_wanted(struct machine *machine)

@@ -29,7 +29,7 @@ static const char *origin_difference(const struct trace_event *a, const struct t
         return "drive or tag differs";
     if (a->op != b->op)
         return "command differs";
-    if (!a->address && !a->value) /* an accelerator that does not know in the middle of an exit */
+    if ((!a->address && !a->value) || (!b->address && !b->value)) /* an accelerator that did not know, or does not */
         return (a->flags ^ b->flags) & TRACE_ORIGIN_FUA ? "FUA differs" : NULL;
     if (a->address != b->address || a->value != b->value)
         return "RIP or CR3 differs";

@@ -96,6 +96,8 @@ static void print_ways(const struct journal_config *config)
         printf("  %-10s SYSCALL leaves a cleared frame and CR2 = LSTAR, as on the host of the recording\n", "otherwise");
     if (config->ways & MACHINE_WAY_ROTATES_BY_CL)
         printf("  %-10s ROL and ROR by more than 1 leave OF as one by CL does, in the kernel and in 32-bit code\n", "otherwise");
+    if (config->ways & MACHINE_WAY_TSC_FROZEN)
+        printf("  %-10s RDTSC gives the virtual time of the last stop\n", "otherwise");
     if (!(config->ways & MACHINE_WAY_TSC_PORT))
         return;
     printf("  %-10s RDTSC, RDRAND, RDSEED replaced at %u places of the kernel:", "otherwise", config->tsc_site_count);
@@ -111,6 +113,7 @@ static void print_machine(const struct info *info)
     printf("machine\n");
     printf("  %-10s %s\n", "recorder", config->creator ? config->creator : "unknown");
     printf("  %-10s %s, CPU model %s, %u CPUID leaves\n", "accel", config->accel, config->cpu.name, config->cpu.count);
+    printf("  %-10s %s\n", "positions", config->counts_exits ? "exits" : "instructions");
     printf("  %-10s %s\n", "memory", format_bytes(config->ram_bytes, size, sizeof size));
     printf("  %-10s %s, seed %" PRIu64 "\n", "timing", config->timing ? "host" : "model", config->seed);
     print_blob(info, "firmware", &config->bios);
@@ -227,6 +230,7 @@ static json_t *json_machine(const struct info *info)
     set_number(machine, "ways", config->ways);
     json_object_set_new(machine, "tsc_sites", json_sites(config));
     set_string(machine, "accel", config->accel);
+    set_string(machine, "positions", config->counts_exits ? "exits" : "instructions");
     set_string(machine, "cpu", config->cpu.name);
     set_number(machine, "ram_bytes", config->ram_bytes);
     set_string(machine, "timing", config->timing ? "host" : "model");

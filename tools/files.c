@@ -134,6 +134,7 @@ enum status config_from_options(struct journal_config *config, const struct run_
 {
     config->creator = strdup(tool_version());
     config->accel = strdup(options->accel);
+    config->counts_exits = options->count_exits;
     config->ram_bytes = options->ram_bytes;
     config->checkpoint_steps = options->checkpoint_steps;
     config->trace_kinds = TRACE_KINDS_ALL;

@@ -20,6 +20,8 @@
     "  -cpu MODEL[,+F,-F]       max (the default: all that is implemented but vaes, vpclmulqdq), v1, v2, v3 or\n"      \
     "                           qemu64, features added or left out\n"                                                  \
     "  -accel interp|kvm        who executes the guest's code (kvm: `vmrr info --host` says what that can do here)\n"  \
+    "  --positions exits|instructions  what positions count; exits (kvm's only way) with interp: a run that kvm can\n"    \
+    "                           replay, under the host's clock\n"                                                    \
     "  -kvm-trap-tsc            kvm: RDTSC in the kernel (-kernel) becomes an input; its RDRAND has no number\n"        \
     "  -kvm-slower N            kvm: virtual time N times slower than the host's, for hosts that emulate kernels\n"    \
     "  -kernel FILE             bzImage, vmlinux, multiboot ELF, or a 512-byte boot sector\n"                          \
@@ -59,7 +61,7 @@
     "  --seed=N                 vary the model's latencies and order (0: none)\n"                                      \
     "Run:\n"                                                                                                           \
     "  --until=POSITION         stop at this many instructions\n"                                                      \
-    "  --checkpoint-every=N     instructions between digests of memory (default 250000000; kvm: exits, 16384)\n"       \
+    "  --checkpoint-every=N     instructions between digests of memory (default 250000000; exits: 16384) \n"       \
     "  --screendump=FILE        at the end: the screen as .png, or as text to .txt or -\n"                             \
     "  --dump-state             at the end: registers and device state to standard error\n"                            \
     "  -q, --quiet              no summary, no progress\n"
@@ -113,7 +115,8 @@ static const char replay_help[] =
     "  -o FILE                  the new journal\n"
     "  --zstd-level=N           its compression\n"
     "  -accel interp|kvm        who executes the guest's code, whoever did when it was recorded; kvm takes runs of "
-    "kvm\n"
+    "kvm,\n"
+    "                           and of interp with --positions exits\n"
     "  --follow                 the journal is still being recorded: wait for more at its end\n"
     "  --block=rerun --scratch=DIR  each disk request also on an image in DIR, through format and host code as in the\n"
     "                           recording, and reads compared (exit code 1: not as in the journal); steps in DIR too\n"

@@ -255,7 +255,16 @@ static int parse_until(struct parser *parser, const char *value)
 static int parse_checkpoint(struct parser *parser, const char *value)
 {
     if (parse_u64(value, &parser->options->checkpoint_steps) || !parser->options->checkpoint_steps)
-        return options_bad(parser, value, "instructions between checkpoints (-accel kvm: exits)");
+        return options_bad(parser, value, "instructions between checkpoints (-accel kvm, --positions exits: exits)");
+    return -1;
+}
+
+static int parse_positions(struct parser *parser, const char *value)
+{
+    if (strcmp(value, "exits") != 0 && strcmp(value, "instructions") != 0)
+        return options_bad(parser, value, "exits or instructions");
+    parser->options->count_exits = !strcmp(value, "exits");
+    parser->options->count_steps = !parser->options->count_exits;
     return -1;
 }
 
@@ -334,6 +343,7 @@ static const struct option_row rows[] = {
     {"timing", true, FOR_MACHINE, parse_timing},
     {"seed", true, FOR_MACHINE, parse_seed},
     {"until", true, FOR_ALL, parse_until},
+    {"positions", true, FOR_MACHINE, parse_positions},
     {"checkpoint-every", true, FOR_MACHINE, parse_checkpoint},
     {"then", true, FOR_REPLAY, options_parse_then},
     {"at", true, FOR_REPLAY, options_parse_at},
@@ -422,7 +432,12 @@ static int check_complete(struct run_options *options, enum options_use use)
         tool_error("record where to? Give -o FILE.vmrr");
         return EXIT_CODE_USAGE;
     }
-    if (strcmp(options->accel, "kvm") && options->checkpoint_steps &&
+    if (!strcmp(options->accel, "kvm") && options->count_steps) {
+        tool_error("--positions instructions: -accel kvm can't count them");
+        return EXIT_CODE_USAGE;
+    }
+    options->count_exits |= !strcmp(options->accel, "kvm");
+    if (!options->count_exits && options->checkpoint_steps &&
         options->checkpoint_steps < CHECKPOINT_STEPS_MIN) {
         tool_error("--checkpoint-every: %" PRIu64 ": expected instructions between checkpoints, at least %d",
                    options->checkpoint_steps, CHECKPOINT_STEPS_MIN);
@@ -436,8 +451,8 @@ static int check_complete(struct run_options *options, enum options_use use)
         tool_error("-kvm-slower needs -accel kvm");
         return EXIT_CODE_USAGE;
     }
-    if (options->trap_tsc && (!options->kernel || options->bios || strcmp(options->accel, "kvm") != 0)) {
-        tool_error("-kvm-trap-tsc needs -accel kvm and a Linux kernel by -kernel, without -bios");
+    if (options->trap_tsc && (!options->kernel || options->bios || !options->count_exits)) {
+        tool_error("-kvm-trap-tsc needs -accel kvm (or --positions exits) and a Linux kernel by -kernel, without -bios");
         return EXIT_CODE_USAGE;
     }
     if (options->append && !options->kernel) {

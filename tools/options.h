@@ -67,6 +67,8 @@ struct branch_option {
 struct run_options {
     /* the machine */
     uint64_t ram_bytes;
+    bool count_exits;    /* --positions exits, or -accel kvm */
+    bool count_steps;    /* --positions instructions was asked for */
     bool trap_tsc;       /* -kvm-trap-tsc */
     uint32_t kvm_slower; /* -kvm-slower; 0: not given */
     const char *kernel, *initrd, *append, *bios, *vgabios;

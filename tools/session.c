@@ -63,7 +63,7 @@ static bool has_company(const struct session *session)
 static void open_live(struct session *session)
 {
     struct run_options *options = &session->options;
-    bool clocked = accel_is_kvm(options->accel);
+    bool clocked = session->config.counts_exits;
     if ((session->live = session->hooks.input))
         return;
     session->live = input_live_create(&(struct input_live_options){
@@ -170,8 +170,8 @@ static enum status create_machine(struct session *session, struct error *error)
     session->machine = machine_create(&options, error);
     if (!session->machine)
         return STATUS_INVALID;
-    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel), session->player,
-                                     session->options.kvm_slower, error);
+    struct accel *accel = accel_make(session->machine, accel_is_kvm(session->options.accel),
+                                     session->player ? config->accel : NULL, session->options.kvm_slower, error);
     if (!accel)
         return STATUS_UNSUPPORTED;
     machine_set_accel(session->machine, accel);

@@ -39,66 +39,104 @@ static enum status learn_host(struct kvm_probe *probe, enum kvm_direction direct
 
 static uint32_t ways_of(const struct kvm_probe *probe)
 {
-    return (probe->syscall == KVM_WRONG ? MACHINE_WAY_SYSCALL_FAULTS : 0) |
+    struct kvm_promises promises;
+    kvm_promises_derive(probe, &promises);
+    return (promises.tsc_can_freeze ? MACHINE_WAY_TSC_FROZEN : 0) |
+           (probe->syscall == KVM_WRONG ? MACHINE_WAY_SYSCALL_FAULTS : 0) |
            (probe->rol_flags_cpl0 == KVM_WRONG ? MACHINE_WAY_ROTATES_BY_CL : 0);
 }
 #endif
 
-enum status accel_complete_config(struct journal_config *config, struct error *error)
-{
-    if (!accel_is_kvm(config->accel))
-        return STATUS_OK;
-    config->counts_exits = true;
-    config->timing = BLOCK_TIMING_HOST;
-    if (!config->checkpoint_steps)
-        config->checkpoint_steps = CHECKPOINT_EXITS_DEFAULT;
 #ifdef VMRR_KVM
+/* A host without KVM, or with one that could not run it, is no reason not to make it. */
+static enum status make_for_kvm(struct journal_config *config, struct error *error)
+{
+    struct kvm_probe probe;
+    struct error ignored = {0};
+    if (learn_host(&probe, KVM_FROM_INTERP, &ignored))
+        return STATUS_OK;
+    config->ways |= ways_of(&probe);
+    return kvm_cpu_model(NULL, &config->cpu, error);
+}
+
+static enum status make_by_kvm(struct journal_config *config, struct error *error)
+{
     struct kvm_probe probe;
     enum status status = learn_host(&probe, KVM_TO_INTERP, error);
     if (status)
         return status;
     config->ways |= ways_of(&probe);
     return kvm_cpu_model(NULL, &config->cpu, error);
+}
 #else
+static enum status make_for_kvm(struct journal_config *config, struct error *error)
+{
+    (void)config;
+    (void)error;
+    return STATUS_OK;
+}
+
+static enum status make_by_kvm(struct journal_config *config, struct error *error)
+{
+    (void)config;
     return error_status(error, STATUS_UNSUPPORTED, "-accel kvm: not on this kind of host (Linux on x86-64 has it)");
+}
 #endif
+
+enum status accel_complete_config(struct journal_config *config, struct error *error)
+{
+    if (!config->counts_exits)
+        return STATUS_OK;
+    config->timing = BLOCK_TIMING_HOST;
+    if (!config->checkpoint_steps)
+        config->checkpoint_steps = CHECKPOINT_EXITS_DEFAULT;
+    cpu_model_hide_uncontrolled(&config->cpu);
+    return accel_is_kvm(config->accel) ? make_by_kvm(config, error) : make_for_kvm(config, error);
 }
 
 #ifdef VMRR_KVM
-/* A run made on KVM is to be run on this host's. */
-static bool host_again(struct machine *machine, struct error *error)
+/* A run that there was already is to be run on this host's KVM. */
+static bool host_again(struct machine *machine, bool by_kvm, struct error *error)
 {
     struct kvm_probe probe;
-    if (learn_host(&probe, KVM_TO_KVM, error))
+    if (learn_host(&probe, by_kvm ? KVM_TO_KVM : KVM_FROM_INTERP, error))
         return false;
     uint32_t ways = ways_of(&probe);
+    if (machine_goes(machine, MACHINE_WAY_TSC_FROZEN) && !(ways & MACHINE_WAY_TSC_FROZEN)) {
+        error_set(error, "-accel kvm: the run has a TSC that stands still, which this host's KVM can't do (vmrr info --host: "
+                         "tsc_scaling, tsc_offset): replay it with -accel interp");
+        return false;
+    }
     if (machine_goes(machine, MACHINE_WAY_SYSCALL_FAULTS) == !!(ways & MACHINE_WAY_SYSCALL_FAULTS) &&
         machine_goes(machine, MACHINE_WAY_ROTATES_BY_CL) == !!(ways & MACHINE_WAY_ROTATES_BY_CL))
         return true;
     error_set(error, "-accel kvm: SYSCALL at CPL3, or ROL by more than 1, leaves something else on this host's KVM than on the one "
-                     "that made the run: replay it with -accel interp");
+                     "that made the run, or that it was made for: replay it with -accel interp");
     return false;
 }
 #endif
 
-struct accel *accel_make(struct machine *machine, bool kvm, bool again, uint32_t slower, struct error *error)
+struct accel *accel_make(struct machine *machine, bool kvm, const char *maker, uint32_t slower, struct error *error)
 {
     struct interp_options options = {0};
     struct accel *interp = interp_create(machine, &options, error);
     if (!interp || !kvm)
         return interp;
     if (!machine_counts_exits(machine)) {
-        error_set(error, "-accel kvm: the journal's positions are instructions, which this accelerator can't count");
+        error_set(error, "-accel kvm: the journal's positions are instructions, which this accelerator can't count: replay it with "
+                         "-accel interp, or record such a run with --positions exits");
         interp->ops->destroy(interp);
         return NULL;
     }
 #ifdef VMRR_KVM
-    if (again && !host_again(machine, error)) {
+    if (maker && !host_again(machine, accel_is_kvm(maker), error)) {
         interp->ops->destroy(interp);
         return NULL;
     }
     return kvm_accel_create(machine, &(struct kvm_accel_options){.helper = interp, .slower = slower}, error);
 #else
+    (void)maker;
+    (void)slower;
     error_set(error, "-accel kvm: not on this kind of host (Linux on x86-64 has it)");
     interp->ops->destroy(interp);
     return NULL;
@@ -117,6 +155,8 @@ void accel_report(const struct accel *accel, FILE *out)
             kvm->exits, kvm->interrupts, kvm->landmarks, kvm->kicks, kvm->entries, kvm->completions);
     if (kvm->syscalls)
         fprintf(out, "kvm: %" PRIu64 " SYSCALLs mended, in %" PRIu64 " page faults\n", kvm->syscalls, kvm->faults);
+    if (kvm->tsc_ticks)
+        fprintf(out, "kvm: the TSC moved between two exits %" PRIu64 " times\n", kvm->tsc_ticks);
     if (kvm->rewinds)
         fprintf(out, "kvm: %" PRIu64 " landmarks were passed first\n", kvm->rewinds);
     if (kvm->helped)

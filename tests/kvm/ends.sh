@@ -94,4 +94,19 @@ fi
 # Positions that are instructions can't be met.
 record "$work/steps.vmrr" "$work/steps.txt" 1 "${options[@]}"
 attempt 2 "$VMRR" replay -accel kvm "$work/steps.vmrr"
-said "$work/err" "positions are instructions"
+said "$work/err" "positions are instructions, .* record such a run with --positions exits"
+attempt 2 "$VMRR" record -o "$work/no.vmrr" "${options[@]}" -accel kvm --positions instructions
+said "$work/err" "can't count them"
+
+# The interpreter stops a guest that makes no exits, too, and the end is the same again.
+guest endless
+start_recording "$work/interp.vmrr" "$work/run.txt" "${options[@]}" --positions exits
+sleep 0.5
+end_recording INT
+[ $code = 0 ] || { cat "$work/record.err"; fail "exit code $code after Ctrl-C"; }
+said "$work/record.err" "^guest: interrupt after .* exits"
+for way in interp kvm; do
+    attempt 0 "$VMRR" replay -accel $way -serial "file:$work/replay.txt" "$work/interp.vmrr"
+    said "$work/err" "^replay: bit-exact$"
+    same "$work/run.txt" "$work/replay.txt"
+done

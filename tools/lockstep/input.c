@@ -175,8 +175,6 @@ static uint64_t wait_until(struct input *input, struct position position, uint64
 static bool due(struct input *input, struct position position, uint64_t next_timer_ns)
 {
     struct lockstep_input *self = of(input);
-    if (!self->leads)
-        return false;
     if (self->asked_at != position.icount) {
         self->asked_at = position.icount;
         self->asked = 0;
@@ -210,7 +208,7 @@ static void destroy(struct input *input)
 
 struct input *lockstep_input_create(struct lockstep_script *script, const struct lockstep_clock *clock, bool leads)
 {
-    static const struct input_ops ops = {
+    static const struct input_ops leading = {
         .pull = pull,
         .next = next,
         .more = more,
@@ -220,9 +218,18 @@ struct input *lockstep_input_create(struct lockstep_script *script, const struct
         .offer = offer,
         .destroy = destroy,
     };
+    static const struct input_ops following = {
+        .pull = pull,
+        .next = next,
+        .more = more,
+        .horizon = horizon,
+        .wait = wait_until,
+        .offer = offer,
+        .destroy = destroy,
+    };
     struct lockstep_input *self = calloc(1, sizeof *self);
     CHECK(self);
-    self->input.ops = &ops;
+    self->input.ops = leads ? &leading : &following;
     self->script = script;
     self->clock = clock;
     self->leads = leads;
