@@ -114,6 +114,11 @@ void machine_exit_end(struct machine *machine);
 /* For an accelerator that runs the guest faster than it can be looked at: should it come to its next exit, or stop between
  * two, for the run loop? Cheap. */
 bool machine_wanted(struct machine *machine);
+/* May a repeated instruction stop here, after an iteration that was an exit? Where the input or a request wants it; for the caller's
+ * limit too, unless whole steps were asked for: the limit then stops the run after the step that reaches it, so that steps are the
+ * same however a run is cut into calls. */
+bool machine_cuts_step(const struct machine *machine);
+void machine_keep_steps_whole(struct machine *machine);
 bool machine_interrupted(const struct machine *machine); /* machine_interrupt was called and not yet answered */
 /* The CPU could take INTR (or NMI) now: right after an exit's instruction, or at a landmark, and before anything else is
  * executed. True: it must. */
