@@ -285,7 +285,7 @@ static inline struct interp *interp_of(struct accel *accel)
 /* Where exits are counted, a repeated instruction stops after the iteration at which the run loop wants to look. */
 static inline bool interp_exit_asked(const struct interp *cpu)
 {
-    return cpu->counts_exits && (*cpu->attention & ATTENTION_REQUEST);
+    return cpu->counts_exits && (*cpu->attention & ATTENTION_REQUEST) && machine_cuts_step(cpu->accel.machine);
 }
 
 /* ---- inside an instruction function -------------------------------------------------------------------------- */

@@ -209,12 +209,18 @@ static void iterate_if_wanted(struct interp *cpu, uint64_t linear)
     }
 }
 
+/* Muted, a landmark's breakpoint has still ended the chain, and must not again. */
 bool run_control_stops(struct interp *cpu)
 {
     uint64_t linear = code_linear(cpu);
+    bool muted = cpu->run_control->muted;
 
-    if (!break_at(cpu->run_control, linear) || cpu->run_control->muted)
+    if (!break_at(cpu->run_control, linear) || (muted && !cpu->landmark_set))
         return false;
+    if (muted) {
+        pass(cpu);
+        return false;
+    }
     if (passed_at(cpu->run_control, linear, icount_now(cpu))) {
         iterate_if_wanted(cpu, linear);
         return false;

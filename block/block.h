@@ -90,7 +90,8 @@ struct block_image_ops {
     /* Before destroy, and nothing but that after it: what is only in memory goes to the files. Null: nothing is. */
     enum status (*settle)(struct block_image *image);
     /* What it holds, saved and put back (core/content.h), size included; its base stays as it is. After a load that failed it
-     * holds something else. Null, both: can't be. */
+     * holds something else. Null, both: can't be; load alone: it is saved for an image of another machine. Thread of save: the
+     * machine's, while other functions may run. */
     void (*content_save)(struct block_image *image, struct content_writer *writer);
     enum status (*content_load)(struct block_image *image, struct content_reader *reader);
     /* Who logs the steps from now on, in all files of the image (activity.h); null activity: nobody. May be null. */

@@ -91,12 +91,17 @@ static void drive_destroy(struct device *device)
 
 static bool drive_ready(struct device *device)
 {
-    const struct block_drive *drive = device_of(device, struct block_drive);
-    const struct block_executor *executor = drive->options.executor;
-    return queue_media_ready(drive) && (!executor || executor->ops->inert);
+    return queue_media_ready(device_of(device, struct block_drive));
 }
 
-/* The image's content, and the data of requests in flight. */
+static bool drive_restorable(struct device *device)
+{
+    const struct block_drive *drive = device_of(device, struct block_drive);
+    const struct block_executor *executor = drive->options.executor;
+    return (!executor || executor->ops->inert) && (!drive->image || drive->image->ops->content_load);
+}
+
+/* The image's content, and the data of requests in flight, which the host may be reading. */
 static void drive_save(struct device *device, struct content_writer *writer)
 {
     struct block_drive *drive = device_of(device, struct block_drive);
@@ -121,7 +126,7 @@ static enum status drive_load(struct device *device, struct content_reader *read
     return payload ? block_drive_payload_load(drive, payload, size) : STATUS_CORRUPT;
 }
 
-static const struct device_content drive_content = {drive_ready, drive_save, drive_load};
+static const struct device_content drive_content = {drive_ready, drive_restorable, drive_save, drive_load};
 
 static const struct device_class block_drive_class = {
     .name = "block_drive",

@@ -28,7 +28,8 @@ struct device_class {
 /* What a device has beside its field list because it is large, or not always as large: content.h. Load comes after the fields
  * and before any device's post_load. */
 struct device_content {
-    bool (*ready)(struct device *device); /* can it be saved now, and in this run at all? */
+    bool (*ready)(struct device *device);      /* can it be saved now, and in this run at all? */
+    bool (*restorable)(struct device *device); /* can it be put back in this run? */
     void (*save)(struct device *device, struct content_writer *writer);
     enum status (*load)(struct device *device, struct content_reader *reader);
 };

@@ -118,6 +118,11 @@ void machine_exit_end(struct machine *machine);
 bool machine_wanted(struct machine *machine);
 /* It may want to at all: its input does not only follow a journal or another machine. Fixed when the machine is made. */
 bool machine_may_want(const struct machine *machine);
+/* May a repeated instruction stop here, after an iteration that was an exit? Where the input or a request wants it; for the caller's
+ * limit too, unless whole steps were asked for: the limit then stops the run after the step that reaches it, so that steps are the
+ * same however a run is cut into calls. */
+bool machine_cuts_step(const struct machine *machine);
+void machine_keep_steps_whole(struct machine *machine);
 bool machine_interrupted(const struct machine *machine); /* machine_interrupt was called and not yet answered */
 /* The CPU could take INTR (or NMI) now: right after an exit's instruction, or at a landmark, and before anything else is
  * executed. True: it must. */

@@ -32,6 +32,17 @@ static void count_exit(struct machine *machine)
         machine_request_attention(machine);
 }
 
+bool machine_cuts_step(const struct machine *machine)
+{
+    return !machine->whole_steps || machine->exits >= machine->horizon_icount || machine->failed ||
+           machine->requested_stop || machine->reset_requested || machine->init_requested;
+}
+
+void machine_keep_steps_whole(struct machine *machine)
+{
+    machine->whole_steps = true;
+}
+
 void machine_exit_end(struct machine *machine)
 {
     if (!machine->in_exit)

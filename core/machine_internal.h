@@ -50,6 +50,8 @@ struct machine {
 
     /* run loop (machine_run.c) */
     uint64_t stop_icount; /* of the present accelerator run, timers aside */
+    uint64_t horizon_icount; /* the part of it that is the input's */
+    bool whole_steps;
     struct position limit; /* of the present machine_run */
     struct position polled;
     bool polled_valid;

@@ -233,6 +233,7 @@ void machine_compute_stop(struct machine *machine)
     if (horizon.icount > now.icount)
         stop = smaller(stop, horizon.icount);
     machine->stop_icount = stop;
+    machine->horizon_icount = horizon.icount > now.icount ? horizon.icount : POSITION_NEVER;
 }
 
 /* Halted for ever: but MWAIT may also end by a device's write. */

@@ -95,12 +95,13 @@ static void set_run(struct machine *machine, const struct run_state *run)
     machine->exit_code = 0;
 }
 
-/* Positions beyond these would make sums overflow, digests that lie behind be due for ever. */
-static bool run_sound(const struct run_state *run)
+/* Positions beyond these would make sums overflow, digests that lie behind be due for ever (where exits are counted, none are). */
+static bool run_sound(const struct machine *machine, const struct run_state *run)
 {
     const uint64_t limit = UINT64_MAX / 4;
+    bool ahead = run->next_digest >= run->icount && run->next_checkpoint >= run->icount;
     return run->icount < limit && run->next_digest < limit && run->next_checkpoint < limit && run->exits < limit &&
-           run->next_digest >= run->icount && run->next_checkpoint >= run->icount;
+           (ahead || machine->options.counts_exits);
 }
 
 /* ---- taking ---- */
@@ -109,18 +110,30 @@ const char *machine_snapshot_obstacle(struct machine *machine)
 {
     if (!machine->accel->ops->hidden_save)
         return machine->accel->ops->name;
-    for (const struct device *device = machine->first_device; device; device = device->next) {
-        if (device->class->content && !device->class->content->ready((struct device *)(uintptr_t)device))
+    for (struct device *device = machine->first_device; device; device = device->next) {
+        const struct device_content *content = device->class->content;
+        if (content && !(content->ready(device) && content->restorable(device)))
             return device->id;
     }
     return NULL;
 }
 
+static bool can_be_saved(struct machine *machine)
+{
+    for (struct device *device = machine->first_device; device; device = device->next) {
+        if (device->class->content && !device->class->content->ready(device))
+            return false;
+    }
+    return machine->accel->ops->hidden_save;
+}
+
+/* Where exits are counted, attention alone asks for no more than that the run loop comes by: it is saved with the fields. */
 static bool quiet(struct machine *machine)
 {
     const struct accel_ops *ops = machine->accel->ops;
+    bool attention = (machine->attention & ATTENTION_REQUEST) && !machine->options.counts_exits;
     bool asked = machine->requested_stop || machine->failed || machine->kept_stop || machine->reset_requested ||
-                 machine->init_requested || (machine->attention & ATTENTION_REQUEST);
+                 machine->init_requested || attention;
     bool within = machine->in_exit || (ops->debug_in_step && ops->debug_in_step(machine->accel));
     return !asked && !within && !machine->finished;
 }
@@ -157,7 +170,7 @@ static void put_device(struct content_writer *content, struct device *device)
 
 struct machine_snapshot *machine_snapshot_take(struct machine *machine, struct page_store *store)
 {
-    if (!quiet(machine) || machine_snapshot_obstacle(machine))
+    if (!quiet(machine) || !can_be_saved(machine))
         return NULL;
     struct machine_snapshot *snapshot = calloc(1, sizeof *snapshot);
     CHECK(snapshot);
@@ -251,7 +264,7 @@ struct loaded {
 };
 
 /* What comes before the machine's own fields; changes nothing. */
-static enum status get_head(struct content_reader *reader, struct loaded *loaded)
+static enum status get_head(const struct machine *machine, struct content_reader *reader, struct loaded *loaded)
 {
     memset(loaded, 0, sizeof *loaded);
     enum status status = get_fields(reader, run_fields, &loaded->run);
@@ -261,7 +274,7 @@ static enum status get_head(struct content_reader *reader, struct loaded *loaded
         return status;
     loaded->hidden_bytes = content_get_u32(reader);
     loaded->hidden = content_get_bytes(reader, loaded->hidden_bytes);
-    return loaded->hidden && run_sound(&loaded->run) ? STATUS_OK : STATUS_CORRUPT;
+    return loaded->hidden && run_sound(machine, &loaded->run) ? STATUS_OK : STATUS_CORRUPT;
 }
 
 static enum status load_machine(struct machine *machine, struct content_reader *reader)
@@ -309,7 +322,7 @@ enum status machine_snapshot_restore(struct machine *machine, struct machine_sna
                                     .page = content->page,
                                     .page_end = content->page + content->page_count};
     struct loaded loaded;
-    enum status status = get_head(&reader, &loaded);
+    enum status status = get_head(machine, &reader, &loaded);
     if (status || !ops->hidden_load)
         return STATUS_CORRUPT;
     memory_image_restore(machine->memory, snapshot->memory);

@@ -12,9 +12,15 @@
 
 struct machine_snapshot;
 
-/* Does this machine have what it takes: an accelerator and devices that can be saved? The name of what can't, or null. */
+/* Number of what the bytes of a snapshot are (machine_snapshot_write), beside MACHINE_DIGEST_VERSION: goes up when the order or the
+ * meaning of what lies in them does. */
+#define MACHINE_SNAPSHOT_VERSION 1u
+
+/* Does this machine have what it takes: an accelerator and devices that can be saved and put back? The name of what can't, or
+ * null. One that can only be saved (its disks are the host's) is put back in another machine that is made like it. */
 const char *machine_snapshot_obstacle(struct machine *machine);
-/* Null: not here (within a step, something is asked of the run loop, a device is not ready): some steps on it will do. */
+/* Null: not here (within a step, something is asked of the run loop, a device is not ready): some steps on it will do. Never of
+ * an accelerator that can't be saved. From within a trace sink too, at a checkpoint's event. */
 struct machine_snapshot *machine_snapshot_take(struct machine *machine, struct page_store *store);
 /* STATUS_CORRUPT: the snapshot is of another machine, or damaged. Where that could be seen before anything was changed, nothing
  * was; else the machine is in no state of any run, and must be restored from another one. */

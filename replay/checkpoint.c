@@ -32,7 +32,8 @@ enum status checkpoint_restore(const struct checkpoint *checkpoint, struct machi
     if (status)
         return error_status(error, status, "checkpoint at %llu: the journal has no such place", icount);
     bool same = position_equal(machine_position(machine), checkpoint->position) &&
-                checkpoint_icount(machine) == checkpoint->icount && machine_digest_state(machine) == checkpoint->digest;
+                checkpoint_icount(machine) == checkpoint->icount && machine_digest_state(machine) == checkpoint->digest &&
+                (!checkpoint->has_memory || memory_digest(machine_memory(machine)) == checkpoint->memory);
     return same ? STATUS_OK
                 : error_status(error, STATUS_CORRUPT, "checkpoint at %llu: what was restored has another digest",
                                icount);

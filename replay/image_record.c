@@ -1,6 +1,11 @@
-/* An image whose first contents go to the journal. Functions may run on a block worker. */
+/* An image whose first contents go to the journal. Functions may run on a block worker.
+ *
+ * Where checkpoints are wanted, what was written lies in an overlay too, the shadow, which is saved in the image's place: a replay
+ * that begins there has it in its own. A write that is under way may be in it already, in part: the replay makes it again when
+ * it completes, or, of one that failed, puts there what was read back. */
 #include "replay/recorder.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 struct record_image {
@@ -9,12 +14,39 @@ struct record_image {
     struct block_image *below;
     struct replay_recorder *recorder;
     uint32_t drive, medium;
+    pthread_mutex_t shadow_lock;
+    struct block_image *shadow; /* null: no checkpoints */
 };
 
 static struct record_image *image_of(struct block_image *image)
 {
     return (struct record_image *)(void *)image;
 }
+
+/* ---- the shadow ---- */
+
+/* data null: zeros. */
+static void shadow_write(struct record_image *self, uint64_t sector, uint32_t sectors, const void *data)
+{
+    enum status status = STATUS_OK;
+    pthread_mutex_lock(&self->shadow_lock);
+    struct block_image *shadow = self->shadow;
+    if (shadow && !checkpoint_writer_over(self->recorder->checkpoints))
+        status = data ? shadow->ops->write(shadow, sector, sectors, data, false)
+                      : shadow->ops->zero(shadow, sector, sectors, false);
+    pthread_mutex_unlock(&self->shadow_lock);
+    recorder_note(self->recorder, status);
+}
+
+static void record_content_save(struct block_image *image, struct content_writer *writer)
+{
+    struct record_image *self = image_of(image);
+    pthread_mutex_lock(&self->shadow_lock);
+    self->shadow->ops->content_save(self->shadow, writer);
+    pthread_mutex_unlock(&self->shadow_lock);
+}
+
+/* ---- the image ---- */
 
 /* A read that fails stores nothing: its outcome is an input, and the guest sees no data. */
 static enum status record_read(struct block_image *image, uint64_t sector, uint32_t sectors, void *buffer)
@@ -45,6 +77,7 @@ static void note_failed(struct record_image *self, uint64_t sector, uint32_t sec
                 memset(data, 0, BLOCK_SECTOR_BYTES);
         }
     }
+    shadow_write(self, sector, sectors, failed->data);
     recorder_add_failed(self->recorder, failed);
 }
 
@@ -58,6 +91,8 @@ static enum status record_write(struct block_image *image, uint64_t sector, uint
     sector_store_note_write(self->recorder->sectors, self->medium, sector, sectors);
     if (status)
         note_failed(self, sector, sectors);
+    else
+        shadow_write(self, sector, sectors, buffer);
     return status;
 }
 
@@ -75,6 +110,8 @@ static enum status record_zero(struct block_image *image, uint64_t sector, uint3
     sector_store_note_write(self->recorder->sectors, self->medium, sector, sectors);
     if (status)
         note_failed(self, sector, sectors);
+    else
+        shadow_write(self, sector, sectors, NULL);
     return status;
 }
 
@@ -93,6 +130,7 @@ static void record_transferred(struct block_image *image, uint64_t sector, uint3
     if (write) {
         recorder_drop_failed(self->recorder, self->drive, sector, sectors);
         sector_store_note_write(self->recorder->sectors, self->medium, sector, sectors);
+        shadow_write(self, sector, sectors, buffer);
     } else {
         recorder_note(self->recorder,
                       sector_store_note_read(self->recorder->sectors, self->medium, sector, sectors, buffer));
@@ -107,7 +145,11 @@ static enum status record_resize(struct block_image *image, uint64_t size_sector
         return status;
     sector_store_limit(self->recorder->sectors, self->medium, size_sectors);
     image->size_sectors = size_sectors;
-    return STATUS_OK;
+    pthread_mutex_lock(&self->shadow_lock);
+    if (self->shadow)
+        status = self->shadow->ops->resize(self->shadow, size_sectors, error);
+    pthread_mutex_unlock(&self->shadow_lock);
+    return status;
 }
 
 static bool record_corruption(struct block_image *image, struct block_corruption *corruption)
@@ -129,6 +171,8 @@ static void record_destroy(struct block_image *image)
 {
     struct record_image *self = image_of(image);
     block_image_destroy(self->below);
+    block_image_destroy(self->shadow);
+    pthread_mutex_destroy(&self->shadow_lock);
     free(self);
 }
 
@@ -144,6 +188,7 @@ static const struct block_image_ops record_ops = {
     .corruption = record_corruption,
     .settle = record_settle,
     .watch = record_watch,
+    .content_save = record_content_save,
     .destroy = record_destroy,
 };
 
@@ -160,6 +205,8 @@ static void put_over(struct record_image *self, struct block_image *below)
         self->ops.locate = NULL;
     if (!below->ops->resize)
         self->ops.resize = NULL;
+    if (!self->recorder->checkpoints)
+        self->ops.content_save = NULL;
     self->below = below;
 }
 
@@ -176,14 +223,19 @@ struct block_image *replay_recorder_medium(struct replay_recorder *recorder, uin
                                            struct block_image *image, struct error *error)
 {
     struct record_image *self = calloc(1, sizeof *self);
-    if (!self || number >= JOURNAL_MEDIA_MAX ||
+    if (self && recorder->checkpoints)
+        self->shadow = checkpoint_shadow_create(image->size_sectors);
+    if (!self || number >= JOURNAL_MEDIA_MAX || (recorder->checkpoints && !self->shadow) ||
         !sector_store_add_medium(recorder->sectors, number, image->size_sectors)) {
         error_set(error, "%s: no memory to record it", image->name ? image->name : "drive");
+        if (self)
+            block_image_destroy(self->shadow);
         free(self);
         block_image_destroy(image);
         return NULL;
     }
     self->image.read_only = image->read_only;
+    pthread_mutex_init(&self->shadow_lock, NULL);
     self->image.ops = &self->ops;
     self->recorder = recorder;
     self->drive = drive;

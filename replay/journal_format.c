@@ -14,6 +14,8 @@ static const char *const frame_kind_names[JOURNAL_FRAME_KIND_COUNT] = {
     [JOURNAL_FRAME_INDEX] = "index",
     [JOURNAL_FRAME_END] = "end",
     [JOURNAL_FRAME_STEPS] = "steps",
+    [JOURNAL_FRAME_PAGES] = "pages",
+    [JOURNAL_FRAME_STATE] = "state",
 };
 
 const char *journal_frame_kind_name(unsigned kind)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define JOURNAL_MAJOR 1u
-#define JOURNAL_MINOR 5u
+#define JOURNAL_MINOR 6u
 
 #define JOURNAL_MAGIC "\x89VMRR\r\n\x1a"
 #define JOURNAL_MAGIC_BYTES 8u
@@ -31,10 +31,12 @@ enum journal_frame_kind {
     JOURNAL_FRAME_BLOB = 2,
     JOURNAL_FRAME_EVENTS = 3,
     JOURNAL_FRAME_SECTORS = 4,
-    JOURNAL_FRAME_CHECKPOINT = 5, /* reserved: full machine state */
+    JOURNAL_FRAME_CHECKPOINT = 5, /* head of a full machine state: skippable, as are the two that it is made of */
     JOURNAL_FRAME_INDEX = 6,
     JOURNAL_FRAME_END = 7,
     JOURNAL_FRAME_STEPS = 8, /* what the block layer did: skippable */
+    JOURNAL_FRAME_PAGES = 9,
+    JOURNAL_FRAME_STATE = 10,
     JOURNAL_FRAME_KIND_COUNT
 };
 

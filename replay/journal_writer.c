@@ -15,7 +15,7 @@
 
 #define WRITER_RESERVE_BYTES (8ull << 20)
 #define WRITER_LEVEL_DEFAULT 3
-#define WRITER_LEVEL_BLOBS 1 /* kernels and initrds are compressed already */
+#define WRITER_LEVEL_FAST 1 /* of blobs: kernels and initrds are compressed already; and of pages, which the guest waits for */
 #define INDEX_ENTRY_BYTES 64u
 
 struct journal_writer {
@@ -174,8 +174,8 @@ static enum status write_frame(struct journal_writer *writer, const struct journ
     if (writer->failed)
         return writer->failed;
     uint8_t flags = info->flags;
-    bool blob = info->kind == JOURNAL_FRAME_BLOB;
-    int level = blob && writer->level > WRITER_LEVEL_BLOBS ? WRITER_LEVEL_BLOBS : writer->level;
+    bool fast = info->kind == JOURNAL_FRAME_BLOB || info->kind == JOURNAL_FRAME_PAGES;
+    int level = fast && writer->level > WRITER_LEVEL_FAST ? WRITER_LEVEL_FAST : writer->level;
     size_t packed_bytes = pack(writer, level, &flags, raw, raw_bytes);
     struct journal_frame frame = {
         .offset = writer->size,

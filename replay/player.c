@@ -151,6 +151,8 @@ static enum status enter_frame(struct replay_player *player)
     case JOURNAL_FRAME_CHECKPOINT:
     case JOURNAL_FRAME_INDEX:
     case JOURNAL_FRAME_STEPS:
+    case JOURNAL_FRAME_PAGES:
+    case JOURNAL_FRAME_STATE:
     case JOURNAL_FRAME_END: return STATUS_OK;
     default:
         if (frame.flags & JOURNAL_FLAG_SKIPPABLE)

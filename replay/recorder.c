@@ -136,6 +136,9 @@ static bool recorder_open(struct replay_recorder *recorder, const struct replay_
     recorder->sectors = sector_store_create(recorder->writer);
     recorder->steps = steps_store_create(recorder->writer, options->stacks);
     recorder->path = strdup(options->path);
+    if (options->checkpoint_every)
+        recorder->checkpoints = checkpoint_writer_create(&(struct checkpoint_writer_options){
+            .writer = recorder->writer, .every = options->checkpoint_every, .memory_bytes = options->checkpoint_memory});
     if (!recorder->encoder || !recorder->sectors || !recorder->steps || !recorder->path) {
         error_set(error, "%s: out of memory", options->path);
         return false;
@@ -160,6 +163,8 @@ struct replay_recorder *replay_recorder_create(const struct replay_recorder_opti
     recorder->input.ops = &recorder_input_ops;
     recorder->live = options->live;
     recorder->out_of_space = options->out_of_space;
+    recorder->checkpoint_words = options->checkpoint_words;
+    recorder->checkpoints_over = options->checkpoints_over;
     recorder->opaque = options->opaque;
     pthread_mutex_init(&recorder->flusher_lock, NULL);
     pthread_mutex_init(&recorder->failed_lock, NULL);
@@ -222,6 +227,19 @@ static void settle_failed(struct replay_recorder *recorder, const struct trace_e
     pthread_mutex_unlock(&recorder->failed_lock);
 }
 
+/* Its event goes out before it, and is the last one that does. */
+static void lay_checkpoint(struct replay_recorder *recorder)
+{
+    uint64_t word[CHECKPOINT_WORDS] = {0};
+    recorder_flush(recorder);
+    if (recorder->checkpoint_words)
+        recorder->checkpoint_words(recorder->opaque, word);
+    enum status status = checkpoint_writer_lay(recorder->checkpoints, recorder->machine, word);
+    recorder_note(recorder, status);
+    if (!status && checkpoint_writer_over(recorder->checkpoints) && recorder->checkpoints_over)
+        recorder->checkpoints_over(recorder->opaque);
+}
+
 static void recorder_emit(void *opaque, const struct trace_event *event)
 {
     struct replay_recorder *recorder = opaque;
@@ -230,6 +248,9 @@ static void recorder_emit(void *opaque, const struct trace_event *event)
     if (event->kind == TRACE_END)
         recorder->stop = (enum machine_stop)event->address;
     journal_encoder_trace(recorder->encoder, event);
+    if (event->kind == TRACE_CHECKPOINT && recorder->checkpoints && recorder->machine &&
+        checkpoint_writer_due(recorder->checkpoints, event->position))
+        lay_checkpoint(recorder);
 }
 
 struct trace_sink replay_recorder_trace(struct replay_recorder *recorder)
@@ -277,6 +298,7 @@ void replay_recorder_destroy(struct replay_recorder *recorder)
     journal_encoder_destroy(recorder->encoder);
     sector_store_destroy(recorder->sectors);
     steps_store_destroy(recorder->steps);
+    checkpoint_writer_destroy(recorder->checkpoints);
     journal_writer_destroy(recorder->writer);
     while (recorder->failed_writes) {
         struct recorder_failed *failed = recorder->failed_writes;

@@ -2,6 +2,7 @@
 #ifndef VMRR_REPLAY_RECORDER_H
 #define VMRR_REPLAY_RECORDER_H
 
+#include "replay/checkpoint_writer.h"
 #include "replay/journal_event.h"
 #include "replay/journal_writer.h"
 #include "replay/replay.h"
@@ -30,6 +31,9 @@ struct replay_recorder {
     struct journal_writer *writer;
     struct sector_store *sectors;
     struct steps_store *steps;
+    struct checkpoint_writer *checkpoints; /* null: none are wanted */
+    void (*checkpoint_words)(void *opaque, uint64_t word[CHECKPOINT_WORDS]);
+    void (*checkpoints_over)(void *opaque);
     struct machine *machine;
     void (*out_of_space)(void *opaque);
     void *opaque;

@@ -88,6 +88,7 @@ void journal_config_free(struct journal_config *config);
 /* ---- recording ---- */
 
 struct replay_recorder;
+#define REPLAY_WORDS 8u /* what the user of a replay wants back at a position */
 struct replay_recorder_options {
     const char *path;                    /* must not exist, or is replaced: atomically never; opened with O_TRUNC */
     const struct journal_config *config; /* written at once */
@@ -95,6 +96,12 @@ struct replay_recorder_options {
     int zstd_level;                      /* 0: default 3 */
     struct steps_stacks stacks;          /* of who wrote to the host; may be empty */
     void (*out_of_space)(void *opaque);  /* called once when the disk is full: tools stop the machine */
+    /* Full machine states at the first checkpoint event (machine_options) that is so far from the last one in icount, so that a
+     * replay begins there; 0: none. Of machines that can be saved (core/snapshot.h). */
+    uint64_t checkpoint_every;
+    uint64_t checkpoint_memory;          /* that they may take; 0: twice the guest's and 1 GiB */
+    void (*checkpoint_words)(void *opaque, uint64_t word[REPLAY_WORDS]); /* may be null */
+    void (*checkpoints_over)(void *opaque); /* called once: they would take more, and no more come. May be null */
     void *opaque;
 };
 struct replay_recorder *replay_recorder_create(const struct replay_recorder_options *options, struct error *error);

@@ -140,12 +140,17 @@ static bool lay(struct timeline *timeline)
     return true;
 }
 
-bool timeline_lay(struct timeline *timeline)
+bool timeline_lay_here(struct timeline *timeline)
 {
     return timeline->arrived && lay(timeline);
 }
 
-static enum status restore(struct timeline *timeline, const struct checkpoint *checkpoint)
+bool timeline_lay(struct timeline *timeline)
+{
+    return timeline_lay_here(timeline);
+}
+
+enum status timeline_restore_checkpoint(struct timeline *timeline, const struct checkpoint *checkpoint)
 {
     const struct timeline_options *options = &timeline->options;
     error_clear(&timeline->error);
@@ -161,13 +166,16 @@ static enum status restore(struct timeline *timeline, const struct checkpoint *c
 
 bool timeline_restore(struct timeline *timeline, uint64_t icount, uint64_t *from)
 {
+    if (timeline_journal_restore(timeline, icount, last_before(timeline, icount)->icount, from))
+        return true;
     for (;;) {
         size_t place = place_of(timeline, icount) - 1;
         *from = timeline->checkpoint[place].icount;
-        if (!restore(timeline, &timeline->checkpoint[place]))
+        if (!timeline_restore_checkpoint(timeline, &timeline->checkpoint[place]))
             return true;
         if (!place)
             return false;
+        error_set(&timeline->dropped, "%s", timeline->error.text);
         remove_at(timeline, place);
     }
 }
@@ -185,6 +193,8 @@ struct timeline *timeline_create(const struct timeline_options *options, struct 
     CHECK(timeline);
     timeline->options = *options;
     timeline->store = page_store_create();
+    timeline_journal_open(timeline);
+    machine_keep_steps_whole(options->machine);
     if (lay(timeline))
         return timeline;
     error_set(error, "the machine can't be saved at its beginning");
@@ -200,6 +210,7 @@ void timeline_destroy(struct timeline *timeline)
         checkpoint_free(&timeline->checkpoint[n]);
     checkpoint_free(&timeline->left);
     free(timeline->checkpoint);
+    timeline_journal_close(timeline);
     page_store_destroy(timeline->store);
     free(timeline);
 }
@@ -337,7 +348,8 @@ enum timeline_result timeline_seek(struct timeline *timeline, uint64_t icount)
         return TIMELINE_THERE;
     if (!machine_counts_exits(timeline->options.machine) && icount > end_of(timeline).icount)
         return timeline_seek_position(timeline, end_of(timeline));
-    bool ahead = here < icount && last_before(timeline, icount)->icount <= here;
+    uint64_t journal = timeline_journal_before(timeline, icount);
+    bool ahead = here < icount && last_before(timeline, icount)->icount <= here && journal <= here;
     if (!ahead && !timeline_restore(timeline, icount, &from))
         return TIMELINE_BROKEN;
     return icount == POSITION_NEVER ? timeline_seek_position(timeline, end_of(timeline)) : approach(timeline, icount);
@@ -364,7 +376,8 @@ static uint64_t icount_before(const struct timeline *timeline, struct position p
         if (position_reached(position, timeline->checkpoint[n].position))
             icount = timeline->checkpoint[n].icount;
     }
-    return icount;
+    uint64_t journal = timeline_journal_before_position(timeline, position);
+    return journal > icount ? journal : icount;
 }
 
 enum timeline_result timeline_seek_position(struct timeline *timeline, struct position position)
@@ -411,5 +424,6 @@ struct timeline_statistics timeline_statistics(const struct timeline *timeline)
     return (struct timeline_statistics){.checkpoints = timeline->count,
                                         .bytes = bytes_of(timeline),
                                         .pages = page_store_pages(timeline->store),
+                                        .loaded = timeline->loaded,
                                         .restored = timeline->restored};
 }

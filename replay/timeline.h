@@ -6,7 +6,7 @@
  * happened (of a machine that counts exits: has not), an interrupt that waits has not been taken. The way to it is exact execution from a checkpoint before it, never an
  * approximation; every event on the way is held against the journal as in any replay, and every checkpoint against its digest.
  *
- * Checkpoints are laid while the run goes on, and more densely before a place that was gone to. When they take more memory than
+ * Checkpoints that the journal has serve from the start: one is loaded when what is gone to lies behind it. Others are laid while the run goes on, and more densely before a place that was gone to. When they take more memory than
  * they may, those go whose neighbours stand near, by how far they are from where the machine is: their number grows with the
  * logarithm of the distance. */
 #ifndef VMRR_REPLAY_TIMELINE_H
@@ -89,7 +89,10 @@ struct timeline_statistics {
     size_t checkpoints;
     uint64_t bytes, pages; /* of the store: different ones */
     uint64_t restored;     /* how often */
+    uint64_t loaded;       /* of them, out of the journal */
 };
+/* Why the first checkpoint that was refused was; null: none was. */
+const char *timeline_dropped(const struct timeline *timeline);
 struct timeline_statistics timeline_statistics(const struct timeline *timeline);
 
 #endif

@@ -1,4 +1,5 @@
 /* vmrr dump: the events of a journal, one a line. */
+#include "tools/dump_checkpoints.h"
 #include "tools/dump_steps.h"
 #include "tools/event_json.h"
 #include "tools/help.h"
@@ -15,7 +16,7 @@ struct dump {
     const char *path;
     uint64_t from, to;
     uint32_t kinds; /* bit TRACE_*, and bit 0 for inputs */
-    bool json, steps;
+    bool json, steps, checkpoints;
 };
 
 #define KINDS_INPUT 1u
@@ -81,6 +82,7 @@ static int parse_options(struct dump *dump, int argc, char **argv)
         {"kind", required_argument, NULL, 'k'},
         {"json", no_argument, NULL, 'j'},
         {"steps", no_argument, NULL, 's'},
+        {"checkpoints", no_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -94,12 +96,17 @@ static int parse_options(struct dump *dump, int argc, char **argv)
         case 'k': good = parse_kinds(dump, optarg); break;
         case 'j': dump->json = true; break;
         case 's': dump->steps = true; break;
+        case 'c': dump->checkpoints = true; break;
         case 'h': help_print("dump"); return EXIT_CODE_OK;
         default: good = false;
         }
     }
     if (!good)
         return EXIT_CODE_USAGE;
+    if (dump->steps && dump->checkpoints) {
+        tool_error("dump: --steps or --checkpoints: one of them");
+        return EXIT_CODE_USAGE;
+    }
     if (optind + 1 != argc) {
         tool_error("dump: expected one journal; see vmrr dump --help");
         return EXIT_CODE_USAGE;
@@ -150,8 +157,9 @@ int cmd_dump(int argc, char **argv)
     }
     enum status status = check_config(reader, dump.path, &error);
     if (!status)
-        status = dump.steps ? dump_steps(reader, dump.json, &error)
-                            : journal_walk(reader, dump.from, dump.to, print_event, &dump, &error);
+        status = dump.steps         ? dump_steps(reader, dump.json, &error)
+                 : dump.checkpoints ? dump_checkpoints(reader, dump.json, &error)
+                                    : journal_walk(reader, dump.from, dump.to, print_event, &dump, &error);
     fflush(stdout);
     if (status)
         tool_error("%s", error.text[0] ? error.text : status_name(status));

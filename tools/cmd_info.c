@@ -1,5 +1,6 @@
 /* vmrr info: what is in a journal; what this host can do is host_info.c's. */
 #include "core/machine.h"
+#include "replay/checkpoint_frames.h"
 #include "replay/journal_config.h"
 #include "tools/help.h"
 #include "tools/host_info.h"
@@ -22,6 +23,7 @@ struct info {
     struct journal_reader *reader;
     struct journal_config_reader config;
     struct sizes sizes[JOURNAL_FRAME_KIND_COUNT];
+    struct checkpoint_frames *checkpoints;
     uint64_t trace[TRACE_KIND_COUNT];
     uint64_t input[INPUT_COUNT];
     uint64_t events;
@@ -51,6 +53,7 @@ static bool count_event(void *opaque, const struct journal_event *event)
 
 static void count_frames(struct info *info)
 {
+    info->checkpoints = checkpoint_frames_create(info->reader);
     for (size_t i = 0; i < journal_reader_count(info->reader); i++) {
         const struct journal_frame *frame = journal_reader_frame(info->reader, i);
         struct sizes *sizes = &info->sizes[frame->kind < JOURNAL_FRAME_KIND_COUNT ? frame->kind : 0];
@@ -149,6 +152,18 @@ static void print_parent(const struct journal_parent *parent)
         printf("  %-10s %s\n", "changed", parent->changes);
 }
 
+static void print_checkpoints(const struct info *info)
+{
+    size_t count = checkpoint_frames_count(info->checkpoints);
+    char first[32], last[32];
+    if (count)
+        printf("  %-10s %zu checkpoints, from %s to %s\n", "begins at", count,
+               format_count(checkpoint_frames_entry(info->checkpoints, 0)->head.position.icount, first, sizeof first),
+               format_count(checkpoint_frames_entry(info->checkpoints, count - 1)->head.position.icount, last, sizeof last));
+    if (checkpoint_frames_fault(info->checkpoints))
+        printf("  %-10s %s\n", "not used", checkpoint_frames_fault(info->checkpoints));
+}
+
 static void print_run(const struct info *info)
 {
     const char *torn = journal_reader_torn(info->reader);
@@ -165,6 +180,7 @@ static void print_run(const struct info *info)
     else
         printf("  %-10s %s: %s\n", "journal",
                journal_reader_writer_lives(info->reader) ? "still being recorded" : "torn", torn);
+    print_checkpoints(info);
 }
 
 static void print_events(const struct info *info)
@@ -276,6 +292,15 @@ static json_t *json_parent(const struct journal_parent *parent)
     return object;
 }
 
+static json_t *json_checkpoints(const struct info *info)
+{
+    json_t *list = json_array();
+    for (size_t n = 0; n < checkpoint_frames_count(info->checkpoints); n++)
+        json_array_append_new(
+            list, json_integer((json_int_t)checkpoint_frames_entry(info->checkpoints, n)->head.position.icount));
+    return list;
+}
+
 static json_t *json_events(const struct info *info)
 {
     json_t *events = json_object();
@@ -320,6 +345,7 @@ static void print_json(const struct info *info)
     set_string(object, "stop", info->have_stop ? stop_name(info) : NULL);
     set_string(object, "digest", info->have_stop ? digest : NULL);
     set_string(object, "torn", torn);
+    json_object_set_new(object, "checkpoints", json_checkpoints(info));
     set_number(object, "event_count", info->events);
     json_object_set_new(object, "events", json_events(info));
     json_object_set_new(object, "sizes", json_sizes(info));
@@ -394,6 +420,7 @@ int cmd_info(int argc, char **argv)
             }
         }
     }
+    checkpoint_frames_destroy(info->checkpoints);
     journal_config_free(&info->config.config);
     journal_reader_destroy(info->reader);
     free(info);

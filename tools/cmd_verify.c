@@ -1,4 +1,5 @@
 /* vmrr verify: every frame of a journal: both checksums, and that its content can be decoded. */
+#include "replay/checkpoint_frames.h"
 #include "replay/journal_config.h"
 #include "replay/journal_steps.h"
 #include "replay/sector_index.h"
@@ -85,6 +86,25 @@ static bool verify_blobs(struct verify *verify)
     return false;
 }
 
+/* That there are as many bytes as each says, and the pages that it names. */
+static void verify_checkpoints(struct verify *verify)
+{
+    struct checkpoint_frames *frames = checkpoint_frames_create(verify->reader);
+    struct error error = {{0}};
+    if (checkpoint_frames_fault(frames)) {
+        verify->bad_frames++;
+        tool_error("%s", checkpoint_frames_fault(frames));
+    }
+    for (size_t n = 0; n < checkpoint_frames_count(frames); n++) {
+        error_clear(&error);
+        if (!checkpoint_frames_check(frames, n, &error))
+            continue;
+        verify->bad_frames++;
+        tool_error("%s", error.text);
+    }
+    checkpoint_frames_destroy(frames);
+}
+
 /* The index and the count of events in the end mark, against what a scan found. */
 static bool verify_end(struct verify *verify)
 {
@@ -114,6 +134,8 @@ static bool verify_end(struct verify *verify)
 static int verify_journal(struct verify *verify)
 {
     verify_frames(verify);
+    if (!verify->bad_frames)
+        verify_checkpoints(verify);
     bool good = verify->bad_frames == 0;
     if (good)
         good = verify_blobs(verify);

@@ -137,6 +137,10 @@ enum status config_from_options(struct journal_config *config, const struct run_
     config->counts_exits = options->count_exits;
     config->ram_bytes = options->ram_bytes;
     config->checkpoint_steps = options->checkpoint_steps;
+    /* Checkpoints stand where the digests of memory do. */
+    if (!config->checkpoint_steps && options->checkpoint_frames &&
+        options->checkpoint_frames < MACHINE_CHECKPOINT_STEPS_DEFAULT)
+        config->checkpoint_steps = options->checkpoint_frames;
     config->trace_kinds = TRACE_KINDS_ALL;
     config->no_reboot = options->no_reboot;
     config->no_vga = options->no_vga;

@@ -94,6 +94,8 @@ static const char record_help[] =
     "usage: vmrr record -o FILE.vmrr [options] [DISK]\n\nRuns the machine and records it. Ctrl-C ends the recording "
     "cleanly.\n\n  -o FILE                  the journal (an existing file is replaced)\n"
     "  --zstd-level=N           1 to 19 (default 3)\n"
+    "  --checkpoint-frames=N    a checkpoint in the journal every N instructions, for replays that go about (default: none)\n"
+    "  --checkpoint-memory=SIZE memory that these may take (default: twice the guest's and 1 GiB)\n"
     "  --host-stacks            keep the stack of vmrr itself at each call that changes an image (writes -v shows "
     "it)\n" MACHINE_OPTIONS;
 
@@ -157,6 +159,7 @@ static const char dump_help[] =
     "  --to=POSITION            last position\n"
     "  --kind=K,K,...           pio, mmio, irq, halt, block, input, digest, ... (default: all)\n"
     "  --steps                  instead, what the recording's block layer did for each request\n"
+    "  --checkpoints            instead, the checkpoints that it has (record --checkpoint-frames)\n"
     "  --json                   one JSON object a line\n";
 
 static const char verify_help[] =

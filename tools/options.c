@@ -14,6 +14,7 @@
 
 #define RAM_DEFAULT_BYTES (128ull << 20)
 #define CHECKPOINT_STEPS_MIN 1000000
+#define CHECKPOINT_FRAMES_MIN 65536
 
 enum { FOR_RUN = 1, FOR_RECORD = 2, FOR_REPLAY = 4, FOR_MACHINE = FOR_RUN | FOR_RECORD, FOR_ALL = 7 };
 
@@ -268,6 +269,14 @@ static int parse_positions(struct parser *parser, const char *value)
     return -1;
 }
 
+static int parse_checkpoint_frames(struct parser *parser, const char *value)
+{
+    uint64_t *steps = &parser->options->checkpoint_frames;
+    if (parse_u64(value, steps) || *steps < CHECKPOINT_FRAMES_MIN)
+        return options_bad(parser, value, "instructions between checkpoints in the journal, at least 65536");
+    return -1;
+}
+
 static int parse_slower(struct parser *parser, const char *value)
 {
     uint64_t times;
@@ -345,6 +354,7 @@ static const struct option_row rows[] = {
     {"until", true, FOR_ALL, parse_until},
     {"positions", true, FOR_MACHINE, parse_positions},
     {"checkpoint-every", true, FOR_MACHINE, parse_checkpoint},
+    {"checkpoint-frames", true, FOR_RECORD, parse_checkpoint_frames},
     {"then", true, FOR_REPLAY, options_parse_then},
     {"at", true, FOR_REPLAY, options_parse_at},
     {"set", true, FOR_REPLAY, options_parse_set},
@@ -353,7 +363,7 @@ static const struct option_row rows[] = {
     {"screendump", true, FOR_ALL, parse_screendump},
     {"dump-state", false, FOR_ALL, parse_dump_state},
     {"follow", false, FOR_REPLAY, parse_follow},
-    {"checkpoint-memory", true, FOR_REPLAY, parse_checkpoint_memory},
+    {"checkpoint-memory", true, FOR_RECORD | FOR_REPLAY, parse_checkpoint_memory},
     {"checkpoint-file", true, FOR_REPLAY, parse_checkpoint_file},
     {"block", true, FOR_REPLAY, parse_block},
     {"scratch", true, FOR_REPLAY, parse_scratch},
@@ -441,6 +451,15 @@ static int check_complete(struct run_options *options, enum options_use use)
         options->checkpoint_steps < CHECKPOINT_STEPS_MIN) {
         tool_error("--checkpoint-every: %" PRIu64 ": expected instructions between checkpoints, at least %d",
                    options->checkpoint_steps, CHECKPOINT_STEPS_MIN);
+        return EXIT_CODE_USAGE;
+    }
+    if (use == OPTIONS_RECORD && options->checkpoint_bytes && !options->checkpoint_frames) {
+        tool_error("--checkpoint-memory needs --checkpoint-frames");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->checkpoint_frames && !strcmp(options->accel, "kvm")) {
+        tool_error("--checkpoint-frames: not with -accel kvm, whose CPU can't be saved; replay with --checkpoint-file keeps "
+                   "checkpoints of such a run beside it");
         return EXIT_CODE_USAGE;
     }
     if (options->initrd && !options->kernel) {

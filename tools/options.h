@@ -94,7 +94,10 @@ struct run_options {
     /* the run */
     uint64_t limit_icount; /* --until */
     uint64_t checkpoint_steps;
-    uint64_t checkpoint_bytes; /* replay: memory that a timeline's checkpoints may take; 0: as much as the guest has */
+    uint64_t checkpoint_frames; /* record: a checkpoint in the journal every so many instructions; 0: none */
+    /* Memory that a timeline's checkpoints may take; 0: as much as the guest has. Record: that those for the journal may; 0: twice
+     * that and 1 GiB. */
+    uint64_t checkpoint_bytes;
     const char *checkpoint_file; /* replay: checkpoints are taken from it and left in it; null: none */
     const char *output;     /* -o */
     const char *screendump; /* written when the run ends */

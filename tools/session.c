@@ -88,6 +88,19 @@ static void out_of_space(void *opaque)
                session->branch_incomplete ? "" : "; what is written stays replayable");
 }
 
+static void checkpoints_over(void *opaque)
+{
+    const struct session *session = opaque;
+    tool_error("%s: checkpoints take more memory than --checkpoint-memory: no more of them, the recording goes on",
+               session->options.output);
+}
+
+static void save_words(void *opaque, uint64_t word[REPLAY_WORDS])
+{
+    _Static_assert(CONSOLE_WORDS <= REPLAY_WORDS, "room for the consoles");
+    console_save(((struct session *)opaque)->console, word);
+}
+
 static enum status open_recorder(struct session *session, struct error *error)
 {
     struct input *live = session->branch ? replay_branch_input(session->branch) : session->live;
@@ -96,6 +109,10 @@ static enum status open_recorder(struct session *session, struct error *error)
                                               .live = live,
                                               .zstd_level = session->options.zstd_level,
                                               .out_of_space = out_of_space,
+                                              .checkpoint_every = session->options.checkpoint_frames,
+                                              .checkpoint_memory = session->options.checkpoint_bytes,
+                                              .checkpoint_words = save_words,
+                                              .checkpoints_over = checkpoints_over,
                                               .stacks = {session->stacks ? host_stacks_frames : NULL, session->stacks},
                                               .opaque = session};
     session->recorder = replay_recorder_create(&options, error);
@@ -558,12 +575,6 @@ static bool timeline_interrupted(void *opaque)
     return session->control.signalled || gdb_wants_stop(session->gdb);
 }
 
-static void save_words(void *opaque, uint64_t word[CHECKPOINT_WORDS])
-{
-    _Static_assert(CONSOLE_WORDS <= CHECKPOINT_WORDS, "room for the consoles");
-    console_save(((struct session *)opaque)->console, word);
-}
-
 static void restore_words(void *opaque, const uint64_t word[CHECKPOINT_WORDS])
 {
     struct session *session = opaque;
@@ -602,13 +613,15 @@ static void make_timeline(struct session *session)
                                        .restore = restore_words,
                                        .opaque = session};
     bool wanted = control_has_company(session) || session->options.checkpoint_file;
-    if (!session->player || session->branch || !wanted || session->options.follow ||
-        session->rerun || machine_counts_exits(session->machine))
+    if (!session->player || session->branch || !wanted || session->options.follow || session->rerun ||
+        !machine_accel(session->machine)->ops->hidden_save)
         return;
     if (!options.memory_bytes)
         options.memory_bytes = machine_ram_bytes(session->machine);
     session->timeline = timeline_create(&options, &error);
     if (session->timeline) {
+        if (timeline_dropped(session->timeline))
+            tool_error("%s: not used", timeline_dropped(session->timeline));
         gdb_allow_reverse(session->gdb);
         load_checkpoints(session);
     } else {

@@ -10,8 +10,11 @@
 void travel_print_when(struct session *session, FILE *out)
 {
     struct position now = machine_position(session->machine);
-    fprintf(out, "icount %" PRIu64 ", virtual time %" PRIu64 ".%09" PRIu64 " s", now.icount, now.vtime_ns / 1000000000,
-            now.vtime_ns % 1000000000);
+    if (machine_counts_exits(session->machine))
+        fprintf(out, "exit %" PRIu64 ", step %" PRIu64, now.icount, checkpoint_icount(session->machine));
+    else
+        fprintf(out, "icount %" PRIu64, now.icount);
+    fprintf(out, ", virtual time %" PRIu64 ".%09" PRIu64 " s", now.vtime_ns / 1000000000, now.vtime_ns % 1000000000);
     uint64_t end = session->player ? replay_player_end(session->player).icount : 0;
     if (end && end != POSITION_NEVER)
         fprintf(out, ", %.2f %%", (double)now.icount * 100 / (double)end);
@@ -139,6 +142,7 @@ enum status travel_set_bookmark(struct session *session, const char *name, struc
         bookmark = &travel->bookmark[travel->bookmarks++];
     snprintf(bookmark->name, sizeof bookmark->name, "%s", name);
     bookmark->position = machine_position(session->machine);
+    bookmark->steps = checkpoint_icount(session->machine);
     return STATUS_OK;
 }
 
@@ -165,6 +169,27 @@ enum status travel_go(struct session *session, struct position position, struct 
     control_stop(session);
     diversion_drop(session);
     return arrived(session, timeline_seek_position(session->timeline, position), error);
+}
+
+enum status travel_goto(struct session *session, const char *words, struct error *error)
+{
+    struct position position;
+    const struct travel_bookmark *bookmark = find_bookmark(session, words);
+    enum status status = travel_parse(session, words, &position, error);
+    if (status || !bookmark || !machine_counts_exits(session->machine))
+        return status ? status : travel_go(session, position, error);
+    control_stop(session);
+    return arrived(session, timeline_seek(session->timeline, bookmark->steps), error);
+}
+
+/* An access carries the number of the exit that it is, which is counted when it is done. */
+enum status travel_go_before(struct session *session, struct position position, struct error *error)
+{
+    bool exits = machine_counts_exits(session->machine);
+    position = (struct position){position.icount + exits, 0};
+    enum status status = travel_go(session, position, error);
+    uint64_t steps = checkpoint_icount(session->machine);
+    return status || !exits || !steps ? status : arrived(session, timeline_seek(session->timeline, steps - 1), error);
 }
 
 enum status travel_last_store(struct session *session, uint64_t gpa, uint64_t size_bytes, struct debug_hit *hit,

@@ -535,6 +535,42 @@ def describe(shape, value, extra):
     return event
 
 
+# ---- checkpoints ----
+
+class Checkpoints:
+    """Frames of kinds 9, 10 and 5, as they come: what each checkpoint says, and that its pages are there."""
+
+    def __init__(self):
+        self.pages = self.pages_before = 0
+        self.stream = b""
+
+    def add_pages(self, content):
+        if not content or len(content) % 4096 or len(content) > 64 * 4096:
+            raise FormatError("pages: not 1 to 64 of them")
+        self.pages += len(content) // 4096
+
+    def add_state(self, content):
+        self.stream += content
+
+    def add_head(self, content, frame):
+        source = Source(content)
+        version, snapshot, icount, vtime, steps, state, pages, size = (source.varint() for _ in range(8))
+        if version != 1 or size != len(self.stream) or state > size or (icount, vtime) != frame.last:
+            raise FormatError("checkpoint: version, size or position")
+        for _ in range(8):
+            source.varint()
+        numbers, number = Source(self.stream[state:]), 0
+        for _ in range(pages):
+            number = number + numbers.zigzag() & M64
+            if number > self.pages:
+                raise FormatError("checkpoint: page %d is not there" % number)
+        if numbers.left() or source.left():
+            raise FormatError("checkpoint: more bytes than fields")
+        new, self.pages_before, self.stream = self.pages - self.pages_before, self.pages, b""
+        return {"icount": icount, "vtime_ns": vtime, "steps": steps, "frame": frame.sequence, "state_bytes": state,
+                "pages": pages, "new_pages": new}
+
+
 # ---- the program ----
 
 def check_header(data):
@@ -551,23 +587,24 @@ def line(out, thing):
     out.write(json.dumps(thing, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n")
 
 
-def read(path, out, checksums=True, steps=False):
-    """Prints the events, or with steps what the block layer did; returns why the journal is torn, and how many events."""
+def read(path, out, checksums=True, steps=False, only_checkpoints=False):
+    """Prints the events, or with steps what the block layer did, or the checkpoints; returns why the journal is torn, and how many events."""
     with open(path, "rb") as file:
         data = file.read()
     if len(data) < 32:
         raise FormatError("shorter than a file header")
     check_header(data)
     total = next_content = 0
+    checkpoints = Checkpoints()
     for frame in frames(data):
         if frame is None:
             return None, total
         if isinstance(frame, str):
             return frame, total
-        if frame.kind > 8 and not frame.flags & 1:
+        if frame.kind > 10 and not frame.flags & 1:
             raise FormatError("frame %d: kind %d is unknown and not skippable" % (frame.sequence, frame.kind))
         try:
-            if frame.kind == 3 and not steps:
+            if frame.kind == 3 and not steps and not only_checkpoints:
                 for event in Decoder(frame.content(checksums), frame).events():
                     total += 1
                     line(out, event)
@@ -577,6 +614,14 @@ def read(path, out, checksums=True, steps=False):
                 for request in Steps(frame.content(checksums), frame.sequence).requests:
                     if steps:
                         line(out, request)
+            elif frame.kind == 9:
+                checkpoints.add_pages(frame.content(checksums))
+            elif frame.kind == 10:
+                checkpoints.add_state(frame.content(checksums))
+            elif frame.kind == 5:
+                head = checkpoints.add_head(frame.content(checksums), frame)
+                if only_checkpoints:
+                    line(out, head)
             elif frame.kind <= 7:
                 frame.content(checksums)
         except FormatError as error:
@@ -589,9 +634,11 @@ def main():
     parser.add_argument("journal")
     parser.add_argument("--no-checksums", action="store_true", help="faster")
     parser.add_argument("--steps", action="store_true", help="what the block layer did, instead of the events")
+    parser.add_argument("--checkpoints", action="store_true", help="the checkpoints, instead of the events")
     options = parser.parse_args()
     try:
-        torn, _ = read(options.journal, sys.stdout, not options.no_checksums, options.steps)
+        torn, _ = read(options.journal, sys.stdout, not options.no_checksums, options.steps,
+                       options.checkpoints)
     except (FormatError, OSError) as error:
         print("journal_reader: %s: %s" % (options.journal, error), file=sys.stderr)
         return 2

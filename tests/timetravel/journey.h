@@ -56,8 +56,11 @@ static inline void open_timeline(struct session *session, char *journal, uint64_
 static inline void expect(struct session *session, enum timeline_result got, enum timeline_result expected)
 {
     if (got != expected)
-        fail("result %d, expected %d, at %" PRIu64 ": %s", got, expected, machine_position(session->machine).icount,
-             timeline_error(session->timeline));
+        fail("result %d (%s), expected %d, at %" PRIu64 ", position %" PRIu64 ": %s", got,
+             machine_stop_name(timeline_stop(session->timeline)), expected, timeline_icount(session->timeline),
+             machine_position(session->machine).icount,
+             replay_player_divergence(session->player) ? replay_player_divergence(session->player)->text
+                                                       : timeline_error(session->timeline));
 }
 
 static inline void expect_digest(struct session *session, const char *what, uint64_t expected)
@@ -65,7 +68,36 @@ static inline void expect_digest(struct session *session, const char *what, uint
     uint64_t digest = machine_digest_all(session->machine);
     if (digest != expected)
         fail("%s at %" PRIu64 ": digest %016" PRIx64 ", expected %016" PRIx64, what,
-             machine_position(session->machine).icount, digest, expected);
+             checkpoint_icount(session->machine), digest, expected);
+}
+
+/* To where so many steps have been executed, by the machine alone: false: the run ends before. */
+static inline bool straight_to(struct session *session, uint64_t icount)
+{
+    struct machine *machine = session->machine;
+    bool exits = machine_counts_exits(machine);
+    struct position limit = exits ? replay_player_end(session->player) : (struct position){icount, 0};
+    enum machine_stop stop;
+    if (exits && checkpoint_icount(machine) == icount)
+        return true;
+    if (exits)
+        debug_run_until(machine, icount);
+    do
+        stop = machine_run(machine, limit);
+    while (stop == MACHINE_STOP_IO_ERROR);
+    return exits ? debug_until_met(machine) : stop == MACHINE_STOP_LIMIT && checkpoint_icount(machine) == icount;
+}
+
+/* Steps of the whole run. */
+static inline uint64_t count_steps(char *journal)
+{
+    static struct session session;
+    open_replay(&session, journal);
+    while (machine_run(session.machine, replay_player_end(session.player)) == MACHINE_STOP_IO_ERROR)
+        ;
+    uint64_t steps = checkpoint_icount(session.machine);
+    session_close(&session, 0);
+    return steps;
 }
 
 /* From here to the end of the journal, which must be bit-exact. */

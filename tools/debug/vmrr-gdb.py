@@ -46,7 +46,7 @@ def look_anew():
 
 
 def position():
-    found = re.search(r"icount (\d+)", monitor("when"))
+    found = re.search(r"(?:icount|exit) (\d+)", monitor("when"))
     if not found:
         raise Failed("no vmrr at the other end: target remote first")
     return int(found[1])
@@ -230,7 +230,7 @@ def run_write(line):
     """Prints the request, and goes to the instruction that made it."""
     said = monitor(line)
     print(said, end="")
-    found = re.match(r"icount (\d+)", said)
+    found = re.match(r"(?:icount|exit) (\d+)", said)
     if found and position() != int(found[1]):
         go(found[1])
     look_anew()

@@ -124,7 +124,7 @@ static void print_request(const struct session *session, struct journal_reader *
 static void go_to(struct session *session, const struct trace_event *request, FILE *out)
 {
     struct error error = {0};
-    if (session->timeline && travel_go(session, (struct position){request->position.icount, 0}, &error))
+    if (session->timeline && travel_go_before(session, request->position, &error))
         fprintf(out, "Error: %s\n", error.text);
 }
 

@@ -28,8 +28,7 @@ void hmp_digest(struct session *session, const char *words, FILE *out)
 void hmp_goto(struct session *session, const char *words, FILE *out)
 {
     struct error error = {0};
-    struct position position;
-    if (travel_parse(session, words, &position, &error) || travel_go(session, position, &error))
+    if (travel_goto(session, words, &error))
         print_error(&error, out);
     if (session->timeline)
         travel_print_when(session, out);
@@ -39,7 +38,8 @@ static void list_bookmarks(const struct session *session, FILE *out)
 {
     for (unsigned n = 0; n < session->travel.bookmarks; n++) {
         const struct travel_bookmark *bookmark = &session->travel.bookmark[n];
-        fprintf(out, "%s: icount %" PRIu64 "\n", bookmark->name, bookmark->position.icount);
+        fprintf(out, "%s: %s %" PRIu64 "\n", bookmark->name, machine_counts_exits(session->machine) ? "exit" : "icount",
+                bookmark->position.icount);
     }
 }
 
@@ -60,8 +60,10 @@ void hmp_info_timeline(struct session *session, const char *words, FILE *out)
         return;
     }
     struct timeline_statistics statistics = timeline_statistics(session->timeline);
-    fprintf(out, "%zu checkpoints, %" PRIu64 " KiB, %" PRIu64 " pages; set back %" PRIu64 " times\n",
-            statistics.checkpoints, statistics.bytes >> 10, statistics.pages, statistics.restored);
+    fprintf(out, "%zu checkpoints, %" PRIu64 " KiB, %" PRIu64 " pages; set back %" PRIu64 " times, %" PRIu64 " of them by the journal's\n",
+            statistics.checkpoints, statistics.bytes >> 10, statistics.pages, statistics.restored, statistics.loaded);
+    if (timeline_dropped(session->timeline))
+        fprintf(out, "not used: %s\n", timeline_dropped(session->timeline));
 }
 
 void hmp_checkpoint(struct session *session, const char *words, FILE *out)
