@@ -560,14 +560,22 @@ static bool timeline_interrupted(void *opaque)
 
 static void save_words(void *opaque, uint64_t word[CHECKPOINT_WORDS])
 {
-    _Static_assert(CONSOLE_WORDS <= CHECKPOINT_WORDS, "room for the consoles");
+    _Static_assert(CONSOLE_WORDS < CHECKPOINT_WORDS, "room for the consoles and the monitors");
     console_save(((struct session *)opaque)->console, word);
+    word[CONSOLE_WORDS] = ((struct session *)opaque)->control.events_made;
+}
+
+static void leave_words(void *opaque)
+{
+    ((struct session *)opaque)->control.set_back = true;
 }
 
 static void restore_words(void *opaque, const uint64_t word[CHECKPOINT_WORDS])
 {
     struct session *session = opaque;
     console_restore(session->console, word);
+    session->control.events_made = word[CONSOLE_WORDS];
+    session->control.set_back = false;
     session->control.ended = MACHINE_STOP_NONE;
 }
 
@@ -598,6 +606,7 @@ static void make_timeline(struct session *session)
                                        .player = session->player,
                                        .memory_bytes = session->options.checkpoint_bytes,
                                        .interrupted = timeline_interrupted,
+                                       .leaves = leave_words,
                                        .save = save_words,
                                        .restore = restore_words,
                                        .opaque = session};
