@@ -28,9 +28,9 @@ def record(timing):
     guest.qmp.execute("blockdev-close-tray", device=DRIVE)
     guest.qmp.execute("system_reset")
     guest.qmp.execute("blockdev-open-tray", device=DRIVE)
+    guest.qmp.execute("blockdev-close-tray", device=DRIVE)  # after the reset, at the same position
     guest.qmp.execute("cont")
     guest.said += read_until(guest.console, b"media: say\n")
-    guest.qmp.execute("blockdev-close-tray", device=DRIVE)
     guest.tell("t")
     guest.console.sendall(b"x\n")
     guest.said += read_until(guest.console, b"media: say\n")
