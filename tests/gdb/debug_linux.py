@@ -28,7 +28,7 @@ end = int(re.search(r"limit after ([\d,]+)", done.stderr)[1].replace(",", ""))
 
 # The map as an ELF file: by the commands' own writer, without gdb.
 sys.modules["gdb"] = types.SimpleNamespace(GdbError=Exception, Command=type("Command", (), {"__init__": lambda *_: None}),
-                                           COMMAND_RUNNING=0, COMMAND_FILES=0,
+                                           COMMAND_RUNNING=0, COMMAND_FILES=0, COMMAND_STACK=0,
                                            events=types.SimpleNamespace(stop=types.SimpleNamespace(connect=lambda _: None)))
 commands = runpy.run_path(os.path.join(os.path.dirname(os.path.realpath(VMRR)), "vmrr-gdb.py"))
 elf = f"{work}/a vmlinux"

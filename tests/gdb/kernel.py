@@ -30,7 +30,7 @@ def disk_options(append=""):
 
 
 def kernel_list(words):
-    """Lines "ADDRESS LETTER NAME" of /proc/kallsyms whose names match, of a kernel that has not moved itself (KASLR)."""
+    """Lines "ADDRESS LETTER NAME" of /proc/kallsyms whose names match, modules' too, of a kernel that has not moved itself (KASLR)."""
     serial = f"{work}/serial"
     process = subprocess.Popen([VMRR, "run", "-q", *kernel_options("shell", " nokaslr"), "-serial", f"unix:{serial},server=on,wait=off"],
                                stdin=subprocess.DEVNULL)
@@ -50,8 +50,8 @@ def kernel_list(words):
             check(f"the shell: {text[-500:]!r}", more)
             text += more
     wait_for(b"# ")
-    console.sendall(f"grep -E ' ({words})$' /proc/kallsyms; echo th''at was it\n".encode())
+    console.sendall(f"grep -E ' ({words})([[:space:]]|$)' /proc/kallsyms; echo th''at was it\n".encode())
     wait_for(b"that was it")
     process.kill()
     process.wait()
-    return sorted(set(re.findall(r"([0-9a-f]{16} \w \w+)\r?\n", text.decode(errors="replace"))))
+    return sorted(set(re.findall(r"([0-9a-f]{16} \w [\w.]+)(?:\t\[\w+\])?\r?\n", text.decode(errors="replace"))))
