@@ -10,13 +10,27 @@
 
 #define TICK_NS 500000000 /* of a machine that stands still: what was recorded goes to the file */
 
+/* Told once, whoever goes back; what happens in a diversion is nobody's but the debugger's. Takes data. */
+static void guest_event(struct session *session, const char *name, json_t *data)
+{
+    struct control *control = &session->control;
+    bool apart = control->set_back || session->diversion.open;
+    bool news = !apart && control->events_made++ >= control->events_shown;
+    if (news)
+        control->events_shown = control->events_made;
+    if (news || session->diversion.kept)
+        monitors_event(session->monitors, name, data);
+    else
+        json_decref(data);
+}
+
 static void event_reset(void *opaque)
 {
     struct session *session = opaque;
     bool by_host = session->control.reset_by_host;
     session->control.reset_by_host = false;
-    monitors_event(
-        session->monitors, "RESET",
+    guest_event(
+        session, "RESET",
         json_pack("{s:b, s:s}", "guest", !by_host, "reason", by_host ? "host-qmp-system-reset" : "guest-reset"));
 }
 
@@ -251,10 +265,10 @@ void control_io_error(struct session *session, const struct block_error_event *e
     const char *device = media_device_name(session, event->drive);
     const struct media_node *node = session->media.drive[event->drive].node;
     bool nospace = event->status == STATUS_NO_SPACE, read = event->op == TRACE_BLOCK_READ;
-    monitors_event(session->monitors, "BLOCK_IO_ERROR",
-                   json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", device, "node-name", node ? node->name : "",
-                             "operation", read ? "read" : "write", "action", actions[event->action], "nospace", nospace,
-                             "reason", nospace ? "No space left on device" : "Input/output error"));
+    guest_event(session, "BLOCK_IO_ERROR",
+                json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", device, "node-name", node ? node->name : "",
+                          "operation", read ? "read" : "write", "action", actions[event->action], "nospace", nospace,
+                          "reason", nospace ? "No space left on device" : "Input/output error"));
     if (event->action == BLOCK_ON_ERROR_STOP)
         session->control.io_status[event->drive] = nospace ? BLOCK_IO_STATUS_NO_SPACE : BLOCK_IO_STATUS_FAILED;
     if (session->player)
@@ -265,9 +279,9 @@ void control_io_error(struct session *session, const struct block_error_event *e
 
 void control_tray_moved(struct session *session, uint32_t drive, bool open)
 {
-    monitors_event(session->monitors, "DEVICE_TRAY_MOVED",
-                   json_pack("{s:s, s:s, s:b}", "device", media_device_name(session, drive), "id",
-                             media_qdev_name(session, drive), "tray-open", open));
+    guest_event(session, "DEVICE_TRAY_MOVED",
+                json_pack("{s:s, s:s, s:b}", "device", media_device_name(session, drive), "id",
+                          media_qdev_name(session, drive), "tray-open", open));
 }
 
 /* -no-shutdown: whoever wants to looks at what is there, until a quit or a signal. */

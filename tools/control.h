@@ -26,9 +26,12 @@ struct control {
     struct position visited;
     bool visited_once, deferred;  /* requests wait for the guest to make some way */
     bool corrupt[JOURNAL_DRIVES]; /* that the drive's image is corrupt was said */
-    enum machine_stop ended;      /* kept for a debugger: how the run has ended; NONE: not */
-    bool unsaved;                 /* something that the guest wrote did not reach an image at the end */
-    bool ready;                   /* control_init was called */
+    /* Events of what the guest does: up to here, and of those told. A run that was set back does it again. */
+    uint64_t events_made, events_shown;
+    bool set_back;           /* is being: what changes by that is no event */
+    enum machine_stop ended; /* kept for a debugger: how the run has ended; NONE: not */
+    bool unsaved;            /* something that the guest wrote did not reach an image at the end */
+    bool ready;              /* control_init was called */
     enum block_io_status {
         BLOCK_IO_STATUS_OK,
         BLOCK_IO_STATUS_FAILED,

@@ -97,8 +97,9 @@ static void checkpoints_over(void *opaque)
 
 static void save_words(void *opaque, uint64_t word[REPLAY_WORDS])
 {
-    _Static_assert(CONSOLE_WORDS <= REPLAY_WORDS, "room for the consoles");
+    _Static_assert(CONSOLE_WORDS < REPLAY_WORDS, "room for the consoles and the monitors");
     console_save(((struct session *)opaque)->console, word);
+    word[CONSOLE_WORDS] = ((struct session *)opaque)->control.events_made;
 }
 
 static enum status open_recorder(struct session *session, struct error *error)
@@ -575,10 +576,17 @@ static bool timeline_interrupted(void *opaque)
     return session->control.signalled || gdb_wants_stop(session->gdb);
 }
 
+static void leave_words(void *opaque)
+{
+    ((struct session *)opaque)->control.set_back = true;
+}
+
 static void restore_words(void *opaque, const uint64_t word[CHECKPOINT_WORDS])
 {
     struct session *session = opaque;
     console_restore(session->console, word);
+    session->control.events_made = word[CONSOLE_WORDS];
+    session->control.set_back = false;
     session->control.ended = MACHINE_STOP_NONE;
 }
 
@@ -609,6 +617,7 @@ static void make_timeline(struct session *session)
                                        .player = session->player,
                                        .memory_bytes = session->options.checkpoint_bytes,
                                        .interrupted = timeline_interrupted,
+                                       .leaves = leave_words,
                                        .save = save_words,
                                        .restore = restore_words,
                                        .opaque = session};

@@ -6,57 +6,15 @@ import os
 import re
 import runpy
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import types
 
-from stub import VMRR, check, finish, in_order, processes, same, skip, work
+from kernel import kernel_list, kernel_options
+from stub import VMRR, check, finish, in_order, same, skip, work
 
 if not shutil.which("gdb"):
     skip("no gdb")
-ASSETS, LINUX = sys.argv[3], sys.argv[4]
-
-
-def kernel_options(task):
-    script = f'. {LINUX}/lib.sh; linux_options kernel-cloud {task}; printf "%s\\0" "${{options[@]}}"'
-    done = subprocess.run(["bash", "-c", script, f"{LINUX}/x.sh"], capture_output=True, text=True,
-                          env=dict(os.environ, VMRR=VMRR, ASSETS=ASSETS))
-    if done.returncode == 77:
-        skip(done.stdout)
-    check(done.stderr + done.stdout[-500:], done.returncode == 0)
-    return done.stdout.split("\0")[:-1]
-
-
-def kernel_list(words):
-    """Lines of /proc/kallsyms with these names; more: of the kernel's command line."""
-    options = [option + " nokaslr" if "vmrr.task=" in option else option for option in kernel_options("shell")]
-    serial = f"{work}/serial"
-    process = subprocess.Popen([VMRR, "run", "-q", *options, "-serial", f"unix:{serial},server=on,wait=off"], stdin=subprocess.DEVNULL)
-    processes.append(process)
-    while not os.path.exists(serial):
-        check("vmrr runs", process.poll() is None)
-        time.sleep(0.05)
-    console = socket.socket(socket.AF_UNIX)
-    console.connect(serial)
-    console.settimeout(200)
-    text = b""
-
-    def wait_for(what):
-        nonlocal text
-        while what not in text:
-            more = console.recv(65536)
-            check(f"the shell: {text[-500:]!r}", more)
-            text += more
-    wait_for(b"# ")
-    console.sendall(f"grep -E ' ({words})$' /proc/kallsyms; echo th''at was it\n".encode())
-    wait_for(b"that was it")
-    process.kill()
-    process.wait()
-    return sorted(set(re.findall(r"([0-9a-f]{16} \w \w+)\r?\n", text.decode(errors="replace"))))
-
-
 journal, system_map = f"{work}/run.vmrr", f"{work}/System.map"
 symbols = kernel_list("_text|entry_SYSCALL_64|asm_exc_[a-z_0-9]*|linux_banner|kernel_init|vfs_read|jiffies_64")
 check(f"symbols: {symbols}", len(symbols) > 15)
@@ -70,7 +28,7 @@ end = int(re.search(r"limit after ([\d,]+)", done.stderr)[1].replace(",", ""))
 
 # The map as an ELF file: by the commands' own writer, without gdb.
 sys.modules["gdb"] = types.SimpleNamespace(GdbError=Exception, Command=type("Command", (), {"__init__": lambda *_: None}),
-                                           COMMAND_RUNNING=0, COMMAND_FILES=0,
+                                           COMMAND_RUNNING=0, COMMAND_FILES=0, COMMAND_STACK=0,
                                            events=types.SimpleNamespace(stop=types.SimpleNamespace(connect=lambda _: None)))
 commands = runpy.run_path(os.path.join(os.path.dirname(os.path.realpath(VMRR)), "vmrr-gdb.py"))
 elf = f"{work}/a vmlinux"

@@ -2,7 +2,7 @@
 the machine gdb is told to look at it anew.
 
     vmrr-when, vmrr-goto PLACE, vmrr-events, vmrr-last-write LBA, vmrr-next-write LBA, vmrr-last-store PADDR, vmrr-bookmark NAME,
-    vmrr-diversion [off|keep], vmrr-symbols FILE
+    vmrr-diversion [off|keep], vmrr-stack [BYTES], vmrr-symbols FILE
 
 vmrr-symbols places a Linux kernel's symbols, from its vmlinux or System.map. A kernel moves itself when it starts (KASLR), by a
 multiple of 2 MiB; where to, the guest's state says: the interrupt descriptor table has the addresses of its exception handlers, and
@@ -249,6 +249,58 @@ def run_diversion(word):
     look_anew()
 
 
+# ---- the stack ----
+
+STACK_BYTES = 4096
+
+
+def ends_call(code):
+    """The last of these seven bytes is a near call's: E8 and a displacement, or FF /2 of 2 to 7 bytes."""
+    if code[2] == 0xE8:
+        return True
+    for size in range(2, 8):
+        opcode, modrm = code[7 - size:9 - size]
+        if opcode != 0xFF or modrm >> 3 & 7 != 2:
+            continue
+        mode, register = modrm >> 6, modrm & 7
+        sib = 1 if mode != 3 and register == 4 else 0
+        displacement = {0: 4 if register == 5 else 0, 1: 1, 2: 4, 3: 0}[mode]
+        if size == 2 + sib + displacement or (mode == 0 and sib and size == 7):
+            return True
+    return False
+
+
+def named(address):
+    found = re.match(r"(\S+ \+ \d+|\S+) in section|(\S+ \+ \d+)$", gdb.execute(f"info symbol {address:#x}", to_string=True).strip())
+    return found and (found[1] or found[2]).replace(" + ", "+")
+
+
+def run_stack(argument):
+    """Kernels have no frame pointers, and a list of symbols no frames: what looks like a return address is one, or was."""
+    inferior, size = gdb.selected_inferior(), int(gdb.parse_and_eval(argument)) if argument else STACK_BYTES
+    top = int(gdb.parse_and_eval("(unsigned long)$rsp")) % 2**64
+    here = int(gdb.parse_and_eval("(unsigned long)$rip")) % 2**64
+    print(f"{'rip':>8} {here:#x} <{named(here) or '?'}>")
+    for at in range(top, top + size, 8):
+        try:
+            value, = struct.unpack("<Q", bytes(inferior.read_memory(at, 8)))
+            name = named(value) if value >> 47 and ends_call(bytes(inferior.read_memory(value - 7, 7))) else None
+        except gdb.error:
+            if value_is_unreadable(inferior, at):
+                break
+            continue
+        if name:
+            print(f"{'+' + hex(at - top):>8} {value:#x} <{name}>")
+
+
+def value_is_unreadable(inferior, at):
+    try:
+        inferior.read_memory(at, 8)
+    except gdb.error:
+        return True
+    return False
+
+
 def run_symbols(path):
     Waiting.symbols = None
     symbols = open_symbols(os.path.expanduser(path))
@@ -276,5 +328,7 @@ Command("vmrr-bookmark", "Give this position a name, for vmrr-goto; without one:
         lambda argument: print(monitor(f"bookmark {argument}"), end=""))
 Command("vmrr-diversion", "What becomes of a replay's guest that was changed, or had a function called: vmrr-diversion [off|keep]. Off: it is"
         " as it was recorded, where it was left. Keep: it is a live run from now on, and there is no going back.", run_diversion)
+Command("vmrr-stack", "Return addresses on the stack, with their symbols: vmrr-stack [BYTES]. Where there are no frames to unwind; some may be"
+        " of calls that are over.", run_stack, category=gdb.COMMAND_STACK)
 Command("vmrr-symbols", "Place a Linux kernel's symbols, from its vmlinux or System.map, where the kernel lies (KASLR).",
         run_symbols, "FILE", gdb.COMMAND_FILES)
