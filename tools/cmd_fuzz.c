@@ -20,7 +20,7 @@
 struct fuzz {
     uint64_t seed, count, seconds, bits, level, failures_max;
     bool has_count, has_level, json;
-    const char *replay, *directory;
+    const char *replay, *directory, *where; /* where: of a reference that is somewhere */
     const struct fuzz_reference_ops *against;
     struct fuzz_run run;
     struct fuzz_case *cases;
@@ -53,14 +53,20 @@ static bool parse_against(struct fuzz *fuzz, const char *name)
 #ifdef VMRR_KVM
         &fuzz_kvm_ops,
 #endif
+        &fuzz_gdb_ops,
     };
+    const char *colon = strchr(name, ':');
+    size_t length = colon ? (size_t)(colon - name) : strlen(name);
     for (size_t n = 0; n < sizeof known / sizeof known[0]; n++) {
-        if (!strcmp(known[n]->name, name))
-            fuzz->against = known[n];
+        if (strlen(known[n]->name) != length || strncmp(known[n]->name, name, length) != 0 ||
+            !colon != (known[n] != &fuzz_gdb_ops))
+            continue;
+        fuzz->against = known[n];
+        fuzz->where = colon ? colon + 1 : NULL;
+        return true;
     }
-    if (strcmp(fuzz->against->name, name))
-        tool_error("fuzz: --against: %s: expected host or kvm", name);
-    return !strcmp(fuzz->against->name, name);
+    tool_error("fuzz: --against: %s: expected host, kvm, gdb:unix:PATH or gdb:tcp:HOST:PORT", name);
+    return false;
 }
 
 static bool parse_mode(struct fuzz *fuzz, const char *text)
@@ -332,7 +338,9 @@ static int run(struct fuzz *fuzz)
         fuzz->bits = fuzz->replay ? read->bits : fuzz->bits;
         fuzz->level = fuzz->replay ? read->level : fuzz->level;
         fuzz->run.reference = fuzz->against->open(
-            &(struct fuzz_reference_options){.bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level}, &error);
+            &(struct fuzz_reference_options){
+                .bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level, .where = fuzz->where},
+            &error);
         status = fuzz->run.reference ? STATUS_OK : STATUS_UNSUPPORTED;
         code = status ? EXIT_CODE_NOT_COMPARED : EXIT_CODE_OK;
     }

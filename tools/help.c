@@ -81,7 +81,7 @@ static const char program_help[] =
     "  image    make, check, convert, compare, resize, rebase and commit disk images\n"
     "  writes   the guest's disk writes: from where, to where, and what became of each on the host\n"
     "  diff     what is different in two journals, or on two accelerators in lockstep\n"
-    "  fuzz     random instructions on the interpreter and on this host's CPU or KVM\n"
+    "  fuzz     random instructions on the interpreter and on this host's CPU or KVM, or on QEMU\n"
     "  blktrace a drive's writes as a dm-log-writes log, or its requests as lines of blkparse\n"
     "\n"
     "vmrr COMMAND --help tells more; vmrr --version the version. Manual: vmrr(1), vmrr-journal(5).\n";
@@ -240,6 +240,7 @@ static const char fuzz_help[] =
     "  --time=SECONDS           for so long\n"
     "  --mode=16|32|64          size of the code (default 64)\n"
     "  --against=host|kvm       this host's CPU, in a locked-up child process (default); this host's KVM\n"
+    "  --against=gdb:unix:PATH|gdb:tcp:HOST:PORT  a PC that stands before its first instruction (QEMU -S -gdb, -cpu max)\n"
     "  --level=0|3              privilege level of the code: kvm (default 0), host (3)\n"
     "  --max=N                  stop after so many cases that differ (default 10)\n"
     "  --output=DIR             where fuzz-MODE-SEED.json is written for each of them (default: here)\n"

@@ -32,9 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct peer peer = {data, size};
     struct error error = {{0}};
-    struct remote *remote = remote_create(&(struct remote_wire){&peer, take, give, NULL}, &error);
+    struct remote *remote = remote_create(&(struct remote_wire){&peer, take, give, NULL, NULL}, &error);
     struct cpu_state state, changed;
-    uint8_t bytes[REMOTE_MEMORY_BYTES];
+    uint8_t bytes[REMOTE_MEMORY_BYTES], block[2 * REMOTE_MEMORY_BYTES + 1];
     bool ended = false;
     enum status status = remote ? STATUS_OK : STATUS_IO;
     CHECK(remote || error.text[0]);
@@ -52,6 +52,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             status = remote_read_memory(remote, 0x1000, remote_has_physical(remote), bytes, 4, &error);
         if (!status)
             status = remote_write_memory(remote, 0x1000, false, bytes, sizeof bytes, &error);
+        if (!status)
+            status = remote_write_register(remote, "rip", 0x1000, &error);
+        if (!status)
+            status = remote_insert_breakpoint(remote, 0x1000, &error);
+        if (!status)
+            status = remote_continue(remote, 0, &ended, &error);
+        if (!status)
+            status = remote_read_block(remote, 0x1000, false, block, sizeof block, &error);
+        if (!status)
+            status = remote_write_block(remote, 0x1000, false, block, sizeof block, &error);
         CHECK(!status || error.text[0]);
     }
     remote_close(remote);

@@ -59,7 +59,7 @@ static struct remote *script_open(struct script *script, const char *const *repl
     script->reply = reply;
     script->reader.item = asked;
     script->reader.opaque = script;
-    return remote_create(&(struct remote_wire){script, script_send, script_receive, NULL}, error);
+    return remote_create(&(struct remote_wire){script, script_send, script_receive, NULL, NULL}, error);
 }
 
 #define NARROW                                                                                                         \
@@ -273,12 +273,9 @@ static void load_target(struct target *target)
     accel->ops->set_state(accel, &state);
 }
 
-static void compare_with_stub(struct rig *rig, struct target *target)
+static struct remote *open_stub(struct target *target)
 {
     struct error error = {{0}};
-    memset(rig, 0, sizeof *rig);
-    rig->code = guest;
-    rig->size = sizeof guest;
     target->fake = fake_machine_create_cpu(RIG_RAM, "qemu64");
     machine_set_accel(target->fake->machine, interp_create(target->fake->machine, NULL, &error));
     load_target(target);
@@ -293,8 +290,24 @@ static void compare_with_stub(struct rig *rig, struct target *target)
     target->reader.item = target_item;
     target->reader.opaque = target;
     gdb_server_connected(target->server);
-    struct remote *remote = remote_create(&(struct remote_wire){target, target_send, target_receive, NULL}, &error);
+    struct remote *remote = remote_create(&(struct remote_wire){target, target_send, target_receive, NULL, NULL}, &error);
     ck_assert_msg(remote != NULL, "%s", error.text);
+    return remote;
+}
+
+static void close_stub(struct target *target, struct remote *remote)
+{
+    remote_close(remote);
+    gdb_server_destroy(target->server);
+    fake_machine_destroy(target->fake);
+}
+
+static void compare_with_stub(struct rig *rig, struct target *target)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->code = guest;
+    rig->size = sizeof guest;
+    struct remote *remote = open_stub(target);
     struct lockstep_options options = {.make = rig_make,
                                        .unmake = rig_unmake,
                                        .opaque = rig,
@@ -303,9 +316,7 @@ static void compare_with_stub(struct rig *rig, struct target *target)
                                        .stall_ms = 1000,
                                        .steps_max = 1000};
     lockstep_run_remote(&options, remote, 1, &rig->result);
-    remote_close(remote);
-    gdb_server_destroy(target->server);
-    fake_machine_destroy(target->fake);
+    close_stub(target, remote);
 }
 
 static struct target target;
@@ -319,6 +330,33 @@ START_TEST(test_against_stub)
     ck_assert_uint_eq(rig.result.steps, 1 + 5 * 6 + 1);
     ck_assert_uint_eq(rig.result.taken_start, 1);
     ck_assert_int_eq(rig.result.stop, MACHINE_STOP_IDLE);
+}
+END_TEST
+
+/* What vmrr fuzz --against gdb does with a target: blocks of memory, a register, and on to a breakpoint. */
+START_TEST(test_go)
+{
+    static uint8_t out[3000], in[3000];
+    struct error error = {{0}};
+    struct cpu_state state = {0};
+    bool late = true;
+    memset(&target, 0, sizeof target);
+    struct remote *remote = open_stub(&target);
+    for (unsigned n = 0; n < sizeof out; n++)
+        out[n] = (uint8_t)(n * 7 + n / 256);
+    ck_assert_int_eq(remote_write_block(remote, 0x3000, false, out, sizeof out, &error), STATUS_OK);
+    ck_assert_int_eq(remote_read_block(remote, 0x3000, false, in, sizeof in, &error), STATUS_OK);
+    ck_assert_mem_eq(in, out, sizeof out);
+    ck_assert_int_eq(remote_write_register(remote, "rsi", 0x3456789A, &error), STATUS_OK);
+    ck_assert_int_eq(remote_write_register(remote, "nothing", 1, &error), STATUS_NOT_FOUND);
+    ck_assert_int_eq(remote_write_register(remote, "cs", 0x1234, &error), STATUS_UNSUPPORTED);
+    ck_assert_int_eq(remote_insert_breakpoint(remote, 0x7C0D, &error), STATUS_OK);
+    ck_assert_int_eq(remote_continue(remote, 1000, &late, &error), STATUS_OK);
+    ck_assert(!late);
+    ck_assert_int_eq(remote_read_cpu(remote, &state, &error), STATUS_OK);
+    ck_assert_uint_eq(state.rip, 0x7C0D);
+    ck_assert_uint_eq(state.gpr[CPU_RSI], 0x3456789A);
+    close_stub(&target, remote);
 }
 END_TEST
 
@@ -349,6 +387,7 @@ int main(void)
     tcase_add_test(tests, test_refused);
     tcase_add_test(tests, test_kinds);
     tcase_add_test(tests, test_against_stub);
+    tcase_add_test(tests, test_go);
     tcase_add_test(tests, test_wrong_target);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -37,12 +37,15 @@ struct fuzz_case {
 struct fuzz_reference;
 struct fuzz_reference_options {
     unsigned bits, level;
+    const char *where; /* behind the reference's name and a colon; null: nothing */
 };
 struct fuzz_reference_ops {
     const char *name;
+    bool slow; /* a case takes milliseconds: what differs is shrunk less far */
     /* Null with the reason: this host can't, or not in this mode. */
     struct fuzz_reference *(*open)(const struct fuzz_reference_options *options, struct error *error);
     bool (*has_feature)(struct fuzz_reference *self, const char *feature); /* core/cpu_model's name; null: always */
+    bool (*wants)(const struct opcode_row *row);                           /* null: all */
     enum status (*submit)(struct fuzz_reference *self, const struct native_case *cases, size_t count,
                           struct error *error);
     enum status (*collect)(struct fuzz_reference *self, struct native_outcome *out, bool *valid, struct error *error);
@@ -58,6 +61,7 @@ struct fuzz_reference {
 extern const struct fuzz_reference_ops fuzz_host_ops; /* this host's CPU, in a child process */
 
 extern const struct fuzz_reference_ops fuzz_kvm_ops;  /* this host's KVM; with VMRR_KVM */
+extern const struct fuzz_reference_ops fuzz_gdb_ops;  /* a target of gdb's remote protocol: gdb:unix:PATH, gdb:tcp:HOST:PORT */
 
 /* What is to be known of the process that ran a case on the host. own: its memory beside the arena, end exclusive. */
 #define FUZZ_OWN_MAX 512u
@@ -75,6 +79,10 @@ const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct n
 
 /* excuse of KVM, by name (fuzz_kvm_excuse.c). */
 const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_case *c,
+                            struct native_outcome *reference, struct native_outcome *interp);
+
+/* excuse of QEMU's TCG, by name (fuzz_gdb_excuse.c). */
+const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_case *c,
                             struct native_outcome *reference, struct native_outcome *interp);
 
 /* ---- cases ---- */

@@ -116,7 +116,8 @@ static bool choose(struct native_case *base, struct native_case *c, bool branch,
         const struct opcode_row *row = &opcode_rows[native_random(base) % opcode_rows_count];
         const struct native_profile profile = {.bits = base->bits, .aligned = native_chance(base, 60)};
         if (!(branch ? last_branch(row) : wanted(base, row, level)) || !native_has_feature(h, row->feature) ||
-            !reference->ops->has_feature(reference, row->feature))
+            !reference->ops->has_feature(reference, row->feature) ||
+            (reference->ops->wants && !reference->ops->wants(row)))
             continue;
         if (native_generate(c, row, &profile, native_random(base)) && !native_host_lacks_case(h, c))
             return true;

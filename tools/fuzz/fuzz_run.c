@@ -139,9 +139,11 @@ void fuzz_shrink(struct fuzz_run *run, struct fuzz_case *fuzz)
     while (drop_one(run, fuzz))
         ;
     try_bytes(run, fuzz, &fuzz->offset, &start, sizeof start);
-    plain_data(run, fuzz);
+    if (!run->reference->ops->slow)
+        plain_data(run, fuzz);
     plain_registers(run, fuzz);
-    plain_vectors(run, fuzz);
+    if (!run->reference->ops->slow)
+        plain_vectors(run, fuzz);
     while (drop_one(run, fuzz))
         ;
     (void)differs(run, fuzz); /* what it leaves is what is shown */

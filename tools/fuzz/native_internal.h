@@ -5,6 +5,38 @@
 #include "accel-interp/opcodes.h"
 #include "tools/fuzz/native_host.h"
 
+/* ---- the made-up machine: selectors, what lies where ---- */
+
+#define NATIVE_KERNEL_CS32 0x08u
+#define NATIVE_KERNEL_CS64 0x10u
+#define NATIVE_KERNEL_DS 0x18u
+/* Selectors as Linux has them. */
+#define NATIVE_USER_CS64 0x33u
+#define NATIVE_USER_CS32 0x23u
+#define NATIVE_USER_DS 0x2Bu
+
+/* Guest physical layout, all below 1 MiB. Supervisor structures are mapped in the upper half, where no case can tell
+ * them from the host's kernel. */
+#define NATIVE_SUPERVISOR 0xFFFFFF8000000000ull
+enum {
+    PHYS_TABLES = 0x10000,
+    PHYS_GDT = 0x20000,
+    PHYS_IDT = 0x21000,
+    PHYS_TSS = 0x22000,
+    PHYS_HANDLERS = 0x23000,
+    PHYS_STACK = 0x24000,
+    PHYS_STACK_TOP = 0x25000,
+    PHYS_SERVER = 0x26000, /* gdb_guest.h; two pages behind it, too */
+    PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
+};
+#define NO_EXECUTE (1ull << 63)
+#define NATIVE_SYSTEM_CALL 0x200u /* behind the handlers of 32 vectors */
+/* Its memory, 2 MiB. */
+uint8_t *native_memory(struct native_harness *h, uint64_t gpa);
+unsigned native_level(const struct native_harness *h);
+
+/* ---- cases ---- */
+
 /* A case being put together. */
 struct native_encoding {
     uint8_t bytes[96]; /* an instruction, or what random_program.c puts around one */

@@ -14,29 +14,6 @@
 
 /* ---- interpreter ----------------------------------------------------------------------------------------------- */
 
-#define KERNEL_CS32 0x08u
-#define KERNEL_CS64 0x10u
-#define KERNEL_DS 0x18u
-/* Selectors as Linux has them. */
-#define USER_CS64 0x33u
-#define USER_CS32 0x23u
-#define USER_DS 0x2Bu
-
-/* Guest physical layout, all below 1 MiB. Supervisor structures are mapped in the upper half, where no case can tell
- * them from the host's kernel. */
-#define SUPERVISOR 0xFFFFFF8000000000ull
-enum {
-    PHYS_TABLES = 0x10000,
-    PHYS_GDT = 0x20000,
-    PHYS_IDT = 0x21000,
-    PHYS_TSS = 0x22000,
-    PHYS_HANDLERS = 0x23000,
-    PHYS_STACK = 0x24000,
-    PHYS_STACK_TOP = 0x25000,
-    PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
-};
-#define NO_EXECUTE (1ull << 63)
-#define SYSTEM_CALL 0x200u /* behind the handlers of 32 vectors */
 #define RAM_BYTES (2u << 20)
 #define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
 
@@ -68,6 +45,11 @@ static uint64_t get64(struct native_harness *h, uint64_t gpa)
     return value;
 }
 
+static bool supervisor_writes(uint64_t gpa)
+{
+    return gpa == PHYS_STACK || gpa == PHYS_SERVER + 0x1000 || gpa == PHYS_SERVER + 0x2000;
+}
+
 static void build_tables(struct native_harness *h)
 {
     const uint64_t pml4 = PHYS_TABLES, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000, pt_arena = pml4 + 0x3000,
@@ -79,8 +61,9 @@ static void build_tables(struct native_harness *h)
     put64(h, high_pdpt, high_pd | 0x67);
     put64(h, high_pd, high_pt | 0x67);
     put64(h, pd + (NATIVE_CODE >> 21) * 8, pt_arena | 0x67);
-    for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000) /* supervisor; only the stack can be written to */
-        put64(h, high_pt + (gpa >> 12) * 8, gpa | (gpa == PHYS_STACK ? 0x63 : 0x61));
+    for (uint64_t gpa = 0x10000; gpa < 0x30000; gpa += 0x1000) /* supervisor; only the stack can be written to, and what a
+                                                                server has to leave somewhere */
+        put64(h, high_pt + (gpa >> 12) * 8, gpa | (supervisor_writes(gpa) ? 0x63 : 0x61));
     for (uint64_t page = 0; page < NATIVE_CODE_BYTES && !h->level; page += 0x1000) /* 16-bit code, see interp_put */
         put64(h, low_pt + (page >> 12) * 8, (PHYS_ARENA + page) | 0x65);
     if (!h->level)
@@ -100,22 +83,22 @@ static void build_tables(struct native_harness *h)
 
 static void build_descriptors(struct native_harness *h)
 {
-    put64(h, PHYS_GDT + KERNEL_CS32, 0x00CF9B000000FFFFull);
-    put64(h, PHYS_GDT + KERNEL_CS64, 0x00AF9B000000FFFFull);
-    put64(h, PHYS_GDT + KERNEL_DS, 0x00CF93000000FFFFull);
+    put64(h, PHYS_GDT + NATIVE_KERNEL_CS32, 0x00CF9B000000FFFFull);
+    put64(h, PHYS_GDT + NATIVE_KERNEL_CS64, 0x00AF9B000000FFFFull);
+    put64(h, PHYS_GDT + NATIVE_KERNEL_DS, 0x00CF93000000FFFFull);
     put64(h, PHYS_GDT + 0x20, 0x00CFFB000000FFFFull); /* as Linux: 0x23, 0x2B, 0x33 */
     put64(h, PHYS_GDT + 0x28, 0x00CFF3000000FFFFull);
     put64(h, PHYS_GDT + 0x30, 0x00AFFB000000FFFFull);
     for (unsigned vector = 0; vector < 32; vector++) {
-        uint64_t handler = SUPERVISOR + PHYS_HANDLERS + vector * 16;
+        uint64_t handler = NATIVE_SUPERVISOR + PHYS_HANDLERS + vector * 16;
         uint64_t type = vector == EXC_BP || vector == EXC_OF ? 0xEE00 : 0x8E00; /* as Linux: INT3 and INTO may */
         put64(h, PHYS_IDT + vector * 16,
-              (handler & 0xFFFF) | KERNEL_CS64 << 16 | ((type | (h->level ? 0 : 1)) << 32) |
+              (handler & 0xFFFF) | NATIVE_KERNEL_CS64 << 16 | ((type | (h->level ? 0 : 1)) << 32) |
                   ((handler >> 16 & 0xFFFF) << 48)); /* level 0: by IST1, whatever the case's own stack is */
         put64(h, PHYS_IDT + vector * 16 + 8, handler >> 32);
     }
-    put64(h, PHYS_TSS + 4, SUPERVISOR + PHYS_STACK_TOP);
-    put64(h, PHYS_TSS + 0x24, SUPERVISOR + PHYS_STACK_TOP);
+    put64(h, PHYS_TSS + 4, NATIVE_SUPERVISOR + PHYS_STACK_TOP);
+    put64(h, PHYS_TSS + 0x24, NATIVE_SUPERVISOR + PHYS_STACK_TOP);
     put64(h, PHYS_TSS + 0x60, 0xFFFFull << 48); /* no I/O bitmap */
 }
 
@@ -129,17 +112,17 @@ static void build_state(struct native_harness *h)
     struct cpu_state *s = &h->base;
 
     h->accel->ops->get_state(h->accel, s);
-    s->segment[CPU_CS] = h->level ? segment(USER_CS64, 0xA0FB) : segment(KERNEL_CS64, 0xA09B);
-    s->segment[CPU_SS] = h->level ? segment(USER_DS, 0xC0F3) : segment(KERNEL_DS, 0xC093);
+    s->segment[CPU_CS] = h->level ? segment(NATIVE_USER_CS64, 0xA0FB) : segment(NATIVE_KERNEL_CS64, 0xA09B);
+    s->segment[CPU_SS] = h->level ? segment(NATIVE_USER_DS, 0xC0F3) : segment(NATIVE_KERNEL_DS, 0xC093);
     s->segment[CPU_DS] = s->segment[CPU_ES] = s->segment[CPU_SS];
     s->segment[CPU_FS] = s->segment[CPU_GS] =
         (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE}; /* null, as in a host process */
     s->segment[CPU_TR] =
-        (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = SUPERVISOR + PHYS_TSS};
+        (struct cpu_segment){.selector = 0x38, .attributes = 0x008B, .limit = 0x67, .base = NATIVE_SUPERVISOR + PHYS_TSS};
     s->segment[CPU_LDTR] = (struct cpu_segment){.attributes = CPU_SEGMENT_UNUSABLE};
-    s->gdtr_base = SUPERVISOR + PHYS_GDT;
+    s->gdtr_base = NATIVE_SUPERVISOR + PHYS_GDT;
     s->gdtr_limit = 0x7F;
-    s->idtr_base = SUPERVISOR + PHYS_IDT;
+    s->idtr_base = NATIVE_SUPERVISOR + PHYS_IDT;
     s->idtr_limit = 0x1FF;
     s->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
     s->cr3 = PHYS_TABLES;
@@ -147,7 +130,17 @@ static void build_state(struct native_harness *h)
     s->xcr0 = 7;                                               /* x87 SSE AVX */
     s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
     s->star = 0x10ull << 32;
-    s->lstar = SUPERVISOR + PHYS_HANDLERS + SYSTEM_CALL; /* as the handlers: HLT */
+    s->lstar = NATIVE_SUPERVISOR + PHYS_HANDLERS + NATIVE_SYSTEM_CALL; /* as the handlers: HLT */
+}
+
+unsigned native_level(const struct native_harness *h)
+{
+    return h->level;
+}
+
+uint8_t *native_memory(struct native_harness *h, uint64_t gpa)
+{
+    return ram(h, gpa);
 }
 
 /* FXSAVE image and the upper halves <-> the architectural x87 and vector state. */
@@ -266,7 +259,7 @@ static void make_machine(struct native_harness *h, const struct native_make *mak
 
 static void fill_memory(struct native_harness *h)
 {
-    memset(ram(h, PHYS_HANDLERS), 0xF4, SYSTEM_CALL + 16); /* HLT */
+    memset(ram(h, PHYS_HANDLERS), 0xF4, NATIVE_SYSTEM_CALL + 16); /* HLT */
     build_tables(h);
     build_descriptors(h);
     memset(ram(h, PHYS_ARENA), 0xCC, NATIVE_CODE_BYTES);
@@ -330,7 +323,7 @@ static void interp_put(struct native_harness *h, const struct native_case *c)
     s.rflags = c->in.rflags | 0x202;
     state_put_vectors(&s, &c->in);
     if (c->bits == 32)
-        s.segment[CPU_CS] = h->level ? segment(USER_CS32, 0xC0FB) : segment(KERNEL_CS32, 0xC09B);
+        s.segment[CPU_CS] = h->level ? segment(NATIVE_USER_CS32, 0xC0FB) : segment(NATIVE_KERNEL_CS32, 0xC09B);
     /* At level 0 without a base, the code mapped at 0 too: kvm_pvm forgets the base where its emulation fails. */
     if (c->bits == 16)
         s.segment[CPU_CS] = (struct cpu_segment){.selector = (uint16_t)(NATIVE_SELECTOR16 & ~(h->level ? 0u : 3u)),
@@ -343,9 +336,9 @@ static void interp_put(struct native_harness *h, const struct native_case *c)
 /* A handler was come to; at level 0 a case may jump to one with a stack of its own. */
 static bool in_handler(const struct native_harness *h, const struct cpu_state *s)
 {
-    uint64_t frame = s->gpr[CPU_RSP] - SUPERVISOR;
+    uint64_t frame = s->gpr[CPU_RSP] - NATIVE_SUPERVISOR;
 
-    return s->rip - SUPERVISOR - PHYS_HANDLERS < 32 * 16 &&
+    return s->rip - NATIVE_SUPERVISOR - PHYS_HANDLERS < 32 * 16 &&
            (h->level || (frame >= PHYS_STACK && frame + 40 <= PHYS_STACK_TOP));
 }
 
@@ -354,10 +347,10 @@ static void interp_unwind_fault(struct native_harness *h, struct native_state *o
 {
     static const uint32_t with_error =
         1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC;
-    uint64_t frame = out->gpr[CPU_RSP] - SUPERVISOR;
+    uint64_t frame = out->gpr[CPU_RSP] - NATIVE_SUPERVISOR;
 
     CHECK(frame < PHYS_STACK_TOP); /* nobody at CPL 3 gets at the TSS; else in_handler has looked */
-    out->vector = (int)(out->rip - SUPERVISOR - PHYS_HANDLERS) / 16;
+    out->vector = (int)(out->rip - NATIVE_SUPERVISOR - PHYS_HANDLERS) / 16;
     out->cr2 = out->vector == EXC_PF ? cr2 : 0;
     if (with_error & (1u << out->vector)) {
         out->error = (uint32_t)get64(h, frame);
@@ -463,7 +456,7 @@ void native_interp_run(struct native_harness *h, const struct native_case *c, ui
     memcpy(data_out, ram(h, data_gpa), NATIVE_DATA_BYTES);
     fill_code(h, c);
     bool ended = s.halted && in_handler(h, &s);
-    bool called = s.halted && s.rip - SUPERVISOR - PHYS_HANDLERS == SYSTEM_CALL + 1;
+    bool called = s.halted && s.rip - NATIVE_SUPERVISOR - PHYS_HANDLERS == NATIVE_SYSTEM_CALL + 1;
     *out = (struct native_state){.vector = ended ? -1 : called ? NATIVE_SYSCALL : NATIVE_ENDLESS};
     out->rip = s.rip;
     out->rflags = s.rflags;

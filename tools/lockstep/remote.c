@@ -243,11 +243,40 @@ enum status remote_write_cpu(struct remote *remote, const struct cpu_state *from
     return status;
 }
 
-enum status remote_step(struct remote *remote, bool *ended, struct error *error)
+enum status remote_write_register(struct remote *remote, const char *name, uint64_t value, struct error *error)
+{
+    for (unsigned n = 0; n < remote->registers.count; n++) {
+        const struct remote_register *reg = &remote->registers.list[n];
+        uint8_t bytes[64] = {0};
+        char request[160];
+        if (strcmp(reg->name, name) != 0)
+            continue;
+        memcpy(bytes, &value, sizeof value);
+        int length = snprintf(request, sizeof request, "P%x=", (unsigned)reg->number);
+        gdb_write_bytes(request + length, bytes, reg->bits / 8u);
+        enum status status = ask(remote, request, error);
+        return status || is_ok(remote)
+                   ? status
+                   : error_status(error, STATUS_UNSUPPORTED, "the remote target does not let its %s be written", name);
+    }
+    return error_status(error, STATUS_NOT_FOUND, "the remote target has no register %s", name);
+}
+
+enum status remote_insert_breakpoint(struct remote *remote, uint64_t linear, struct error *error)
+{
+    char request[64];
+    snprintf(request, sizeof request, "Z0,%llx,1", (unsigned long long)linear);
+    enum status status = ask(remote, request, error);
+    return status || is_ok(remote)
+               ? status
+               : error_status(error, STATUS_UNSUPPORTED, "the remote target takes no breakpoint at %#llx",
+                              (unsigned long long)linear);
+}
+
+/* Stop replies; what the target writes to its console meanwhile is passed over. *ended: it has exited. */
+static enum status await_stop(struct remote *remote, bool *ended, struct error *error)
 {
     *ended = false;
-    if (!send_text(remote, "s"))
-        return lost(error);
     for (unsigned n = 0; n < PACKETS_MAX; n++) {
         enum status status = get_packet(remote, true, error);
         char kind = remote->reply[0];
@@ -256,10 +285,28 @@ enum status remote_step(struct remote *remote, bool *ended, struct error *error)
         *ended = kind == 'W' || kind == 'X';
         if (*ended)
             return STATUS_OK;
-        if (kind != 'O') /* its console */
+        if (kind != 'O')
             break;
     }
-    return error_status(error, STATUS_CORRUPT, "the remote target does not step: %.32s", remote->reply);
+    return error_status(error, STATUS_CORRUPT, "the remote target does not stop: %.32s", remote->reply);
+}
+
+enum status remote_continue(struct remote *remote, int timeout_ms, bool *late, struct error *error)
+{
+    bool ended;
+    if (!send_text(remote, "c"))
+        return lost(error);
+    *late = remote->wire.ready && !remote->wire.ready(remote->wire.opaque, timeout_ms);
+    if (*late && !remote->wire.send(remote->wire.opaque, (const uint8_t *)"\3", 1))
+        return lost(error);
+    enum status status = await_stop(remote, &ended, error);
+    return status || !ended ? status : lost(error);
+}
+
+enum status remote_step(struct remote *remote, bool *ended, struct error *error)
+{
+    *ended = false;
+    return send_text(remote, "s") ? await_stop(remote, ended, error) : lost(error);
 }
 
 /* ---- memory ---- */
@@ -280,16 +327,18 @@ static enum status set_physical(struct remote *remote, bool physical, struct err
     return status;
 }
 
-enum status remote_read_memory(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes,
-                               size_t size_bytes, struct error *error)
+static bool send_read(struct remote *remote, uint64_t address, size_t size_bytes)
 {
     char request[64];
     CHECK(size_bytes && size_bytes <= REMOTE_MEMORY_BYTES);
-    enum status status = set_physical(remote, physical, error);
-    if (status)
-        return status;
     snprintf(request, sizeof request, "m%llx,%zx", (unsigned long long)address, size_bytes);
-    status = ask(remote, request, error);
+    return send_text(remote, request);
+}
+
+static enum status take_read(struct remote *remote, uint64_t address, uint8_t *bytes, size_t size_bytes,
+                             struct error *error)
+{
+    enum status status = get_packet(remote, true, error);
     const char *text = remote->reply;
     if (status)
         return status;
@@ -301,19 +350,78 @@ enum status remote_read_memory(struct remote *remote, uint64_t address, bool phy
                : error_status(error, STATUS_CORRUPT, "the remote target gives no memory");
 }
 
-enum status remote_write_memory(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
-                                size_t size_bytes, struct error *error)
+static bool send_write(struct remote *remote, uint64_t address, const uint8_t *bytes, size_t size_bytes)
 {
     char request[64 + 2 * REMOTE_MEMORY_BYTES];
     CHECK(size_bytes && size_bytes <= REMOTE_MEMORY_BYTES);
-    enum status status = set_physical(remote, physical, error);
-    if (status)
-        return status;
     int length = snprintf(request, 64, "M%llx,%zx:", (unsigned long long)address, size_bytes);
     gdb_write_bytes(request + length, bytes, size_bytes);
-    status = ask(remote, request, error);
+    return send_text(remote, request);
+}
+
+static enum status take_written(struct remote *remote, uint64_t address, struct error *error)
+{
+    enum status status = get_packet(remote, true, error);
     return status || is_ok(remote)
                ? status
                : error_status(error, STATUS_UNSUPPORTED, "the remote target takes no memory at %#llx",
                               (unsigned long long)address);
+}
+
+enum status remote_read_memory(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes,
+                               size_t size_bytes, struct error *error)
+{
+    enum status status = set_physical(remote, physical, error);
+    if (status)
+        return status;
+    return send_read(remote, address, size_bytes) ? take_read(remote, address, bytes, size_bytes, error) : lost(error);
+}
+
+enum status remote_write_memory(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
+                                size_t size_bytes, struct error *error)
+{
+    enum status status = set_physical(remote, physical, error);
+    if (status)
+        return status;
+    return send_write(remote, address, bytes, size_bytes) ? take_written(remote, address, error) : lost(error);
+}
+
+static size_t piece_at(size_t at, size_t size_bytes)
+{
+    return size_bytes - at < REMOTE_MEMORY_BYTES ? size_bytes - at : REMOTE_MEMORY_BYTES;
+}
+
+/* Who wants each packet acknowledged gets one at a time. */
+enum status remote_read_block(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes, size_t size_bytes,
+                              struct error *error)
+{
+    enum status status = set_physical(remote, physical, error);
+    CHECK(size_bytes <= REMOTE_BLOCK_BYTES);
+    for (size_t at = 0; at < size_bytes && !status && remote->no_ack; at += REMOTE_MEMORY_BYTES) {
+        if (!send_read(remote, address + at, piece_at(at, size_bytes)))
+            return lost(error);
+    }
+    for (size_t at = 0; at < size_bytes && !status; at += REMOTE_MEMORY_BYTES) {
+        if (!remote->no_ack && !send_read(remote, address + at, piece_at(at, size_bytes)))
+            return lost(error);
+        status = take_read(remote, address + at, bytes + at, piece_at(at, size_bytes), error);
+    }
+    return status;
+}
+
+enum status remote_write_block(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
+                               size_t size_bytes, struct error *error)
+{
+    enum status status = set_physical(remote, physical, error);
+    CHECK(size_bytes <= REMOTE_BLOCK_BYTES);
+    for (size_t at = 0; at < size_bytes && !status && remote->no_ack; at += REMOTE_MEMORY_BYTES) {
+        if (!send_write(remote, address + at, bytes + at, piece_at(at, size_bytes)))
+            return lost(error);
+    }
+    for (size_t at = 0; at < size_bytes && !status; at += REMOTE_MEMORY_BYTES) {
+        if (!remote->no_ack && !send_write(remote, address + at, bytes + at, piece_at(at, size_bytes)))
+            return lost(error);
+        status = take_written(remote, address + at, error);
+    }
+    return status;
 }

@@ -18,7 +18,8 @@ struct remote_wire {
     void *opaque;
     bool (*send)(void *opaque, const uint8_t *bytes, size_t size_bytes);
     int (*receive)(void *opaque, uint8_t *bytes, size_t size_bytes); /* how many, at least 1; 0: it is gone or silent */
-    void (*close)(void *opaque);                                     /* may be null */
+    bool (*ready)(void *opaque, int timeout_ms); /* something can be received; null: receive is called without asking */
+    void (*close)(void *opaque);                 /* may be null */
 };
 
 struct remote;
@@ -38,6 +39,13 @@ enum status remote_write_cpu(struct remote *remote, const struct cpu_state *from
 /* One instruction, or one iteration of a repeated one. *ended: the target is gone or has exited. */
 enum status remote_step(struct remote *remote, bool *ended, struct error *error) MUST_CHECK;
 
+/* A register by its name in the target's description: not all that are read can be written. STATUS_NOT_FOUND: it has none. */
+enum status remote_write_register(struct remote *remote, const char *name, uint64_t value, struct error *error) MUST_CHECK;
+/* Where remote_continue stops; it stays. */
+enum status remote_insert_breakpoint(struct remote *remote, uint64_t linear, struct error *error) MUST_CHECK;
+/* Until it stops; after timeout_ms it is told to (*late). */
+enum status remote_continue(struct remote *remote, int timeout_ms, bool *late, struct error *error) MUST_CHECK;
+
 /* Can it be asked by physical address (QEMU's PhyMemMode)? */
 bool remote_has_physical(const struct remote *remote);
 /* At most REMOTE_MEMORY_BYTES. STATUS_NOT_FOUND: not mapped there. */
@@ -45,6 +53,13 @@ enum status remote_read_memory(struct remote *remote, uint64_t address, bool phy
                                size_t size_bytes, struct error *error) MUST_CHECK;
 enum status remote_write_memory(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
                                 size_t size_bytes, struct error *error) MUST_CHECK;
+
+/* The same of any size, at most REMOTE_BLOCK_BYTES; all requests are sent before the first reply is waited for. */
+#define REMOTE_BLOCK_BYTES (192u << 10)
+enum status remote_read_block(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes, size_t size_bytes,
+                              struct error *error) MUST_CHECK;
+enum status remote_write_block(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
+                               size_t size_bytes, struct error *error) MUST_CHECK;
 
 /* ---- what a target says of itself (remote_registers.c) ---- */
 

@@ -61,6 +61,13 @@ static int wire_receive(void *opaque, uint8_t *bytes, size_t size_bytes)
     return (int)size;
 }
 
+static bool wire_ready(void *opaque, int timeout_ms)
+{
+    struct wire *wire = opaque;
+    struct pollfd ready = {.fd = wire->socket, .events = POLLIN};
+    return wire->at != wire->used || poll(&ready, 1, timeout_ms) != 0;
+}
+
 static void wire_close(void *opaque)
 {
     struct wire *wire = opaque;
@@ -127,5 +134,5 @@ struct remote *remote_open(const char *where, struct error *error)
         wire_close(wire);
         return NULL;
     }
-    return remote_create(&(struct remote_wire){wire, wire_send, wire_receive, wire_close}, error);
+    return remote_create(&(struct remote_wire){wire, wire_send, wire_receive, wire_ready, wire_close}, error);
 }

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""vmrr fuzz --against gdb: beside Debian's QEMU (TCG): some dozens of sequences of each mode and level, a difference that is seen, what does
+not end, and targets that are none. Usage: fuzz.py VMRR"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+VMRR, = sys.argv[1:2]
+QEMU = shutil.which("qemu-system-x86_64")
+WORK = tempfile.TemporaryDirectory()
+SOCKET = os.path.join(WORK.name, "gdb.sock")
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit("failed: " + what)
+
+
+def run(where, *arguments):
+    return subprocess.run([VMRR, "fuzz", "--against=" + where, "--output", WORK.name, *arguments], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False, timeout=250)
+
+
+def beside_qemu(*arguments):
+    """Each run has a QEMU of its own, before its first instruction."""
+    if os.path.exists(SOCKET):
+        os.unlink(SOCKET)
+    with subprocess.Popen([QEMU, "-M", "pc", "-cpu", "max", "-m", "16M", "-display", "none", "-nodefaults", "-accel", "tcg", "-S", "-gdb",
+                           "unix:%s,server=on,wait=off" % SOCKET], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(600):
+                if os.path.exists(SOCKET):
+                    break
+                check(process.poll() is None, "QEMU does not run")
+                time.sleep(0.05)
+            return run("gdb:unix:" + SOCKET, *arguments)
+        finally:
+            process.kill()
+
+
+def case(mode, *code, level=0, **state):
+    fx = bytearray(416)
+    fx[0:2], fx[24:28] = b"\x7f\x03", b"\x80\x1f\x00\x00"
+    gpr = ["0x0"] * 16
+    gpr[4] = "0x10012000"
+    for register, value in state.items():
+        gpr[["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"].index(register)] = hex(value)
+    path = os.path.join(WORK.name, "case.json")
+    with open(path, "w", encoding="ascii") as file:
+        json.dump({"format": "vmrr-fuzz-1", "seed": "0x0", "mode": mode, "level": level, "offset": 0, "rflags": "0x202",
+                   "code": [{"bytes": text} for text in code], "gpr": gpr, "fxsave": fx.hex(), "ymm_high": "00" * 256,
+                   "data": []}, file)
+    return path
+
+
+check(run("gdb:unix:%s/nobody" % WORK.name, "--count=1").returncode == 4, "nobody listens")
+check(run("gdb", "--count=1").returncode == 2 and run("kvm:x", "--count=1").returncode == 2, "a reference without a place, one with")
+if not QEMU:
+    print("SKIP: no qemu-system-x86_64 (package qemu-system-x86)")
+    sys.exit(77)
+for mode, level in ((64, 0), (32, 3), (16, 0)):
+    done = beside_qemu("--mode=%d" % mode, "--level=%d" % level, "--seed=3", "--count=48", "--json")
+    check(done.returncode == 0, "%d-bit: exit code %d\n%s%s" % (mode, done.returncode, done.stdout[-3000:], done.stderr))
+    got = json.loads(done.stdout)
+    judged = got["same"] + sum(got["known"].values())
+    check(got["cases"] == 48 == judged + sum(got["not_judged"].values()) + got["unstable"] and got["same"] > 20 and judged > 40,
+          "%d-bit: %s" % (mode, got))
+done = beside_qemu("--replay", case(64, "b8efbeadde", "01d8", "11c8", rbx=0x7FFFFFFF, rcx=3), "--json")
+check(done.returncode == 0 and json.loads(done.stdout)["same"] == 1, "ADC: %s%s" % (done.stdout, done.stderr))
+done = beside_qemu("--replay", case(32, "0fa2", rax=0x80000002))  # the processor's name is not the model's
+check(done.returncode == 3 and "cpuid" in done.stdout, "CPUID: %s%s" % (done.stdout, done.stderr))
+done = beside_qemu("--replay", case(16, "ebfe"), "--json")
+check(done.returncode == 0 and json.loads(done.stdout)["not_judged"], "a branch to itself: %s%s" % (done.stdout, done.stderr))
