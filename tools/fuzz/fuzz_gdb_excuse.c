@@ -107,15 +107,15 @@ static bool excuse_test_alias(struct excuse *e)
     return false;
 }
 
-static bool is_shift(const struct opcode_row *row)
+static bool loses_flags(const struct opcode_row *row)
 {
-    return native_in_list("ROL ROR RCL RCR SHL SHR SAR SHLD SHRD", row->mnemonic);
+    return native_in_list("ROL ROR RCL RCR SHL SHR SAR SHLD SHRD", row->mnemonic) || !strncmp(row->mnemonic, "SET", 3);
 }
 
-/* A fault of a shift or rotation comes when the flags before it are no longer known. */
-static bool excuse_shift_fault(struct excuse *e)
+/* A fault of a shift, a rotation or SETcc comes when the flags before it are no longer known. */
+static bool excuse_fault_flags(struct excuse *e)
 {
-    if (e->tcg->state.vector != EXC_PF || e->interp->state.vector != EXC_PF || !has(e, is_shift))
+    if (e->tcg->state.vector < 0 || e->interp->state.vector != e->tcg->state.vector || !has(e, loses_flags))
         return false;
     e->interp->state.rflags = e->tcg->state.rflags;
     e->interp->state.error = e->tcg->state.error;
@@ -127,11 +127,11 @@ static bool is_enter(const struct opcode_row *row)
     return native_in_list("ENTER", row->mnemonic);
 }
 
-/* Does not look whether the new stack can be written to. */
+/* Does not look whether the new stack can be written to: what comes behind it faults, or nothing does. */
 static bool excuse_enter(struct excuse *e)
 {
-    return e->interp->state.vector == EXC_PF && (e->interp->state.error & 2) && e->tcg->state.vector != EXC_PF &&
-           has(e, is_enter);
+    return e->interp->state.vector == EXC_PF && (e->interp->state.error & 2) &&
+           e->tcg->state.rip != e->interp->state.rip && has(e, is_enter);
 }
 
 static bool is_bswap(const struct opcode_row *row)
@@ -142,7 +142,7 @@ static bool is_bswap(const struct opcode_row *row)
 /* Of 16 bits it is undefined: zero on Intel's, all 32 bits turned round here. */
 static bool excuse_bswap(struct excuse *e)
 {
-    return memchr(e->c->code, 0x66, e->c->length) && has(e, is_bswap);
+    return (e->c->bits == 16 || memchr(e->c->code, 0x66, e->c->length)) && has(e, is_bswap);
 }
 
 /* F3 90 with REX.B is XCHG here, and PAUSE on processors. */
@@ -197,6 +197,31 @@ static bool excuse_push_all(struct excuse *e)
     return e->tcg->state.vector == EXC_PF && e->interp->state.vector == EXC_PF && has(e, is_push_all);
 }
 
+/* 32-bit addresses in 64-bit code: a repeated string instruction that does nothing leaves the upper halves as they were. */
+static bool excuse_repeat_upper(struct excuse *e)
+{
+    static const unsigned regs[] = {CPU_RCX, CPU_RSI, CPU_RDI};
+    if (e->c->bits != 64)
+        return false;
+    for (unsigned n = 0; n < 3; n++) {
+        uint64_t *interp = &e->interp->state.gpr[regs[n]], tcg = e->tcg->state.gpr[regs[n]];
+        if ((uint32_t)*interp == (uint32_t)tcg)
+            *interp = tcg;
+    }
+    return same(e);
+}
+
+static bool is_table_store(const struct opcode_row *row)
+{
+    return native_in_list("SGDT SIDT", row->mnemonic);
+}
+
+/* With an operand size prefix it stores 24 bits of the base. */
+static bool excuse_table_store(struct excuse *e)
+{
+    return has(e, is_table_store);
+}
+
 static bool is_sldt(const struct opcode_row *row)
 {
     return native_in_list("SLDT", row->mnemonic);
@@ -243,7 +268,7 @@ const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_
                    {"repeat-flags", excuse_repeat_flags},
                    {"segment", excuse_segment},
                    {"test-alias", excuse_test_alias},
-                   {"shift-fault", excuse_shift_fault},
+                   {"fault-flags", excuse_fault_flags},
                    {"enter", excuse_enter},
                    {"flush", excuse_flush},
                    {"bswap-16", excuse_bswap},
@@ -252,6 +277,8 @@ const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_
                    {"stack-fault", excuse_stack_fault},
                    {"near-branch-16", excuse_near_branch},
                    {"pusha-order", excuse_push_all},
+                   {"repeat-upper", excuse_repeat_upper},
+                   {"sgdt-24", excuse_table_store},
                    {"ldt", excuse_ldt},
                    {"x87", excuse_x87},
                    {"lock-ignored", excuse_lock},

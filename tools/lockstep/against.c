@@ -1,7 +1,7 @@
 /* A machine and a remote target in lockstep: see lockstep_run_remote.
  *
  * The target has devices of its own, so what the machine's devices gave is given to it too: the registers after IN, or after any
- * instruction that read MMIO, and the bytes of INS. All else must come out the same. Not compared: what a remote target does not
+ * instruction that read MMIO, the bytes of INS, and memory that a port write made a device write. All else must come out the same. Not compared: what a remote target does not
  * tell (descriptor caches, MSRs, x87 registers), and memory where it can't be read by physical address. */
 #include "tools/lockstep/internal.h"
 #include "tools/lockstep/remote.h"
@@ -248,6 +248,30 @@ static bool excused(struct against *against)
     return against->kind.own && take_over(against, &result->taken_own);
 }
 
+/* A port write may have made a device write to memory at once (fw_cfg's DMA), the machine's its data and the target's its own. Memory was
+ * alike before it: what the machine has now is given. */
+static bool copy_written(struct against *against)
+{
+    struct memory *memory = machine_memory(against->machine.machine);
+    uint8_t bytes[REMOTE_MEMORY_BYTES];
+    for (struct memory_block *block = memory_block_first(memory); block; block = memory_block_next(memory, block)) {
+        for (uint64_t at = 0; !strcmp(block->name, "ram") && at < block->size_bytes; at += sizeof bytes) {
+            uint64_t gpa = lockstep_gpa_of(block, at);
+            if (!(block->page_flags[at >> MEMORY_PAGE_SHIFT] & MEMORY_PAGE_DIRTY))
+                continue;
+            if (remote_read_memory(against->remote, gpa, true, bytes, sizeof bytes, &against->error))
+                return cannot(against);
+            if (!memcmp(bytes, block->host + at, sizeof bytes))
+                continue;
+            against->result->taken_memory++;
+            if (remote_write_memory(against->remote, gpa, true, block->host + at, sizeof bytes, &against->error))
+                return cannot(against);
+        }
+    }
+    (void)memory_digest(memory);
+    return true;
+}
+
 /* Both make one instruction. False: it is over. */
 static bool step_both(struct against *against)
 {
@@ -262,12 +286,15 @@ static bool step_both(struct against *against)
         against->over = true;
         return false;
     }
+    bool output = against->kind.output && remote_has_physical(against->remote);
+    if (output && !compare_memory(against))
+        return false;
     if (!step_machine(against) || !step_target(against, &ended))
         return false;
     against->over |= ended;
     if (against->over)
         return false;
-    if (!look(against) || (against->kind.input_string && !copy_input(against)))
+    if ((output && !copy_written(against)) || !look(against) || (against->kind.input_string && !copy_input(against)))
         return false;
     if (compare(against, &fields, false) && !excused(against))
         return parted(against, LOCKSTEP_REGISTERS);

@@ -88,6 +88,7 @@ struct lockstep_kind lockstep_kind_of(const struct lockstep_insn *insn)
         kind.own = is_own(list);
         kind.input_string = is_input_string(list);
         kind.device = list->id == X86_INS_IN || kind.input_string;
+        kind.output = list->id == X86_INS_OUT || list->id == X86_INS_OUTSB || list->id == X86_INS_OUTSW || list->id == X86_INS_OUTSD;
         kind.halts = list->id == X86_INS_HLT;
         kind.undefined_flags = undefined_of(list);
         cs_free(list, 1);

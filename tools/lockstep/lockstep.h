@@ -107,9 +107,9 @@ struct lockstep_result {
     uint64_t exits, register_looks, digest_looks, events;
     /* Against a remote target (lockstep_run_remote): positions are steps. taken: so often what the machine had was given to the
      * target, which then went on by it: values that devices gave, or the CPU's own (CPUID, clocks); flags that the manual leaves
-     * undefined; RF in flags that a fault has pushed; registers before the first step. */
+     * undefined; RF in flags that a fault has pushed; registers before the first step; KiB that a port write made a device write. */
     bool remote;
-    uint64_t steps, taken_device, taken_own, taken_flags, taken_start, taken_rf, memory_bytes;
+    uint64_t steps, taken_device, taken_own, taken_flags, taken_start, taken_rf, taken_memory, memory_bytes;
     struct position end;
     enum machine_stop stop; /* how both ended */
     struct lockstep_difference difference;
@@ -151,7 +151,7 @@ void lockstep_run_remote(const struct lockstep_options *options, struct remote *
 /* What is to be known of an instruction for that. */
 struct lockstep_kind {
     bool own;                 /* gives what is the processor's own: CPUID, clocks, random numbers, MSRs */
-    bool device;              /* reads a port */
+    bool device, output;      /* reads a port; writes one */
     bool input_string, halts; /* INS; HLT */
     uint64_t undefined_flags; /* RFLAGS bits */
 };

@@ -174,6 +174,7 @@ json_t *lockstep_json(const struct lockstep_result *result)
         json_set_number(object, "taken_flags", result->taken_flags);
         json_set_number(object, "taken_start", result->taken_start);
         json_set_number(object, "taken_rf", result->taken_rf);
+        json_set_number(object, "taken_memory", result->taken_memory);
         json_set_number(object, "memory_bytes", result->memory_bytes);
     }
     json_object_set_new(object, "stop", json_string(machine_stop_name(result->stop)));
@@ -284,8 +285,10 @@ static void print_remote(const struct lockstep_result *result, const char *const
             name[0], name[1], result->steps, result->memory_bytes, machine_stop_name(result->stop));
     fprintf(out,
             "given to the target: after reads of devices %" PRIu64 ", of the CPU's own %" PRIu64
-            ", undefined flags %" PRIu64 ", RF that was pushed %" PRIu64 ", before the first step %" PRIu64 "\n",
-            result->taken_device, result->taken_own, result->taken_flags, result->taken_rf, result->taken_start);
+            ", undefined flags %" PRIu64 ", RF that was pushed %" PRIu64 ", before the first step %" PRIu64
+            ", memory that devices wrote %" PRIu64 "\n",
+            result->taken_device, result->taken_own, result->taken_flags, result->taken_rf, result->taken_start,
+            result->taken_memory);
 }
 
 static void print_machines(const struct lockstep_result *result, const char *const name[2], FILE *out)
