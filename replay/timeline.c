@@ -217,6 +217,11 @@ void timeline_destroy(struct timeline *timeline)
 
 /* ---- forwards ---- */
 
+static struct position end_of(const struct timeline *timeline)
+{
+    return replay_player_end(timeline->options.player);
+}
+
 static struct position earlier(struct position a, struct position b)
 {
     return position_reached(a, b) ? b : a;
@@ -243,6 +248,20 @@ static enum machine_stop run_to(struct timeline *timeline, struct position limit
     enum machine_stop stop = machine_run(machine, limit);
     timeline->arrived = debug_until_met(machine);
     return timeline->arrived ? MACHINE_STOP_LIMIT : stop;
+}
+
+bool timeline_arrive(struct timeline *timeline, uint64_t icount)
+{
+    struct machine *machine = timeline->options.machine;
+    enum machine_stop stop;
+    debug_mute(machine, true);
+    do {
+        timeline->arrived = !machine_counts_exits(machine); /* there it stands, and what is due comes */
+        stop = run_to(timeline, end_of(timeline), icount);
+    } while (!timeline->arrived &&
+             (stop == MACHINE_STOP_HOST || stop == MACHINE_STOP_IO_ERROR || stop == MACHINE_STOP_DEBUG));
+    debug_mute(machine, false);
+    return timeline->arrived;
 }
 
 static uint64_t next_regular(const struct timeline *timeline, uint64_t icount)
@@ -279,11 +298,6 @@ static enum timeline_result result_of(enum machine_stop stop)
     case MACHINE_STOP_HOST: return TIMELINE_INTERRUPTED;
     default: return TIMELINE_AT_END;
     }
-}
-
-static struct position end_of(const struct timeline *timeline)
-{
-    return replay_player_end(timeline->options.player);
 }
 
 /* To icount or the position, whichever comes first. */

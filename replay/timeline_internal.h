@@ -32,6 +32,9 @@ bool timeline_restore(struct timeline *timeline, uint64_t icount, uint64_t *from
 void timeline_insert(struct timeline *timeline, struct checkpoint *checkpoint);
 /* Restores it, with what belongs to its position. */
 enum status timeline_restore_checkpoint(struct timeline *timeline, const struct checkpoint *checkpoint);
+/* Restored at the beginning of this instant, before what is due there, or a step before it: to the arrival. Whoever wants the
+ * machine thread waits. False: the run does not get there. */
+bool timeline_arrive(struct timeline *timeline, uint64_t icount);
 bool timeline_lay_here(struct timeline *timeline); /* at an arrival */
 
 /* timeline_journal.c */

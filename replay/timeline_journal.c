@@ -80,23 +80,6 @@ uint64_t timeline_journal_before_position(const struct timeline *timeline, struc
 
 /* ---- to it ---- */
 
-/* What is due at its instant. */
-static enum status arrive(struct timeline *timeline, uint64_t icount)
-{
-    if (machine_counts_exits(timeline->options.machine)) {
-        timeline->arrived = false;
-        if (timeline_go(timeline, icount + 1, NULL, NULL) == TIMELINE_THERE && timeline->arrived)
-            return STATUS_OK;
-    } else {
-        enum machine_stop stop = machine_run(timeline->options.machine, (struct position){icount, 0});
-        timeline->arrived = stop == MACHINE_STOP_LIMIT;
-        if (timeline->arrived)
-            return STATUS_OK;
-    }
-    return error_status(&timeline->error, STATUS_CORRUPT, "checkpoint at %llu: the run does not go on from there",
-                        (unsigned long long)icount);
-}
-
 static enum status use(struct timeline *timeline, size_t n)
 {
     struct checkpoint checkpoint;
@@ -108,8 +91,9 @@ static enum status use(struct timeline *timeline, size_t n)
     if (status)
         return status;
     status = timeline_restore_checkpoint(timeline, &checkpoint);
-    if (!status)
-        status = arrive(timeline, checkpoint.icount);
+    if (!status && !timeline_arrive(timeline, serves_from(timeline, n)))
+        status = error_status(&timeline->error, STATUS_CORRUPT, "checkpoint at %llu: the run does not go on from there",
+                              (unsigned long long)checkpoint.icount);
     if (!status)
         (void)timeline_lay_here(timeline);
     checkpoint_free(&checkpoint);

@@ -27,6 +27,11 @@ for timing in model host; do
     python3 "$reader" --checkpoints "$work/run.vmrr" >"$work/read.txt" || fail "the reader by FORMAT.md"
     same "$work/out" "$work/read.txt"
     [ -s "$work/read.txt" ] || fail "no checkpoints"
+    at=$(($("$VMRR" dump --checkpoints "$work/run.vmrr" | awk 'END { print $1 }') + 100))
+    printf 'goto %s\ninfo timeline\nquit\n' $at | "$VMRR" replay -q -S -serial none -monitor stdio "$work/run.vmrr" >"$work/out"
+    said "$work/out" "icount $at, "
+    said "$work/out" "; set back 1 times, 1 of them by the journal's$"
+    not_said "$work/out" "not used"
     for memory in 64 1; do
         attempt 0 "$walk" "$work/run.vmrr" 1 "$gotos" $memory
         said "$work/out" " times set back, [1-9][0-9]* of them by the journal"

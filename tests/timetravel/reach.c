@@ -2,7 +2,8 @@
  *
  *   reach JOURNAL SEED PLACES [MEMORY_MIB]
  *
- * A straight replay with checkpoints (what a first run to the end costs); then at random places: the seek there, the first step back
+ * First, at random places, from a cold start each: opening the journal and making the machine, and the seek there (by checkpoints that the
+ * journal has, where it has any). Then, in one session: a straight replay with checkpoints (what a first run to the end costs); at random places: the seek there, the first step back
  * from it, further steps back; at last reverse-continue over stretches with a watchpoint that is never hit, against the straight
  * replay of as many steps. Run it on a machine that does nothing else. */
 #include "tests/timetravel/journey.h"
@@ -60,6 +61,30 @@ static void reverse_over(struct session *session, uint64_t end, double speed)
         fail("no watchpoint");
 }
 
+static void cold(char *journal, uint64_t *state, unsigned count, uint64_t memory_bytes)
+{
+    double *open = calloc(count, sizeof *open), *seek = calloc(count, sizeof *seek);
+    uint64_t loaded = 0;
+    CHECK(open && seek);
+    for (unsigned n = 0; n < count; n++) {
+        static struct session session;
+        double start = now_seconds();
+        memset(&session, 0, sizeof session);
+        open_timeline(&session, journal, memory_bytes);
+        open[n] = now_seconds() - start;
+        uint64_t end = replay_player_end(session.player).icount;
+        expect(&session, timeline_seek(session.timeline, 1000 + draw(state, end - 1000)), TIMELINE_THERE);
+        seek[n] = now_seconds() - start - open[n];
+        loaded += timeline_statistics(session.timeline).loaded;
+        session_close(&session, 0);
+    }
+    print("cold: opened", open, count);
+    print("cold: seek", seek, count);
+    printf("%" PRIu64 " checkpoints of the journal loaded for them\n", loaded);
+    free(open);
+    free(seek);
+}
+
 int main(int argc, char **argv)
 {
     static struct session session;
@@ -72,7 +97,9 @@ int main(int argc, char **argv)
     double *seek = calloc(count, sizeof *seek), *first = calloc(count, sizeof *first);
     double *back = calloc((size_t)count * STEPS_BACK, sizeof *back);
     CHECK(count && seek && first && back);
-    open_timeline(&session, argv[1], argc > 4 ? strtoull(argv[4], NULL, 10) << 20 : 512 << 20);
+    uint64_t memory_bytes = argc > 4 ? strtoull(argv[4], NULL, 10) << 20 : 512 << 20;
+    cold(argv[1], &state, count < 20 ? count : 20, memory_bytes);
+    open_timeline(&session, argv[1], memory_bytes);
     struct position end = replay_player_end(session.player);
     double whole = straight(&session, end), speed = (double)end.icount / whole;
     printf("straight, with checkpoints: %.1f s, %.0f million steps a second\n", whole, speed / 1e6);
