@@ -16,7 +16,7 @@
 struct rig {
     struct fake_machine *fake;
     struct gdb_server *server;
-    bool frozen, going, killed;
+    bool frozen, going, killed, changed;
     unsigned answers;
 };
 
@@ -50,6 +50,27 @@ static void kill_run(void *opaque)
 static const char *frozen(void *opaque)
 {
     return ((struct rig *)opaque)->frozen ? "not now" : NULL;
+}
+/* As tools/gdb.c has them: what was written, a word when the machine goes on, the end of it. */
+static void wrote(void *opaque, uint64_t address, uint64_t size_bytes, bool physical)
+{
+    struct rig *rig = opaque;
+    uint8_t byte;
+    CHECK(!rig->frozen && size_bytes && size_bytes <= GDB_PACKET_BYTES);
+    CHECK(!physical || debug_read_physical(rig->fake->machine, address, &byte, 1) == 1);
+    rig->changed = true;
+}
+static const char *resumes(void *opaque)
+{
+    struct rig *rig = opaque;
+    bool within = gdb_server_breaks_within(rig->server, 0, CODE);
+    const char *text = rig->changed || within ? "[changed]\n" : NULL;
+    rig->changed = false;
+    return text;
+}
+static void leave(void *opaque)
+{
+    ((struct rig *)opaque)->changed = false;
 }
 static char *monitor(void *opaque, const char *line)
 {
@@ -144,6 +165,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                         .halt = halt,
                                                         .kill = kill_run,
                                                         .frozen = frozen,
+                                                        .wrote = data[0] & 2 ? wrote : NULL,
+                                                        .resumes = data[0] & 2 ? resumes : NULL,
+                                                        .leave = data[0] & 2 ? leave : NULL,
                                                         .monitor = monitor,
                                                         .opaque = &rig});
     reader->item = got_item;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Diversions: gdb calls functions of a replay's guest and changes it, and the replay is what it was. In 64- and 32-bit code with line
 numbers, in real mode, by packets.  Usage: diversion.py VMRR GUESTS"""
+import json
 import os
 import re
 import subprocess
@@ -166,6 +167,35 @@ def real_mode():
     to_the_end(journal)
 
 
+def sectors(timing):
+    """At the store of a sector's number to the drive it becomes another one: known to the journal, later in the run, or to nobody."""
+    journal, disk = f"{work}/disk.vmrr", f"{work}/disk.img"
+    with open(disk, "wb") as file:
+        file.truncate(1 << 20)
+    done = subprocess.run([VMRR, "record", "-q", "-o", journal, f"--timing={timing}", "-m", "16M", "-kernel", f"{GUESTS}/disk_shell.elf",
+                           "-drive", f"file={disk},format=raw,if=ide", "-serial", "stdio"], capture_output=True, text=True,
+                          input="\nr 5\nr 6\nr 7\nw 8 1\nq\n")
+    same(f"exit code of the guest: {done.stderr}", done.returncode, 1)
+    dump = subprocess.run([VMRR, "dump", "--json", journal], capture_output=True, text=True, check=True).stdout
+    stores = [event["icount"] for event in map(json.loads, dump.splitlines())
+              if event["kind"] == "pio-write" and int(event["address"], 16) == 0x1F3 and int(event["value"], 16) == 6]
+    vmrr = Vmrr("replay", journal, "-serial", "none")
+    stub = vmrr.connect().start()
+    stub.monitor(f"goto {stores[-1]}")
+    here = stub.monitor("digest"), stub.ask("g")
+    for number, said in ((9, "the guest wants sector 9 of medium 0"), (7, "debug-exit"), (8, "the guest wants sector 8 of medium 0"), (5, "debug-exit")):
+        same("P0", stub.ask(f"P0={number:02x}{here[1][2:16]}"), "OK")
+        stub.console = ""
+        stop = stub.go()
+        check(f"sector {number}: {stop} {stub.console}", stop[:3] == "T06" and said in stub.console)
+        check("it can't go on", stub.go()[:3] == "T06")
+        stub.monitor("diversion off")
+        same("as it was", (stub.monitor("digest"), stub.ask("g")), here)
+    same("D", stub.ask("D"), "OK")
+    same("exit code", vmrr.wait(), 0)
+    check("bit-exact", "bit-exact" in vmrr.text())
+
+
 def only_forwards(journal):
     """Where there is no way back nothing is changed."""
     for change, said in (("set var *(int *) 0x1000 = 5", "Cannot access memory"), ("print $rax = 5", "replay is what was recorded")):
@@ -182,5 +212,7 @@ journal32 = calls("debugged32")
 within_a_call(journal32, "debugged32")
 to_the_end(journal32)
 real_mode()
+sectors("model")
+sectors("host")
 only_forwards(journal64)
 finish()
