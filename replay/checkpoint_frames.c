@@ -28,9 +28,8 @@ struct checkpoint_frames {
 
 void checkpoint_head_put(struct byte_sink *sink, const struct checkpoint_head *head)
 {
-    const uint64_t field[] = {HEAD_VERSION,          MACHINE_SNAPSHOT_VERSION, head->position.icount,
-                              head->position.vtime_ns, head->steps,            head->state_bytes,
-                              head->pages,           head->stream_bytes};
+    const uint64_t field[] = {HEAD_VERSION, MACHINE_SNAPSHOT_VERSION, head->position.icount, head->position.vtime_ns,
+                              head->steps,  head->state_bytes,        head->pages,           head->stream_bytes};
     for (size_t n = 0; n < sizeof field / sizeof field[0]; n++)
         byte_sink_put_varint(sink, field[n]);
     for (unsigned n = 0; n < CHECKPOINT_WORDS; n++)
@@ -103,7 +102,8 @@ static const char *list_head(struct checkpoint_frames *frames, size_t index, siz
     if (entry.head.stream_bytes != stream_bytes)
         return "its state is not there, or more than that";
     if (!position_equal(entry.head.position, frame->last) ||
-        (before && (entry.head.steps <= before->head.steps || entry.head.position.icount < before->head.position.icount)))
+        (before &&
+         (entry.head.steps <= before->head.steps || entry.head.position.icount < before->head.position.icount)))
         return "not the position of here";
     frames->entry = grow(frames->entry, &frames->capacity, frames->count, sizeof *frames->entry);
     frames->entry[frames->count++] = entry;
@@ -339,8 +339,9 @@ static enum status get_digests(struct checkpoint_frames *frames, const struct ch
 
 /* ---- the whole ---- */
 
-static enum status get_snapshot(struct checkpoint_frames *frames, const struct unpacked *unpacked, struct machine *machine,
-                                struct page_store *store, struct checkpoint *checkpoint, struct error *error)
+static enum status get_snapshot(struct checkpoint_frames *frames, const struct unpacked *unpacked,
+                                struct machine *machine, struct page_store *store, struct checkpoint *checkpoint,
+                                struct error *error)
 {
     const struct checkpoint_head *head = &unpacked->entry->head;
     struct content_reader reader = {.store = store,

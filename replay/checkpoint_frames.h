@@ -7,8 +7,8 @@
 #include "replay/checkpoint.h"
 #include "replay/journal_reader.h"
 
-#define CHECKPOINT_GROUP_PAGES 64u           /* in a pages frame, at most */
-#define CHECKPOINT_STREAM_MAX (1ull << 30)   /* bytes of a checkpoint's state frames */
+#define CHECKPOINT_GROUP_PAGES 64u         /* in a pages frame, at most */
+#define CHECKPOINT_STREAM_MAX (1ull << 30) /* bytes of a checkpoint's state frames */
 
 /* What a checkpoint frame says. */
 struct checkpoint_head {
@@ -33,7 +33,8 @@ struct checkpoint_frames;
 struct checkpoint_frames *checkpoint_frames_create(struct journal_reader *reader);
 void checkpoint_frames_destroy(struct checkpoint_frames *frames); /* null allowed */
 size_t checkpoint_frames_count(const struct checkpoint_frames *frames);
-const struct checkpoint_entry *checkpoint_frames_entry(const struct checkpoint_frames *frames, size_t n); /* ascending */
+const struct checkpoint_entry *checkpoint_frames_entry(const struct checkpoint_frames *frames,
+                                                       size_t n); /* ascending */
 /* Why the first one that is not listed is not; null: all are. */
 const char *checkpoint_frames_fault(const struct checkpoint_frames *frames);
 /* Are the frames of one right: are there as many bytes as it says, and only pages that there are? */

@@ -67,7 +67,8 @@ uint64_t checkpoint_memory_default(const struct machine *machine)
 
 /* ---- frames ---- */
 
-static enum status put_frame(struct checkpoint_writer *writer, enum journal_frame_kind kind, const void *raw, size_t size)
+static enum status put_frame(struct checkpoint_writer *writer, enum journal_frame_kind kind, const void *raw,
+                             size_t size)
 {
     struct position last = journal_writer_last(writer->options.writer);
     struct journal_frame_info info = {.kind = kind, .flags = JOURNAL_FLAG_SKIPPABLE, .first = last, .last = last};
@@ -102,7 +103,8 @@ static enum status put_head(struct checkpoint_writer *writer, const struct check
 {
     struct byte_sink sink = {0};
     checkpoint_head_put(&sink, head);
-    enum status status = sink.failed ? STATUS_NO_MEMORY : put_frame(writer, JOURNAL_FRAME_CHECKPOINT, sink.bytes, sink.used);
+    enum status status =
+        sink.failed ? STATUS_NO_MEMORY : put_frame(writer, JOURNAL_FRAME_CHECKPOINT, sink.bytes, sink.used);
     byte_sink_free(&sink);
     return status;
 }
@@ -176,7 +178,8 @@ static enum status put_checkpoint(struct checkpoint_writer *writer, const struct
 static bool fits(const struct checkpoint_writer *writer, const struct machine *machine)
 {
     uint64_t most = writer->options.memory_bytes ? writer->options.memory_bytes : checkpoint_memory_default(machine);
-    return page_store_bytes(writer->store) + writer->last.capacity + writer->number_count * sizeof *writer->number <= most;
+    return page_store_bytes(writer->store) + writer->last.capacity + writer->number_count * sizeof *writer->number <=
+           most;
 }
 
 /* From now on what is written to disks is not kept; what memory and images have by now goes with them. */

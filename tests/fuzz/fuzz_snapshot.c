@@ -92,8 +92,9 @@ static void record(char *journal)
     FILE *file = fopen(disk, "wb");
     CHECK(file && !ftruncate(fileno(file), 2 << 20) && !fclose(file));
     snprintf(drive, sizeof drive, "file=%s,format=raw,if=ide", disk);
-    char *arguments[] = {"record", "-q",      "-o", journal, "-serial", "none", "-m", "4M", "-rtc", "base=2026-01-01T10:20:30",
-                         "-kernel", guest, "-drive", drive, "--checkpoint-frames=65536"};
+    char *arguments[] = {"record",  "-q",  "-o",     journal, "-serial",
+                         "none",    "-m",  "4M",     "-rtc",  "base=2026-01-01T10:20:30",
+                         "-kernel", guest, "-drive", drive,   "--checkpoint-frames=65536"};
     open_session(&session, OPTIONS_RECORD, sizeof arguments / sizeof arguments[0], arguments);
     (void)session_judge_recording(&session, session_run(&session));
     session_close(&session, 0);
@@ -109,10 +110,9 @@ static void open_replay(struct session *session, char *journal)
 static void open_timeline(struct session *session, char *journal)
 {
     open_replay(session, journal);
-    session->timeline = timeline_create(&(struct timeline_options){.machine = session->machine,
-                                                                   .player = session->player,
-                                                                   .memory_bytes = 8u << 20},
-                                        NULL);
+    session->timeline = timeline_create(
+        &(struct timeline_options){.machine = session->machine, .player = session->player, .memory_bytes = 8u << 20},
+        NULL);
     CHECK(session->timeline);
 }
 

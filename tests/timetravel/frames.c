@@ -162,8 +162,8 @@ int main(int argc, char **argv)
         refused += look_at(path, &places[draw(&state, PLACES)], &loaded);
         refused += look_at(path, &places[draw(&state, PLACES)], &loaded);
     }
-    printf("%u rounds, %u frames changed, checkpoints refused in %u of %u, %" PRIu64 " tried\n", rounds, changed, refused,
-           2 * rounds, loaded);
+    printf("%u rounds, %u frames changed, checkpoints refused in %u of %u, %" PRIu64 " tried\n", rounds, changed,
+           refused, 2 * rounds, loaded);
     if (!refused || refused == 2 * rounds)
         fail("nothing was refused, or all");
     return 0;

@@ -28,9 +28,10 @@ for timing in model host; do
     same "$work/out" "$work/read.txt"
     [ -s "$work/read.txt" ] || fail "no checkpoints"
     at=$(($("$VMRR" dump --checkpoints "$work/run.vmrr" | awk 'END { print $1 }') + 100))
-    printf 'goto %s\ninfo timeline\nquit\n' $at | "$VMRR" replay -q -S -serial none -monitor stdio "$work/run.vmrr" >"$work/out"
+    printf 'goto %s\ninfo timeline\nquit\n' $at >"$work/cmd"
+    "$VMRR" replay -q -S -serial none -monitor stdio "$work/run.vmrr" <"$work/cmd" >"$work/out" 2>"$work/err" || [ $? = 1 ]
     said "$work/out" "icount $at, "
-    said "$work/out" "; set back 1 times, 1 of them by the journal's$"
+    said "$work/out" "; set back 1 times, 1 of them by the journal's"
     not_said "$work/out" "not used"
     for memory in 64 1; do
         attempt 0 "$walk" "$work/run.vmrr" 1 "$gotos" $memory
