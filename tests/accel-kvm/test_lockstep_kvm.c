@@ -2,8 +2,6 @@
 #include "accel-kvm/probe.h"
 #include "tests/tools/lockstep_rig.h"
 
-#include <check.h>
-
 static const uint8_t guest[] = {
     0xB9, 0x14, 0x00, /* 7C00 mov cx, 20 */
     0x89, 0xC8,       /* 7C03 mov ax, cx */
@@ -27,14 +25,12 @@ static struct rig rig;
 
 static void setup(void)
 {
-    memset(&rig, 0, sizeof rig);
-    rig.code = guest;
-    rig.size = sizeof guest;
+    rig_setup(&rig, guest, sizeof guest);
 }
 
 static void teardown(void)
 {
-    lockstep_script_destroy(rig.script);
+    rig_teardown(&rig);
 }
 
 START_TEST(test_equal)
@@ -50,14 +46,6 @@ START_TEST(test_equal)
 }
 END_TEST
 
-static void expect_insn(uint64_t linear)
-{
-    const struct lockstep_difference *difference = &rig.result.difference;
-    ck_assert_int_eq(rig.result.verdict, LOCKSTEP_DIFFERENT);
-    ck_assert_msg(difference->has_insn, "%s", difference->why);
-    ck_assert_uint_eq(difference->insn.linear, linear);
-}
-
 /* The interpreter is wrong, then KVM is. */
 START_TEST(test_register)
 {
@@ -66,12 +54,11 @@ START_TEST(test_register)
         rig.side[1].kvm = true;
         rig.side[side].fault = (struct rig_fault){.wrong = RIG_REGISTER, .linear = 0x7C0B, .time = 5, .reg = CPU_RBX};
         rig_run(&rig);
-        expect_insn(0x7C0B);
+        rig_expect_insn(&rig, 0x7C0B);
         ck_assert_uint_eq(rig.result.difference.equal_exits, 8);
         ck_assert_uint_eq(rig.result.difference.step_registers.count, 1);
         ck_assert_str_eq(rig.result.difference.step_registers.field[0].name, "rbx");
         teardown();
-        rig.script = NULL;
     }
     setup();
 }
@@ -83,42 +70,15 @@ START_TEST(test_memory)
     rig.side[0].kvm = true;
     rig.side[1].fault = (struct rig_fault){.wrong = RIG_MEMORY, .linear = 0x7C19, .time = 10, .gpa = 0x5123};
     rig_run(&rig);
-    expect_insn(0x7C19);
+    rig_expect_insn(&rig, 0x7C19);
     ck_assert_int_eq(rig.result.difference.what, LOCKSTEP_MEMORY);
     ck_assert_uint_eq(rig.result.difference.step_memory.range[0].gpa, 0x5123);
 }
 END_TEST
 
-/* A side that makes no single steps, as KVM in user code on some hosts: by matching states. */
 START_TEST(test_search)
 {
-    static const struct rig_fault faults[] = {
-        {.wrong = RIG_REGISTER, .linear = 0x7C0B, .time = 5, .reg = CPU_RBX}, /* the ADD */
-        {.wrong = RIG_REGISTER, .linear = 0x7C03, .time = 4, .reg = CPU_RBX}, /* the first of its interval but two */
-        {.wrong = RIG_MEMORY, .linear = 0x7C17, .time = 6, .gpa = 0x5123},
-    };
-    for (unsigned n = 0; n < sizeof faults / sizeof faults[0]; n++) {
-        for (unsigned side = 0; side < 2; side++) {
-            setup();
-            rig.side[1].kvm = true;
-            rig.side[side].fault = faults[n];
-            rig.side[side].no_steps = true;
-            rig_run(&rig);
-            const struct lockstep_difference *difference = &rig.result.difference;
-            ck_assert_int_eq(rig.result.verdict, LOCKSTEP_DIFFERENT);
-            ck_assert_msg(difference->has_insn && difference->matched, "%s", difference->why);
-            ck_assert_uint_eq(difference->insn.linear, faults[n].linear);
-            ck_assert_uint_gt(difference->searches, 2);
-            teardown();
-            rig.script = NULL;
-        }
-    }
-    setup();
-    rig.side[0].fault = faults[0];
-    rig.side[0].no_steps = rig.side[1].no_steps = true;
-    rig_run(&rig);
-    ck_assert_int_eq(rig.result.verdict, LOCKSTEP_DIFFERENT);
-    ck_assert(!rig.result.difference.has_insn && rig.result.difference.why[0]);
+    rig_search(&rig, guest, sizeof guest, true);
 }
 END_TEST
 

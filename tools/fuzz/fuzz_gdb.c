@@ -368,7 +368,13 @@ static enum status reference_collect(struct fuzz_reference *self, struct native_
 
 /* ---- undefined flags ---- */
 
-/* Behind each instruction that leaves some undefined, CMP EAX, EAX. False: there is none. */
+static void append(struct native_case *c, const uint8_t *bytes, unsigned length)
+{
+    memcpy(c->code + c->length, bytes, length);
+    c->length += length;
+}
+
+/* Behind each instruction that leaves some undefined, CMP EAX, EAX; what is no instruction ends it. False: there is none. */
 static bool define_flags(const struct gdb *gdb, const struct native_case *c, struct native_case *defined)
 {
     static const uint8_t compare[] = {0x39, 0xC0};
@@ -378,16 +384,16 @@ static bool define_flags(const struct gdb *gdb, const struct native_case *c, str
     defined->length = 0;
     for (unsigned at = 0; at < c->length; at += length) {
         struct lockstep_insn insn = {.bits = c->bits, .linear = c->in.rip + at};
-        if (!row_at(gdb, c, at, &length) || defined->length + length + sizeof compare > NATIVE_CODE_MAX)
+        if (!row_at(gdb, c, at, &length))
+            length = c->length - at;
+        if (defined->length + length + sizeof compare > NATIVE_CODE_MAX)
             return false;
-        memcpy(defined->code + defined->length, c->code + at, length);
-        defined->length += length;
+        append(defined, c->code + at, length);
         insn.size = length < sizeof insn.code ? length : sizeof insn.code;
         memcpy(insn.code, c->code + at, insn.size);
         if (!lockstep_kind_of(&insn).undefined_flags)
             continue;
-        memcpy(defined->code + defined->length, compare, sizeof compare);
-        defined->length += sizeof compare;
+        append(defined, compare, sizeof compare);
         any = true;
     }
     return any;

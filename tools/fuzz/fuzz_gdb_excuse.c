@@ -94,11 +94,11 @@ static bool excuse_segment(struct excuse *e)
     return e->c->bits != 64 && (interp == EXC_GP || interp == EXC_SS) && e->tcg->state.vector != interp;
 }
 
-/* F6 /1 and F7 /1 are TEST, as /0 is; TCG has #UD. */
+/* F6 /1 and F7 /1 are TEST, as /0 is; TCG has #UD, or a fault of an address without the immediate operand's length. */
 static bool excuse_test_alias(struct excuse *e)
 {
     uint64_t at = e->tcg->state.rip - e->c->in.rip;
-    if (e->tcg->state.vector != EXC_UD)
+    if (e->tcg->state.vector < 0)
         return false;
     for (; at + 1 < e->c->length; at++) {
         if ((e->c->code[at] & 0xFE) == 0xF6)
@@ -211,6 +211,17 @@ static bool excuse_repeat_upper(struct excuse *e)
     return same(e);
 }
 
+static bool is_scan(const struct opcode_row *row)
+{
+    return native_in_list("BSF BSR", row->mnemonic);
+}
+
+/* Of a source of 0: Intel's leave all of the register, here the upper half is cleared. */
+static bool excuse_scan(struct excuse *e)
+{
+    return e->c->bits == 64 && has(e, is_scan);
+}
+
 static bool is_table_store(const struct opcode_row *row)
 {
     return native_in_list("SGDT SIDT", row->mnemonic);
@@ -278,6 +289,7 @@ const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_
                    {"near-branch-16", excuse_near_branch},
                    {"pusha-order", excuse_push_all},
                    {"repeat-upper", excuse_repeat_upper},
+                   {"scan-zero", excuse_scan},
                    {"sgdt-24", excuse_table_store},
                    {"ldt", excuse_ldt},
                    {"x87", excuse_x87},
