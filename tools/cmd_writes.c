@@ -185,8 +185,8 @@ static bool show(void *opaque, const struct request_walk *walk, const struct gue
         writes_print_tree(walk, request, writes->symbols);
     else {
         if (!writes->shown)
-            writes_print_header();
-        writes_print_line(walk, request, writes->symbols);
+            writes_print_header(stdout);
+        writes_print_line(walk, request, writes->symbols, stdout);
     }
     writes->shown++;
     return !ferror(stdout);

@@ -84,14 +84,14 @@ static bool is_fua(const struct guest_request *request)
 
 /* ---- table ---- */
 
-void writes_print_header(void)
+void writes_print_header(FILE *out)
 {
-    printf("%-9s %14s %14s %-12s %-12s %-22s %-16s %-3s %-16s %12s %-9s %4s  %s\n", "id", "position", "time (s)",
+    fprintf(out, "%-9s %14s %14s %-12s %-12s %-22s %-16s %-3s %-16s %12s %-9s %4s  %s\n", "id", "position", "time (s)",
            "device", "operation", "command", "sectors", "fua", "hash", "latency", "status", "host", "rip");
 }
 
 void writes_print_line(const struct request_walk *walk, const struct guest_request *request,
-                       const struct symbols *symbols)
+                       const struct symbols *symbols, FILE *out)
 {
     struct texts texts;
     char id[32], hash[20] = "-", host[16] = "-";
@@ -101,7 +101,7 @@ void writes_print_line(const struct request_walk *walk, const struct guest_reque
         snprintf(hash, sizeof hash, "%016" PRIx64, request->hash);
     if (request->has_steps)
         snprintf(host, sizeof host, "%u", writes_host_calls(request));
-    printf("%-9s %14" PRIu64 " %14.9f %-12s %-12s %-22s %-16s %-3s %-16s %12s %-9s %4s  %s\n", id,
+    fprintf(out, "%-9s %14" PRIu64 " %14.9f %-12s %-12s %-22s %-16s %-3s %-16s %12s %-9s %4s  %s\n", id,
            request->submit.icount, (double)request->submit.vtime_ns / 1e9, texts.device,
            trace_block_op_name((enum trace_block_op)request->op), texts.command, texts.range,
            is_fua(request) ? "fua" : "-", hash, texts.latency, texts.status, host, texts.rip);

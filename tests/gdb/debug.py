@@ -63,6 +63,15 @@ block = text[text.index(f"-> {here}\n") - 400:text.index(f"-> {here}\n") + 400]
 around = [int(place) for place in re.findall(r"^   (\d+) \(\d+ ns\)", block, re.M)]
 check(f"three before, three after {here}: {around}", sum(place < here for place in around) == 3 and
       sum(place >= here for place in around) == 3)
+text = gdb(f"vmrr-goto {here}", "monitor writes 2", "monitor writes none")
+rows = re.findall(r"^(->|0\.\d+) +(\d+) ", text.replace(f"-> {here}\n", f"-> {here} \n"), re.M)
+changes = [request for request in requests if request[2] != "read"]
+before = [request for request in changes if request[0] < here][-2:]
+after = [request for request in changes if request[0] >= here][:2]
+same("writes around", [(name, int(place)) for name, place in rows],
+     [(f"0.{request[1]}", request[0]) for request in before] + [("->", here)] +
+     [(f"0.{request[1]}", request[0]) for request in after])
+in_order(text, r"\[number of requests to each side\] expected")
 help_text = gdb("help vmrr-goto", "help vmrr-symbols", "help vmrr-last-write", "monitor help events")
 in_order(help_text, "Go to a place of a replay", "Place a Linux kernel's symbols", "Go back to the instruction", "events ")
 # Going about.

@@ -175,6 +175,7 @@ static const struct hmp_command commands[] = {
      false},
     {"replay_break", "icount", "stop the replay at this position", do_replay_break, false},
     {"replay_delete_break", "", "no stop of the replay", do_replay_delete_break, false},
+    {"writes", "[count]", "what the guest wrote around here: so many requests to each side", hmp_writes, false},
     {"events", "[around] [icount [count]]", "the journal's events around here, or around a position", hmp_events,
      false},
     {"last-write", "sector [drive]", "go back to the request that wrote a sector last", hmp_last_write, false},

@@ -33,7 +33,7 @@ hmp_fn hmp_examine, hmp_examine_physical, hmp_print;
 hmp_fn hmp_eject, hmp_change, hmp_block_resize, hmp_snapshot_blkdev;
 
 /* hmp_journal.c */
-hmp_fn hmp_events, hmp_last_write, hmp_next_write;
+hmp_fn hmp_events, hmp_last_write, hmp_next_write, hmp_writes;
 /* hmp_timeline.c */
 hmp_fn hmp_when, hmp_digest, hmp_goto, hmp_bookmark, hmp_checkpoint, hmp_last_store, hmp_diversion;
 hmp_fn hmp_info_timeline;

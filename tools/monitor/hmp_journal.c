@@ -1,10 +1,11 @@
-/* Commands of a replay's monitor that look its journal through: events, last-write, next-write. The latter two go to what they
- * find, where the replay can. */
+/* Commands of a replay's monitor that look its journal through: events, writes, last-write, next-write. The latter two go to what
+ * they find, where the replay can. */
 #include "replay/request_find.h"
 #include "tools/journal_walk.h"
 #include "tools/monitor/hmp.h"
 #include "tools/session.h"
 #include "tools/tools.h"
+#include "tools/writes.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -50,6 +51,12 @@ static bool take_numbers(const char *words, uint64_t number[WORDS_MAX], unsigned
     return good;
 }
 
+static struct position here(const struct session *session)
+{
+    const struct diversion *diversion = &session->diversion;
+    return diversion->open ? diversion->at : machine_position(session->machine);
+}
+
 /* ---- events ---- */
 
 struct print {
@@ -77,9 +84,7 @@ static void print_event(void *opaque, const struct journal_event *event)
 
 void hmp_events(struct session *session, const char *words, FILE *out)
 {
-    const struct diversion *diversion = &session->diversion;
-    struct position here = diversion->open ? diversion->at : machine_position(session->machine);
-    uint64_t number[WORDS_MAX] = {here.icount, AROUND_DEFAULT};
+    uint64_t number[WORDS_MAX] = {here(session).icount, AROUND_DEFAULT};
     unsigned count;
     struct error error = {0};
     if (!strncmp(words, "around", 6) && (!words[6] || words[6] == ' '))
@@ -96,6 +101,68 @@ void hmp_events(struct session *session, const char *words, FILE *out)
         say_error(reader, status, &error, out);
     else
         mark(&print);
+    journal_reader_destroy(reader);
+}
+
+/* ---- writes ---- */
+
+struct listed_writes {
+    struct print print;
+    uint64_t each_side, before, seen; /* before: so many of them come before here */
+};
+
+static bool is_write(const struct guest_request *request)
+{
+    return request->op != TRACE_BLOCK_READ;
+}
+
+static bool count_write(void *opaque, const struct request_walk *walk, const struct guest_request *request)
+{
+    struct listed_writes *writes = opaque;
+    (void)walk;
+    writes->before += is_write(request) && request->submit.icount < writes->print.here;
+    return request->submit.icount < writes->print.here;
+}
+
+static bool print_write(void *opaque, const struct request_walk *walk, const struct guest_request *request)
+{
+    struct listed_writes *writes = opaque;
+    if (!is_write(request))
+        return true;
+    uint64_t n = writes->seen++;
+    if (n + writes->each_side < writes->before)
+        return true;
+    if (n >= writes->before + writes->each_side)
+        return false;
+    if (n >= writes->before)
+        mark(&writes->print);
+    writes_print_line(walk, request, NULL, writes->print.out);
+    return true;
+}
+
+void hmp_writes(struct session *session, const char *words, FILE *out)
+{
+    uint64_t number[WORDS_MAX] = {AROUND_DEFAULT};
+    unsigned count;
+    struct error error = {0};
+    if (!take_numbers(words, number, 0, 1, &count, "[number of requests to each side]", out))
+        return;
+    struct journal_reader *reader = open_journal(session, out);
+    if (!reader)
+        return;
+    struct listed_writes writes = {.print = {.out = out, .here = here(session).icount},
+                                   .each_side = number[0] < EVENTS_AROUND_MAX ? number[0] : EVENTS_AROUND_MAX};
+    struct request_walk walk = {.each = count_write, .opaque = &writes};
+    enum status status = request_walk(&walk, reader, &error);
+    if (!status) {
+        writes_print_header(out);
+        walk = (struct request_walk){.each = print_write, .opaque = &writes};
+        status = request_walk(&walk, reader, &error);
+    }
+    if (status)
+        say_error(reader, status, &error, out);
+    else
+        mark(&writes.print);
     journal_reader_destroy(reader);
 }
 
