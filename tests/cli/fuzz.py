@@ -11,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+from fuzz_case import write_case  # noqa: E402
+
 VMRR, CASES = sys.argv[1:3]
 WORK = tempfile.TemporaryDirectory()
 
@@ -52,19 +55,7 @@ def check_modes():
 
 
 def case(mode, code, **state):
-    """A case file: code as a list of hexadecimal strings, over a plain state."""
-    fx = bytearray(416)
-    fx[0:2], fx[24:28] = b"\x7f\x03", b"\x80\x1f\x00\x00"
-    gpr = ["0x0"] * 16
-    gpr[4] = "0x10012000"
-    for register, value in state.items():
-        gpr[["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"].index(register)] = hex(value)
-    path = os.path.join(WORK.name, "case.json")
-    with open(path, "w") as file:
-        json.dump({"format": "vmrr-fuzz-1", "seed": "0x0", "mode": int(mode), "offset": 0, "rflags": "0x202",
-                   "code": [{"bytes": text} for text in code], "gpr": gpr, "fxsave": fx.hex(), "ymm_high": "00" * 256,
-                   "data": []}, file)
-    return path
+    return write_case(os.path.join(WORK.name, "case.json"), mode, code, state)
 
 
 def check_locked_up(modes):

@@ -7,6 +7,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../cli"))
+from fuzz_case import write_case  # noqa: E402
+
 VMRR, = sys.argv[1:2]
 WORK = tempfile.TemporaryDirectory()
 
@@ -29,18 +33,7 @@ def summary(*arguments, expect=0):
 
 
 def case(mode, *code, level=0, **state):
-    fx = bytearray(416)
-    fx[0:2], fx[24:28] = b"\x7f\x03", b"\x80\x1f\x00\x00"
-    gpr = ["0x0"] * 16
-    gpr[4] = "0x10012000"
-    for register, value in state.items():
-        gpr[["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"].index(register)] = hex(value)
-    path = os.path.join(WORK.name, "case.json")
-    with open(path, "w", encoding="ascii") as file:
-        json.dump({"format": "vmrr-fuzz-1", "seed": "0x0", "mode": mode, "level": level, "offset": 0, "rflags": "0x202",
-                   "code": [{"bytes": text} for text in code], "gpr": gpr, "fxsave": fx.hex(), "ymm_high": "00" * 256,
-                   "data": []}, file)
-    return path
+    return write_case(os.path.join(WORK.name, "case.json"), mode, code, state, level=level)
 
 
 if not os.access("/dev/kvm", os.R_OK | os.W_OK):
