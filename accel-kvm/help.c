@@ -13,7 +13,7 @@
 #define CROWD_MAX 2048u /* instructions */
 #define CROWD_GAP 8u
 
-static bool is_prefix(uint8_t byte, bool code64)
+bool kvm_is_prefix(uint8_t byte)
 {
     switch (byte) {
     case 0x26:
@@ -24,11 +24,16 @@ static bool is_prefix(uint8_t byte, bool code64)
     case 0x65:
     case 0x66:
     case 0x67:
-    case 0xF0:
     case 0xF2:
     case 0xF3: return true;
-    default: return code64 && (byte & 0xF0) == 0x40;
+    default: return false;
     }
+}
+
+/* LOCK and REX too. */
+static bool is_prefix(uint8_t byte, bool code64)
+{
+    return kvm_is_prefix(byte) || byte == 0xF0 || (code64 && (byte & 0xF0) == 0x40);
 }
 
 /* The helper has the state. */

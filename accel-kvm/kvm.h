@@ -155,6 +155,7 @@ void kvm_count_setup(struct kvm_accel *cpu);
 uint64_t kvm_count(struct kvm_accel *cpu);
 
 /* help.c: one instruction by the helper, or an access to an MSR. */
+bool kvm_is_prefix(uint8_t byte); /* of every mode, and allowed before any instruction: not LOCK, not REX */
 void kvm_help(struct kvm_accel *cpu);
 /* The next instruction of cpu->state turns on paging without long mode. */
 bool kvm_at_paging_32(struct kvm_accel *cpu);

@@ -39,29 +39,12 @@ struct port_write {
     bool code64, code32;
 };
 
-static bool is_prefix(uint8_t byte)
-{
-    switch (byte) {
-    case 0x26:
-    case 0x2E:
-    case 0x36:
-    case 0x3E:
-    case 0x64:
-    case 0x65:
-    case 0x66:
-    case 0x67:
-    case 0xF2:
-    case 0xF3: return true;
-    default: return false;
-    }
-}
-
 /* The length of an instruction that may have done this write and begins at bytes; 0: none does. */
 static unsigned port_write_length(const struct port_write *write, const uint8_t *bytes, unsigned max)
 {
     bool other_size = false;
     unsigned at = 0, size_bytes;
-    for (; at < max && is_prefix(bytes[at]); at++)
+    for (; at < max && kvm_is_prefix(bytes[at]); at++)
         other_size |= bytes[at] == 0x66;
     if (write->code64 && at < max && (bytes[at] & 0xF0) == 0x40)
         at++; /* REX; its W changes nothing here */
