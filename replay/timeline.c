@@ -140,14 +140,9 @@ static bool lay(struct timeline *timeline)
     return true;
 }
 
-bool timeline_lay_here(struct timeline *timeline)
-{
-    return timeline->arrived && lay(timeline);
-}
-
 bool timeline_lay(struct timeline *timeline)
 {
-    return timeline_lay_here(timeline);
+    return timeline->arrived && lay(timeline);
 }
 
 enum status timeline_restore_checkpoint(struct timeline *timeline, const struct checkpoint *checkpoint)

@@ -35,7 +35,6 @@ enum status timeline_restore_checkpoint(struct timeline *timeline, const struct 
 /* Restored at the beginning of this instant, before what is due there, or a step before it: to the arrival. Whoever wants the
  * machine thread waits. False: the run does not get there. */
 bool timeline_arrive(struct timeline *timeline, uint64_t icount);
-bool timeline_lay_here(struct timeline *timeline); /* at an arrival */
 
 /* timeline_journal.c */
 void timeline_journal_open(struct timeline *timeline);

@@ -95,7 +95,7 @@ static enum status use(struct timeline *timeline, size_t n)
         status = error_status(&timeline->error, STATUS_CORRUPT, "checkpoint at %llu: the run does not go on from there",
                               (unsigned long long)checkpoint.icount);
     if (!status)
-        (void)timeline_lay_here(timeline);
+        (void)timeline_lay(timeline);
     checkpoint_free(&checkpoint);
     return status;
 }

@@ -35,8 +35,8 @@ static uint64_t stack_of(const struct cpu_state *state)
 {
     const struct cpu_segment *ss = &state->segment[CPU_SS];
     if (cpu_state_code64(state))
-        return state->gpr[4];
-    return (uint32_t)(ss->base + (ss->attributes & 0x4000 ? (uint32_t)state->gpr[4] : (uint16_t)state->gpr[4]));
+        return state->gpr[CPU_RSP];
+    return (uint32_t)(ss->base + (ss->attributes & 0x4000 ? (uint32_t)state->gpr[CPU_RSP] : (uint16_t)state->gpr[CPU_RSP]));
 }
 
 /* ---- out ---- */

@@ -16,7 +16,7 @@
 
 #define PROGRESS_NS 500000000ull
 #define EXECUTOR_THREADS 4
-#define CHECKPOINTS_SAVED 256
+#define CHECKPOINTS_SAVED 256u
 
 /* The one process-wide thing: signals have no argument. Set only while session_run runs. */
 static struct session *volatile signal_session;
