@@ -1,5 +1,5 @@
 /* The block cache: decoded code by physical page and mode, found again through the jump cache, linked block to block.
- * Internal to accel-interp: interp.c, block.c and exec_branch.c.
+ * Internal to accel-interp: interp.c, block.c, block_decode.c and exec_branch.c.
  *
  * Invariants
  *  1. A block lies in one physical page, but for a BLOCK_CROSS block: one instruction that goes on in the next page,
