@@ -16,6 +16,7 @@
 #endif
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,28 @@ static const char *value_of(const char *name, int argc, char **argv, int *at)
     if (text[length] == '=')
         return text + length + 1;
     return *at + 1 < argc ? argv[++*at] : "";
+}
+
+static volatile sig_atomic_t lockstep_interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    lockstep_interrupted = 1;
+}
+
+/* Twice is too much: the second one ends the process. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static bool is_over(void *opaque)
+{
+    (void)opaque;
+    return lockstep_interrupted;
 }
 
 bool lockstep_asked_for(int argc, char **argv)
@@ -165,9 +188,15 @@ static int parse(struct lockstep_command *command, int argc, char **argv)
 
 /* ---- the machines ---- */
 
+static bool any_kvm(const struct lockstep_command *command)
+{
+    return accel_is_kvm(command->name[0]) || accel_is_kvm(command->name[1]);
+}
+
 static void cut_off(void *opaque, struct run_options *options)
 {
     struct lockstep_command *command = opaque;
+    options->count_exits |= any_kvm(command);
     for (unsigned n = 0; n < OPTION_SERIALS; n++)
         options->serial[n] = (struct serial_option){.kind = SERIAL_NONE};
     options->debugcon = (struct serial_option){.kind = SERIAL_NONE};
@@ -180,25 +209,12 @@ static void cut_off(void *opaque, struct run_options *options)
     command->options.clock.wall_clock_seconds = options->has_rtc_base ? options->rtc_base_seconds : WALL_CLOCK_DEFAULT;
 }
 
-#ifdef VMRR_KVM
-static bool any_kvm(const struct lockstep_command *command)
-{
-    return accel_is_kvm(command->name[0]) || accel_is_kvm(command->name[1]);
-}
-#endif
-
-/* One configuration for both: that of KVM where KVM takes part, but for its clock. */
+/* accel_complete_config has made both for KVM where KVM takes part (cut_off), but for the clock. */
 static void make_alike(void *opaque, struct journal_config *config)
 {
-    struct lockstep_command *command = opaque;
+    (void)opaque;
     config->counts_exits = true;
     config->timing = BLOCK_TIMING_MODEL;
-#ifdef VMRR_KVM
-    if (any_kvm(command) && kvm_cpu_model(NULL, &config->cpu, &command->error))
-        tool_error("diff: %s", command->error.text);
-#else
-    (void)command;
-#endif
 }
 
 static int open_session(struct lockstep_command *command, unsigned side, struct input *input, struct trace_sink trace)
@@ -379,6 +395,7 @@ int cmd_lockstep(int argc, char **argv)
         .make = make,
         .unmake = unmake,
         .can_step = can_step,
+        .over = is_over,
         .opaque = command,
         .until_exits = POSITION_NEVER,
         .every = LOCKSTEP_EVERY_DEFAULT,
@@ -388,8 +405,10 @@ int cmd_lockstep(int argc, char **argv)
     command->argv = calloc((size_t)argc + 1, sizeof *command->argv);
     CHECK(command->argv);
     int code = parse(command, argc, argv);
-    if (code < 0)
+    if (code < 0) {
+        catch_signals();
         code = run(command);
+    }
     free(command->argv);
     free(command);
     return code;

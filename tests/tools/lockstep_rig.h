@@ -268,6 +268,7 @@ static inline void rig_run(struct rig *rig)
         (struct lockstep_options){.make = rig_make,
                                   .unmake = rig_unmake,
                                   .can_step = rig_can_step,
+                                  .over = rig->options.over,
                                   .opaque = rig,
                                   .leader = rig->side[0].kvm ? 0 : 1,
                                   .until_exits = rig->options.until_exits ? rig->options.until_exits : POSITION_NEVER,

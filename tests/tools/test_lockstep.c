@@ -48,6 +48,24 @@ START_TEST(test_equal)
 }
 END_TEST
 
+static bool after_seven(void *opaque)
+{
+    (void)opaque;
+    static unsigned asked;
+    return asked++ == 7;
+}
+
+START_TEST(test_over)
+{
+    rig.options.over = after_seven;
+    rig_run(&rig);
+    ck_assert_int_eq(rig.result.verdict, LOCKSTEP_NOT_COMPARED);
+    ck_assert_uint_eq(rig.result.exits, 7);
+    ck_assert_ptr_nonnull(strstr(rig.result.reason, "interrupted: alike up to exit 7,"));
+    ck_assert_uint_gt(rig.result.interp_steps, 7 * 8);
+}
+END_TEST
+
 START_TEST(test_until)
 {
     rig.options.until_exits = 7;
@@ -188,6 +206,7 @@ int main(void)
     TCase *tests = tcase_create("lockstep");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, test_equal);
+    tcase_add_test(tests, test_over);
     tcase_add_test(tests, test_until);
     tcase_add_test(tests, test_register);
     tcase_add_test(tests, test_event);

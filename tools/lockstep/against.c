@@ -329,6 +329,11 @@ static void run(struct against *against)
     struct lockstep_result *result = against->result;
     bool go = start(against);
     while (go && result->steps < options->until_exits) {
+        if (options->over && options->over(options->opaque)) {
+            error_set(&against->error, "interrupted; alike until there");
+            go = cannot(against);
+            break;
+        }
         go = step_both(against);
         if (go && result->steps % options->every == 0)
             go = compare_memory(against);

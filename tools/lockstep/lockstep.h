@@ -105,6 +105,7 @@ struct lockstep_result {
     enum lockstep_verdict verdict;
     char reason[600]; /* NOT_COMPARED */
     uint64_t exits, register_looks, digest_looks, events;
+    uint64_t interp_steps; /* of a side that is the interpreter, up to the last exit: instructions and repetitions; 0: neither is */
     /* Against a remote target (lockstep_run_remote): positions are steps. taken: so often what the machine had was given to the
      * target, which then went on by it: values that devices gave, or the CPU's own (CPUID, clocks); flags that the manual leaves
      * undefined; RF in flags that a fault has pushed; registers before the first step; KiB that a port write made a device write. */
@@ -125,6 +126,8 @@ struct lockstep_options {
     void (*unmake)(void *opaque, unsigned side);
     /* Can this side make single steps where it stands? Null: always. */
     bool (*can_step)(void *opaque, unsigned side);
+    /* Asked between two exits (steps): true, and that is the end; the verdict is then NOT_COMPARED, unless they differ. Null: no. */
+    bool (*over)(void *opaque);
     void *opaque;
     unsigned leader;
     struct lockstep_clock clock;

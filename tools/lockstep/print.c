@@ -167,6 +167,7 @@ json_t *lockstep_json(const struct lockstep_result *result)
     json_set_number(object, "register_looks", result->register_looks);
     json_set_number(object, "digest_looks", result->digest_looks);
     json_set_number(object, "events", result->events);
+    json_set_number(object, "interp_steps", result->interp_steps);
     if (result->remote) {
         json_set_number(object, "steps", result->steps);
         json_set_number(object, "taken_device", result->taken_device);
@@ -298,6 +299,9 @@ static void print_machines(const struct lockstep_result *result, const char *con
             " exits, devices and memory at %" PRIu64 "; stop: %s\n",
             name[0], name[1], result->exits, result->events, result->register_looks, result->digest_looks,
             machine_stop_name(result->stop));
+    if (result->interp_steps)
+        fprintf(out, "the interpreter's steps to there (instructions, and repetitions of REP): %" PRIu64 "\n",
+                result->interp_steps);
 }
 
 void lockstep_print(const struct lockstep_result *result, const char *const name[2], FILE *out)

@@ -233,6 +233,16 @@ static void judge_stalled(struct lockstep *lockstep)
              (unsigned long long)difference->equal_exits, difference->why);
 }
 
+static uint64_t interp_steps(const struct lockstep *lockstep)
+{
+    uint64_t steps = 0;
+    for (unsigned n = 0; n < 2 && !steps; n++) {
+        const struct accel *accel = machine_accel(lockstep->side[n].machine);
+        steps = accel->ops->icount(accel); /* KVM: 0 */
+    }
+    return steps;
+}
+
 /* To the end, or to the difference. */
 static void first_pass(struct lockstep *lockstep)
 {
@@ -240,7 +250,11 @@ static void first_pass(struct lockstep *lockstep)
     struct lockstep_result *result = lockstep->result;
     enum lockstep_round round = look_at_all(lockstep, &result->difference);
     uint64_t equal = 0, checked = 0, exits = 0;
+    bool over = false;
     while (round == LOCKSTEP_ALIKE && exits < options->until_exits && !lockstep_script_full(lockstep->script)) {
+        over = options->over && options->over(options->opaque);
+        if (over)
+            break;
         bool all = exits + 1 - checked >= options->every || exits + 1 >= options->until_exits;
         equal = exits;
         round = lockstep_round(lockstep, all, &result->difference);
@@ -249,6 +263,7 @@ static void first_pass(struct lockstep *lockstep)
             checked = exits;
     }
     result->exits = exits;
+    result->interp_steps = interp_steps(lockstep);
     result->end = machine_position(lockstep->side[options->leader].machine);
     result->stop = lockstep->side[options->leader].stop;
     if (round == LOCKSTEP_STUCK)
@@ -257,10 +272,12 @@ static void first_pass(struct lockstep *lockstep)
         result->verdict = LOCKSTEP_DIFFERENT;
     enum lockstep_what what = result->difference.what;
     result->difference.equal_exits = what == LOCKSTEP_MEMORY || what == LOCKSTEP_DEVICES ? checked : equal;
-    if (round == LOCKSTEP_ALIKE && lockstep_script_full(lockstep->script)) {
+    if (round == LOCKSTEP_ALIKE && (over || lockstep_script_full(lockstep->script))) {
         result->verdict = LOCKSTEP_NOT_COMPARED;
-        snprintf(result->reason, sizeof result->reason, "more than %u inputs: compared up to exit %llu",
-                 LOCKSTEP_ENTRIES_MAX, (unsigned long long)exits);
+        snprintf(result->reason, sizeof result->reason,
+                 over ? "interrupted: alike up to exit %llu, devices and memory up to exit %llu"
+                      : "more inputs than are kept: alike up to exit %llu, devices and memory up to exit %llu",
+                 (unsigned long long)exits, (unsigned long long)checked);
     }
 }
 
