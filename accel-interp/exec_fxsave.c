@@ -109,15 +109,20 @@ static uint64_t image_address(struct interp *cpu, const struct insn *i, enum tlb
     return linear;
 }
 
+static bool fills(const struct interp *cpu)
+{
+    return in_code64(cpu) && cpu->cpl == 0 && machine_goes(cpu->accel.machine, MACHINE_WAY_FXSAVE_FILLS);
+}
+
 __attribute__((noinline)) static void fxsave_execute(struct interp *cpu, const struct insn *i)
 {
     uint64_t linear = image_address(cpu, i, TLB_WRITE);
-    uint8_t image[FX_BYTES];
+    uint8_t image[FX_BYTES] = {0};
 
     fx_put_x87(cpu, i, image);
     fx_put_mxcsr(cpu, image);
     fx_put_xmm(cpu, image);
-    mem_write_buffer(cpu, i, linear, image, xmm_end(cpu));
+    mem_write_buffer(cpu, i, linear, image, fills(cpu) ? FX_BYTES : xmm_end(cpu));
 }
 
 __attribute__((noinline)) static void fxrstor_execute(struct interp *cpu, const struct insn *i)

@@ -27,6 +27,7 @@ static const struct promised promised[] = {
     ROW(lzcnt_cpl0, CPL0, lzcnt, 31, 0x80000001, ECX, 5, 0),
     ROW(movbe_cpl0, CPL0, movbe, 0x44332211, 1, ECX, 22, 0),
     ROW(popcnt_cpl0, CPL0, popcnt, 8, 1, ECX, 23, 0),
+    ROW(fxsave_tail_cpl0, CPL0, fxsave_tail, 3, 0, NO_FEATURE, 0, 0),
     ROW(x87_cpl0, CPL0, x87, 2, 0, NO_FEATURE, 0, 0),
     ROW(sse_cpl0, CPL0, sse, 10, 0, NO_FEATURE, 0, 0),
     ROW(xsave_cpl0, CPL0, xsave, 0xcafe0001, 1, ECX, 26, CR4_OSXSAVE),

@@ -145,7 +145,7 @@ static uint32_t wrong_at_cpl0(const struct kvm_probe *probe)
            unless(probe->lzcnt_cpl0, BIT(LZCNT)) | unless(probe->movbe_cpl0, BIT(MOVBE)) |
            unless(probe->popcnt_cpl0, BIT(POPCNT)) | unless(probe->x87_cpl0, BIT(X87)) |
            unless(probe->sse_cpl0, BIT(SSE)) | unless(probe->xsave_cpl0, BIT(XSAVE)) |
-           unless(probe->rol_flags_cpl0, BIT(ROL));
+           unless(probe->rol_flags_cpl0, BIT(ROL)) | unless(probe->fxsave_tail_cpl0, BIT(FXSAVE));
 }
 
 static uint32_t wrong_at_cpl3(const struct kvm_probe *probe)

@@ -662,7 +662,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
         config->digest_version = (uint32_t)get_number(field, UINT32_MAX, "expected below 2^32");
         break;
     case TAG_COUNTS_EXITS: config->counts_exits = get_number(field, 1, "expected 0 or 1"); break;
-    case TAG_WAYS: config->ways = (uint32_t)get_number(field, MACHINE_WAYS_ALL, "expected bits that this vmrr knows: 0 to 15"); break;
+    case TAG_WAYS: config->ways = (uint32_t)get_number(field, MACHINE_WAYS_ALL, "expected bits that this vmrr knows: 0 to 31"); break;
     case TAG_TSC_SITES: get_sites(field, config); break;
     case TAG_TRACE_KINDS: get_trace_kinds(field, config); break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;

@@ -99,6 +99,8 @@ static void print_ways(const struct journal_config *config)
         printf("  %-10s SYSCALL leaves a cleared frame and CR2 = LSTAR, as on the host of the recording\n", "otherwise");
     if (config->ways & MACHINE_WAY_ROTATES_BY_CL)
         printf("  %-10s ROL and ROR by more than 1 leave OF as one by CL does, in the kernel and in 32-bit code\n", "otherwise");
+    if (config->ways & MACHINE_WAY_FXSAVE_FILLS)
+        printf("  %-10s FXSAVE in the kernel's 64-bit code writes zeroes behind XMM15\n", "otherwise");
     if (config->ways & MACHINE_WAY_TSC_FROZEN)
         printf("  %-10s RDTSC gives the virtual time of the last stop\n", "otherwise");
     if (!(config->ways & MACHINE_WAY_TSC_PORT))

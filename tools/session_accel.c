@@ -43,7 +43,8 @@ static uint32_t ways_of(const struct kvm_probe *probe)
     kvm_promises_derive(probe, &promises);
     return (promises.tsc_can_freeze ? MACHINE_WAY_TSC_FROZEN : 0) |
            (probe->syscall == KVM_WRONG ? MACHINE_WAY_SYSCALL_FAULTS : 0) |
-           (probe->rol_flags_cpl0 == KVM_WRONG ? MACHINE_WAY_ROTATES_BY_CL : 0);
+           (probe->rol_flags_cpl0 == KVM_WRONG ? MACHINE_WAY_ROTATES_BY_CL : 0) |
+           (probe->fxsave_tail_cpl0 == KVM_WRONG ? MACHINE_WAY_FXSAVE_FILLS : 0);
 }
 #endif
 
@@ -107,11 +108,14 @@ static bool host_again(struct machine *machine, bool by_kvm, struct error *error
                          "tsc_scaling, tsc_offset): replay it with -accel interp");
         return false;
     }
-    if (machine_goes(machine, MACHINE_WAY_SYSCALL_FAULTS) == !!(ways & MACHINE_WAY_SYSCALL_FAULTS) &&
-        machine_goes(machine, MACHINE_WAY_ROTATES_BY_CL) == !!(ways & MACHINE_WAY_ROTATES_BY_CL))
+    static const enum machine_way alike[] = {MACHINE_WAY_SYSCALL_FAULTS, MACHINE_WAY_ROTATES_BY_CL, MACHINE_WAY_FXSAVE_FILLS};
+    bool same = true;
+    for (size_t n = 0; n < sizeof alike / sizeof *alike; n++)
+        same &= machine_goes(machine, alike[n]) == !!(ways & alike[n]);
+    if (same)
         return true;
-    error_set(error, "-accel kvm: SYSCALL at CPL3, or ROL by more than 1, leaves something else on this host's KVM than on the one "
-                     "that made the run, or that it was made for: replay it with -accel interp");
+    error_set(error, "-accel kvm: SYSCALL at CPL3, ROL by more than 1, or FXSAVE at CPL0 leaves something else on this host's KVM "
+                     "than on the one that made the run, or that it was made for: replay it with -accel interp");
     return false;
 }
 #endif

@@ -54,7 +54,7 @@ static inline struct kvm_probe pvm_host(void)
     probe.cpuid_hides = KVM_NO;
     probe.selectors_cpl3 = probe.flags_cpl3 = probe.lar_cpl3 = KVM_WRONG;
     probe.ts_cpl3 = probe.xgetbv_cpl3 = KVM_NO;
-    probe.tzcnt_cpl0 = probe.rol_flags_cpl0 = KVM_WRONG;
+    probe.tzcnt_cpl0 = probe.rol_flags_cpl0 = probe.fxsave_tail_cpl0 = KVM_WRONG;
     probe.movbe_cpl0 = KVM_NO;
     probe.popcnt_cpl0 = probe.x87_cpl0 = probe.sse_cpl0 = probe.xsave_cpl0 = KVM_FAILS;
     probe.tsc_write = probe.tsc_offset = probe.tsc_scaling = probe.tsd_cpl3 = KVM_NO;

@@ -123,6 +123,7 @@ START_TEST(as_measured_on_pvm)
         {"movbe_cpl0", KVM_NO},
         {"popcnt_cpl0", KVM_FAILS},
         {"rol_flags_cpl0", KVM_WRONG},
+        {"fxsave_tail_cpl0", KVM_WRONG},
         {"x87_cpl0", KVM_FAILS},
         {"sse_cpl0", KVM_FAILS},
         {"xsave_cpl0", KVM_FAILS},

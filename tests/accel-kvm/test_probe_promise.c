@@ -86,7 +86,7 @@ START_TEST(pvm)
     struct kvm_probe probe = pvm_host();
     struct kvm_promises promises = derive(&probe);
     uint32_t cpl0 = BIT(RDTSC) | BIT(RDRAND) | BIT(RDSEED), cpl3 = cpl0 | BIT(RDTSCP), compat = BIT(RDTSC);
-    uint32_t wrong_cpl0 = BIT(TZCNT) | BIT(MOVBE) | BIT(ROL);
+    uint32_t wrong_cpl0 = BIT(TZCNT) | BIT(MOVBE) | BIT(ROL) | BIT(FXSAVE);
     uint32_t wrong_cpl3 = BIT(SELECTORS) | BIT(LAR) | BIT(PUSHF) | BIT(TS) | BIT(XGETBV) | BIT(TSD) | BIT(INT_N);
     ck_assert_int_eq(promises.tier, KVM_TIER_KERNEL_COUNTED);
     ck_assert(!promises.tsc_can_freeze);
