@@ -19,6 +19,7 @@
 
 struct fuzz {
     uint64_t seed, count, seconds, bits, level, failures_max;
+    enum native_paging paging;
     bool has_count, has_level, json;
     const char *replay, *directory, *where; /* where: of a reference that is somewhere */
     const struct fuzz_reference_ops *against;
@@ -26,6 +27,7 @@ struct fuzz {
     struct fuzz_case *cases;
     struct native_case *assembled;
     struct native_outcome *of_interp, *of_reference;
+    struct fuzz_case rest;
     uint64_t done, instructions, same, failures, unstable;
     struct {
         const char *name;
@@ -86,6 +88,14 @@ static bool parse_level(struct fuzz *fuzz, const char *text)
     return false;
 }
 
+static bool parse_paging(struct fuzz *fuzz, const char *text)
+{
+    if (fuzz_paging_of(text, &fuzz->paging))
+        return true;
+    tool_error("fuzz: --paging: %s: expected long, pae or 32", text);
+    return false;
+}
+
 static bool parse_option(struct fuzz *fuzz, int option, const char *value)
 {
     switch (option) {
@@ -96,6 +106,7 @@ static bool parse_option(struct fuzz *fuzz, int option, const char *value)
     case 'm': return parse_mode(fuzz, value);
     case 'l': return parse_level(fuzz, value);
     case 'a': return parse_against(fuzz, value);
+    case 'p': return parse_paging(fuzz, value);
     case 'r': fuzz->replay = value; return true;
     case 'd': fuzz->directory = value; return true;
     case 'j': fuzz->json = true; return true;
@@ -113,6 +124,7 @@ static int parse_options(struct fuzz *fuzz, int argc, char **argv)
         {"mode", required_argument, NULL, 'm'},
         {"level", required_argument, NULL, 'l'},
         {"against", required_argument, NULL, 'a'},
+        {"paging", required_argument, NULL, 'p'},
         {"replay", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'd'},
         {"max", required_argument, NULL, 'f'},
@@ -129,6 +141,10 @@ static int parse_options(struct fuzz *fuzz, int argc, char **argv)
         }
         if (!parse_option(fuzz, option, optarg))
             return EXIT_CODE_USAGE;
+    }
+    if (fuzz->paging && fuzz->bits == 64) {
+        tool_error("fuzz: --paging=%s: 64-bit code is long mode's", fuzz_paging_name(fuzz->paging));
+        return EXIT_CODE_USAGE;
     }
     if (optind == argc)
         return -1;
@@ -202,15 +218,26 @@ static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endles
     free(small);
 }
 
+/* A case that is excused by an instruction in it may hide what another one does. */
+static void look_behind(struct fuzz *fuzz, const struct fuzz_case *excused)
+{
+    fuzz->rest = *excused;
+    if (fuzz_without_known(&fuzz->run, &fuzz->rest) == FUZZ_DIFFERENT)
+        fail(fuzz, &fuzz->rest, false);
+}
+
 static void judge(struct fuzz *fuzz, size_t n, bool valid)
 {
     struct fuzz_result result = fuzz_judge(fuzz->run.reference, fuzz->run.harness, &fuzz->assembled[n], valid,
                                            &fuzz->of_reference[n], &fuzz->of_interp[n]);
     fuzz->done++;
-    fuzz->instructions += fuzz->cases[n].count;
     fuzz->same += result.verdict == FUZZ_SAME;
+    if (result.verdict != FUZZ_UNKNOWN)
+        fuzz->instructions += fuzz_reached(&fuzz->cases[n], &fuzz->of_interp[n]);
     if (result.verdict == FUZZ_EXCUSED || result.verdict == FUZZ_UNKNOWN)
         count_excuse(fuzz, &result);
+    if (result.verdict == FUZZ_EXCUSED && result.guess && !fuzz->against->slow)
+        look_behind(fuzz, &fuzz->cases[n]);
     if (result.verdict == FUZZ_DIFFERENT)
         fail(fuzz, &fuzz->cases[n], fuzz->of_interp[n].state.vector == NATIVE_ENDLESS);
 }
@@ -289,9 +316,10 @@ static void get_note(const struct fuzz *fuzz, char *text, size_t size)
 static void print_summary(const struct fuzz *fuzz)
 {
     char note[160];
-    printf("fuzz: %u-bit, level %u, against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64 " the same, %" PRIu64
+    printf("fuzz: %u-bit, %s, level %u, against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64 " the same, %" PRIu64
            " differ\n",
-           (unsigned)fuzz->bits, (unsigned)fuzz->level, fuzz->against->name, fuzz->done, fuzz->instructions, fuzz->same, fuzz->failures);
+           (unsigned)fuzz->bits, fuzz->paging ? fuzz_paging_name(fuzz->paging) : "long mode", (unsigned)fuzz->level,
+           fuzz->against->name, fuzz->done, fuzz->instructions, fuzz->same, fuzz->failures);
     for (unsigned n = 0; n < fuzz->excuses; n++)
         printf("  %s %s: %" PRIu64 "\n", fuzz->excuse[n].unknown ? "not judged:" : "known:", fuzz->excuse[n].name,
                fuzz->excuse[n].count);
@@ -309,6 +337,7 @@ static void print_json(const struct fuzz *fuzz)
     json_object_set_new(object, "against", json_string(fuzz->against->name));
     json_set_number(object, "mode", fuzz->bits);
     json_set_number(object, "level", fuzz->level);
+    json_object_set_new(object, "paging", json_string(fuzz_paging_name(fuzz->paging)));
     json_set_number(object, "seed", fuzz->seed);
     json_set_number(object, "cases", fuzz->done);
     json_set_number(object, "instructions", fuzz->instructions);
@@ -337,15 +366,19 @@ static int run(struct fuzz *fuzz)
     if (!status) {
         fuzz->bits = fuzz->replay ? read->bits : fuzz->bits;
         fuzz->level = fuzz->replay ? read->level : fuzz->level;
+        fuzz->paging = fuzz->replay ? read->paging : fuzz->paging;
         fuzz->run.reference = fuzz->against->open(
             &(struct fuzz_reference_options){
-                .bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level, .where = fuzz->where},
+                .bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level, .paging = fuzz->paging, .where = fuzz->where},
             &error);
         status = fuzz->run.reference ? STATUS_OK : STATUS_UNSUPPORTED;
         code = status ? EXIT_CODE_NOT_COMPARED : EXIT_CODE_OK;
     }
     if (!status) {
-        fuzz->run.harness = native_harness_create(&(struct native_make){.level = (unsigned)fuzz->level}, &error);
+        fuzz->run.harness = native_harness_create(
+            &(struct native_make){
+                .paging = fuzz->paging, .level = (unsigned)fuzz->level, .halts = fuzz->against->halts},
+            &error);
         CHECK(fuzz->run.harness);
         status = fuzz->replay ? run_file(fuzz, read) : run_all(fuzz, &error);
         code = fuzz->failures ? EXIT_CODE_DIVERGED : status ? EXIT_CODE_FAILED : EXIT_CODE_OK;
