@@ -209,8 +209,11 @@ static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endles
         fuzz->same++;
     } else if (again == FUZZ_DIFFERENT && fuzz_run_one(&fuzz->run, small).verdict == FUZZ_DIFFERENT) {
         fuzz->failures++;
-        if (!fuzz->replay)
+        if (!fuzz->replay) {
+            fuzz->run.steps = endless ? 0 : FUZZ_STEPS;
             fuzz_shrink(&fuzz->run, small);
+            fuzz->run.steps = 0;
+        }
         report(fuzz, small);
     } else {
         fuzz->unstable++;
@@ -222,8 +225,11 @@ static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endles
 static void look_behind(struct fuzz *fuzz, const struct fuzz_case *excused)
 {
     fuzz->rest = *excused;
-    if (fuzz_without_known(&fuzz->run, &fuzz->rest) == FUZZ_DIFFERENT)
-        fail(fuzz, &fuzz->rest, false);
+    fuzz->run.steps = FUZZ_STEPS;
+    enum fuzz_verdict verdict = fuzz_without_known(&fuzz->run, &fuzz->rest);
+    fuzz->run.steps = 0;
+    if (verdict == FUZZ_DIFFERENT)
+        fail(fuzz, &fuzz->rest, fuzz->run.of_interp.state.vector == NATIVE_ENDLESS);
 }
 
 static void judge(struct fuzz *fuzz, size_t n, bool valid)
@@ -252,6 +258,19 @@ static uint64_t seed_of(uint64_t seed, uint64_t index)
     return z ^ (z >> 31);
 }
 
+/* The reference is gone: what did that? */
+static void report_lost(struct fuzz *fuzz, const struct native_case *lost)
+{
+    json_t *object = json_object();
+    if (lost < fuzz->assembled || lost >= fuzz->assembled + FUZZ_BATCH)
+        return;
+    write_reproducer(fuzz, &fuzz->cases[lost - fuzz->assembled], object);
+    const char *file = json_string_value(json_object_get(object, "file"));
+    if (file)
+        tool_error("fuzz: the case that was under way: %s", file);
+    json_decref(object);
+}
+
 static enum status run_batch(struct fuzz *fuzz, size_t count, struct error *error)
 {
     struct fuzz_reference *reference = fuzz->run.reference;
@@ -267,6 +286,8 @@ static enum status run_batch(struct fuzz *fuzz, size_t count, struct error *erro
                           fuzz->of_interp[n].data);
     if (!status)
         status = reference->ops->collect(reference, fuzz->of_reference, valid, error);
+    if (status && reference->under_way)
+        report_lost(fuzz, reference->under_way);
     for (size_t n = 0; n < count && !status; n++)
         judge(fuzz, n, valid[n]);
     return status;

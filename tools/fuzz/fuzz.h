@@ -44,6 +44,7 @@ struct fuzz_reference_options {
 struct fuzz_reference_ops {
     const char *name;
     bool slow;  /* a case takes milliseconds: what differs is shrunk less far */
+    bool endless; /* excuse is also asked where only one of the two came to an end */
     bool halts; /* at level 0 a case ends at HLT (struct native_make) */
     /* Null with the reason: this host can't, or not in this mode. */
     struct fuzz_reference *(*open)(const struct fuzz_reference_options *options, struct error *error);
@@ -62,6 +63,7 @@ struct fuzz_reference_ops {
 };
 struct fuzz_reference {
     const struct fuzz_reference_ops *ops;
+    const struct native_case *under_way; /* of those submitted, when collect has failed; null: it does not say */
 };
 extern const struct fuzz_reference_ops fuzz_host_ops; /* this host's CPU, in a child process */
 
@@ -121,6 +123,7 @@ struct fuzz_run {
     struct native_case c;
     struct native_outcome of_reference, of_interp;
     uint64_t runs;
+    uint64_t steps; /* of the interpreter; 0: FUZZ_STEPS_LONG */
 };
 struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fuzz);
 /* A case that is excused: is that all? Instructions that what differs begins at are taken out, one by one, until nothing differs

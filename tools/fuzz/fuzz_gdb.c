@@ -456,6 +456,7 @@ static enum status reference_collect(struct fuzz_reference *self, struct native_
     enum status status = STATUS_OK;
     for (size_t n = 0; n < gdb->count && !status; n++) {
         valid[n] = gdb->level || !has_port(gdb, &gdb->cases[n]);
+        self->under_way = &gdb->cases[n];
         if (valid[n])
             status = run_case(gdb, &gdb->cases[n], &out[n], error);
     }

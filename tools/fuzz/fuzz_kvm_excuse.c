@@ -139,7 +139,19 @@ static bool excuse_mmx_fault(struct excuse *e)
         return false;
     memcpy(e->interp->state.fx, e->kvm->state.fx, NATIVE_FX_MXCSR);
     memcpy(e->interp->state.fx + NATIVE_FX_ST, e->kvm->state.fx + NATIVE_FX_ST, 128);
-    return same(e);
+    return same(e) || excuse_partial_store(e);
+}
+
+/* Of a source of 0: the upper half of a 32-bit destination, which stays on Intel's, is cleared. */
+static bool excuse_scan(struct excuse *e)
+{
+    if (e->c->bits != 64 || !has_row(e, "BSF BSR"))
+        return false;
+    for (unsigned n = 0; n < 16; n++) {
+        if ((uint32_t)e->interp->state.gpr[n] == e->kvm->state.gpr[n])
+            e->interp->state.gpr[n] = e->kvm->state.gpr[n];
+    }
+    return true;
 }
 
 /* No trap comes behind them. */
@@ -247,6 +259,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
                    {"ss-override", excuse_ss_override},
                    {"cmpxchg-upper", excuse_cmpxchg},
                    {"mmx-fault", excuse_mmx_fault},
+                   {"scan-zero", excuse_scan},
                    {"fence", excuse_fence},
                    {"lock-ignored", excuse_lock},
                    {"nop-length", excuse_nop},
