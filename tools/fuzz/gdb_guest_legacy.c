@@ -106,6 +106,8 @@ __asm__(
     "andb $0xFD, 0xC002003D\n"
     "movl $0x38, %eax\n"
     "ltr %ax\n"
+    "movl $0x48, %eax\n" /* a vector's task has none */
+    "lldt %ax\n"
     "pushl $2\n" /* NT */
     "popfl\n"
     "movl in32 + 0xA8, %eax\n"
