@@ -221,6 +221,7 @@ struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_o
     cpu->accel = (struct accel){.ops = &kvm_ops, .machine = machine};
     cpu->helper = options->helper;
     cpu->slower = options->slower ? options->slower : 1;
+    cpu->plain = options->plain;
     cpu->kvm = cpu->vm = cpu->vcpu = cpu->stats = -1;
     cpu_state_reset(&cpu->state);
     cpu->state_valid = cpu->state_changed = true;

@@ -15,6 +15,7 @@ struct kvm_accel_options {
     struct accel *helper; /* taken over, also when creation fails */
     const char *path;     /* null: /dev/kvm */
     uint32_t slower;      /* virtual time goes so many times slower than the host's; 0: as fast */
+    bool plain; /* the guest writes no XCR0, debug register or MSR and gets no interrupt: they are not asked for */
 };
 struct accel *kvm_accel_create(struct machine *machine, const struct kvm_accel_options *options, struct error *error);
 

@@ -34,7 +34,8 @@ enum kvm_access { KVM_ACCESS_NONE, KVM_ACCESS_OUT, KVM_ACCESS_STORE, KVM_ACCESS_
 struct kvm_accel {
     struct accel accel; /* first */
     struct accel *helper;
-    uint32_t slower; /* accel_kvm.h */
+    uint32_t slower; /* accel_kvm.h, and plain */
+    bool plain;
     int kvm, vm, vcpu;
     struct kvm_run *run;
     size_t run_bytes;

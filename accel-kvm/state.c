@@ -356,22 +356,26 @@ static void give_registers(struct kvm_accel *cpu)
 
 /* ---- all of it ---- */
 
-static void take_rest(struct kvm_accel *cpu)
+static void take_vectors(struct kvm_accel *cpu)
+{
+    struct kvm_xsave xsave;
+    must(cpu, ioctl(cpu->vcpu, KVM_GET_XSAVE, &xsave), "KVM_GET_XSAVE");
+    take_xsave(&cpu->state, (const uint8_t *)xsave.region);
+}
+
+static void take_system(struct kvm_accel *cpu)
 {
     struct cpu_state *state = &cpu->state;
-    struct kvm_xsave xsave;
     struct kvm_xcrs xcrs;
     struct kvm_debugregs debug;
     struct kvm_vcpu_events events;
     struct msr_list msrs = {.head = {.nmsrs = MSR_COUNT}};
     for (unsigned n = 0; n < MSR_COUNT; n++)
         msrs.entry[n].index = msr_index[n];
-    must(cpu, ioctl(cpu->vcpu, KVM_GET_XSAVE, &xsave), "KVM_GET_XSAVE");
     must(cpu, ioctl(cpu->vcpu, KVM_GET_XCRS, &xcrs), "KVM_GET_XCRS");
     must(cpu, ioctl(cpu->vcpu, KVM_GET_DEBUGREGS, &debug), "KVM_GET_DEBUGREGS");
     must(cpu, ioctl(cpu->vcpu, KVM_GET_VCPU_EVENTS, &events), "KVM_GET_VCPU_EVENTS");
     must(cpu, ioctl(cpu->vcpu, KVM_GET_MSRS, &msrs.head), "KVM_GET_MSRS");
-    take_xsave(state, (const uint8_t *)xsave.region);
     for (unsigned n = 0; n < xcrs.nr_xcrs && n < 16; n++) {
         if (xcrs.xcrs[n].xcr == 0)
             state->xcr0 = xcrs.xcrs[n].value;
@@ -384,8 +388,15 @@ static void take_rest(struct kvm_accel *cpu)
     state->nmi_blocked = events.nmi.masked != 0;
     for (unsigned n = 0; n < MSR_COUNT; n++)
         *msr_field(state, n) = msrs.entry[n].data;
-    state->halted = cpu->halted;
-    cpu->held = *state;
+}
+
+static void take_rest(struct kvm_accel *cpu)
+{
+    take_vectors(cpu);
+    if (!cpu->plain)
+        take_system(cpu);
+    cpu->state.halted = cpu->halted;
+    cpu->held = cpu->state;
     cpu->held_valid = true;
 }
 

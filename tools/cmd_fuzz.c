@@ -19,6 +19,7 @@
 
 struct fuzz {
     uint64_t seed, count, seconds, bits, level, failures_max;
+    enum native_paging paging;
     bool has_count, has_level, json;
     const char *replay, *directory, *where; /* where: of a reference that is somewhere */
     const struct fuzz_reference_ops *against;
@@ -26,6 +27,7 @@ struct fuzz {
     struct fuzz_case *cases;
     struct native_case *assembled;
     struct native_outcome *of_interp, *of_reference;
+    struct fuzz_case rest;
     uint64_t done, instructions, same, failures, unstable;
     struct {
         const char *name;
@@ -86,6 +88,14 @@ static bool parse_level(struct fuzz *fuzz, const char *text)
     return false;
 }
 
+static bool parse_paging(struct fuzz *fuzz, const char *text)
+{
+    if (fuzz_paging_of(text, &fuzz->paging))
+        return true;
+    tool_error("fuzz: --paging: %s: expected long, pae or 32", text);
+    return false;
+}
+
 static bool parse_option(struct fuzz *fuzz, int option, const char *value)
 {
     switch (option) {
@@ -96,6 +106,7 @@ static bool parse_option(struct fuzz *fuzz, int option, const char *value)
     case 'm': return parse_mode(fuzz, value);
     case 'l': return parse_level(fuzz, value);
     case 'a': return parse_against(fuzz, value);
+    case 'p': return parse_paging(fuzz, value);
     case 'r': fuzz->replay = value; return true;
     case 'd': fuzz->directory = value; return true;
     case 'j': fuzz->json = true; return true;
@@ -113,6 +124,7 @@ static int parse_options(struct fuzz *fuzz, int argc, char **argv)
         {"mode", required_argument, NULL, 'm'},
         {"level", required_argument, NULL, 'l'},
         {"against", required_argument, NULL, 'a'},
+        {"paging", required_argument, NULL, 'p'},
         {"replay", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'd'},
         {"max", required_argument, NULL, 'f'},
@@ -129,6 +141,10 @@ static int parse_options(struct fuzz *fuzz, int argc, char **argv)
         }
         if (!parse_option(fuzz, option, optarg))
             return EXIT_CODE_USAGE;
+    }
+    if (fuzz->paging && fuzz->bits == 64) {
+        tool_error("fuzz: --paging=%s: 64-bit code is long mode's", fuzz_paging_name(fuzz->paging));
+        return EXIT_CODE_USAGE;
     }
     if (optind == argc)
         return -1;
@@ -193,8 +209,11 @@ static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endles
         fuzz->same++;
     } else if (again == FUZZ_DIFFERENT && fuzz_run_one(&fuzz->run, small).verdict == FUZZ_DIFFERENT) {
         fuzz->failures++;
-        if (!fuzz->replay)
+        if (!fuzz->replay) {
+            fuzz->run.steps = endless ? 0 : FUZZ_STEPS;
             fuzz_shrink(&fuzz->run, small);
+            fuzz->run.steps = 0;
+        }
         report(fuzz, small);
     } else {
         fuzz->unstable++;
@@ -202,15 +221,29 @@ static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endles
     free(small);
 }
 
+/* A case that is excused by an instruction in it may hide what another one does. */
+static void look_behind(struct fuzz *fuzz, const struct fuzz_case *excused)
+{
+    fuzz->rest = *excused;
+    fuzz->run.steps = FUZZ_STEPS;
+    enum fuzz_verdict verdict = fuzz_without_known(&fuzz->run, &fuzz->rest);
+    fuzz->run.steps = 0;
+    if (verdict == FUZZ_DIFFERENT)
+        fail(fuzz, &fuzz->rest, fuzz->run.of_interp.state.vector == NATIVE_ENDLESS);
+}
+
 static void judge(struct fuzz *fuzz, size_t n, bool valid)
 {
     struct fuzz_result result = fuzz_judge(fuzz->run.reference, fuzz->run.harness, &fuzz->assembled[n], valid,
                                            &fuzz->of_reference[n], &fuzz->of_interp[n]);
     fuzz->done++;
-    fuzz->instructions += fuzz->cases[n].count;
     fuzz->same += result.verdict == FUZZ_SAME;
+    if (result.verdict != FUZZ_UNKNOWN)
+        fuzz->instructions += fuzz_reached(&fuzz->cases[n], &fuzz->of_interp[n]);
     if (result.verdict == FUZZ_EXCUSED || result.verdict == FUZZ_UNKNOWN)
         count_excuse(fuzz, &result);
+    if (result.verdict == FUZZ_EXCUSED && result.guess && !fuzz->against->slow)
+        look_behind(fuzz, &fuzz->cases[n]);
     if (result.verdict == FUZZ_DIFFERENT)
         fail(fuzz, &fuzz->cases[n], fuzz->of_interp[n].state.vector == NATIVE_ENDLESS);
 }
@@ -223,6 +256,19 @@ static uint64_t seed_of(uint64_t seed, uint64_t index)
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     return z ^ (z >> 31);
+}
+
+/* The reference is gone: what did that? */
+static void report_lost(struct fuzz *fuzz, const struct native_case *lost)
+{
+    json_t *object = json_object();
+    if (lost < fuzz->assembled || lost >= fuzz->assembled + FUZZ_BATCH)
+        return;
+    write_reproducer(fuzz, &fuzz->cases[lost - fuzz->assembled], object);
+    const char *file = json_string_value(json_object_get(object, "file"));
+    if (file)
+        tool_error("fuzz: the case that was under way: %s", file);
+    json_decref(object);
 }
 
 static enum status run_batch(struct fuzz *fuzz, size_t count, struct error *error)
@@ -240,6 +286,8 @@ static enum status run_batch(struct fuzz *fuzz, size_t count, struct error *erro
                           fuzz->of_interp[n].data);
     if (!status)
         status = reference->ops->collect(reference, fuzz->of_reference, valid, error);
+    if (status && reference->under_way)
+        report_lost(fuzz, reference->under_way);
     for (size_t n = 0; n < count && !status; n++)
         judge(fuzz, n, valid[n]);
     return status;
@@ -289,9 +337,10 @@ static void get_note(const struct fuzz *fuzz, char *text, size_t size)
 static void print_summary(const struct fuzz *fuzz)
 {
     char note[160];
-    printf("fuzz: %u-bit, level %u, against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64 " the same, %" PRIu64
+    printf("fuzz: %u-bit, %s, level %u, against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64 " the same, %" PRIu64
            " differ\n",
-           (unsigned)fuzz->bits, (unsigned)fuzz->level, fuzz->against->name, fuzz->done, fuzz->instructions, fuzz->same, fuzz->failures);
+           (unsigned)fuzz->bits, fuzz->paging ? fuzz_paging_name(fuzz->paging) : "long mode", (unsigned)fuzz->level,
+           fuzz->against->name, fuzz->done, fuzz->instructions, fuzz->same, fuzz->failures);
     for (unsigned n = 0; n < fuzz->excuses; n++)
         printf("  %s %s: %" PRIu64 "\n", fuzz->excuse[n].unknown ? "not judged:" : "known:", fuzz->excuse[n].name,
                fuzz->excuse[n].count);
@@ -309,6 +358,7 @@ static void print_json(const struct fuzz *fuzz)
     json_object_set_new(object, "against", json_string(fuzz->against->name));
     json_set_number(object, "mode", fuzz->bits);
     json_set_number(object, "level", fuzz->level);
+    json_object_set_new(object, "paging", json_string(fuzz_paging_name(fuzz->paging)));
     json_set_number(object, "seed", fuzz->seed);
     json_set_number(object, "cases", fuzz->done);
     json_set_number(object, "instructions", fuzz->instructions);
@@ -337,15 +387,19 @@ static int run(struct fuzz *fuzz)
     if (!status) {
         fuzz->bits = fuzz->replay ? read->bits : fuzz->bits;
         fuzz->level = fuzz->replay ? read->level : fuzz->level;
+        fuzz->paging = fuzz->replay ? read->paging : fuzz->paging;
         fuzz->run.reference = fuzz->against->open(
             &(struct fuzz_reference_options){
-                .bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level, .where = fuzz->where},
+                .bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level, .paging = fuzz->paging, .where = fuzz->where},
             &error);
         status = fuzz->run.reference ? STATUS_OK : STATUS_UNSUPPORTED;
         code = status ? EXIT_CODE_NOT_COMPARED : EXIT_CODE_OK;
     }
     if (!status) {
-        fuzz->run.harness = native_harness_create(&(struct native_make){.level = (unsigned)fuzz->level}, &error);
+        fuzz->run.harness = native_harness_create(
+            &(struct native_make){
+                .paging = fuzz->paging, .level = (unsigned)fuzz->level, .halts = fuzz->against->halts},
+            &error);
         CHECK(fuzz->run.harness);
         status = fuzz->replay ? run_file(fuzz, read) : run_all(fuzz, &error);
         code = fuzz->failures ? EXIT_CODE_DIVERGED : status ? EXIT_CODE_FAILED : EXIT_CODE_OK;

@@ -242,6 +242,7 @@ static const char fuzz_help[] =
     "  --against=host|kvm       this host's CPU, in a locked-up child process (default); this host's KVM\n"
     "  --against=gdb:unix:PATH|gdb:tcp:HOST:PORT  a PC that stands before its first instruction (QEMU -S -gdb, -cpu max)\n"
     "  --level=0|3              privilege level of the code: kvm (default 0), host (3)\n"
+    "  --paging=long|pae|32     what 16- and 32-bit code runs in (default long); pae, 32: gdb, or a KVM that has them\n"
     "  --max=N                  stop after so many cases that differ (default 10)\n"
     "  --output=DIR             where fuzz-MODE-SEED.json is written for each of them (default: here)\n"
     "  --replay=FILE            run the case of such a file again\n"

@@ -9,7 +9,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#define FUZZ_INSNS_MAX 24u /* moves that place an operand count */
+#define FUZZ_INSNS_MAX 48u /* moves that place an operand count */
 #define FUZZ_INSN_BYTES 15u
 #define FUZZ_BATCH 64u
 #define FUZZ_STEPS (1ull << 20)      /* of the interpreter, at first */
@@ -25,6 +25,7 @@ struct fuzz_case {
     uint64_t seed;
     unsigned bits, offset, count; /* offset: of the first instruction in NATIVE_CODE */
     unsigned level;               /* CPL: 0 or 3 */
+    enum native_paging paging;
     struct fuzz_insn insn[FUZZ_INSNS_MAX];
     struct native_state in; /* rip, vector, error and cr2 are not of it */
     uint8_t data[NATIVE_DATA_BYTES];
@@ -37,26 +38,32 @@ struct fuzz_case {
 struct fuzz_reference;
 struct fuzz_reference_options {
     unsigned bits, level;
+    enum native_paging paging;
     const char *where; /* behind the reference's name and a colon; null: nothing */
 };
 struct fuzz_reference_ops {
     const char *name;
-    bool slow; /* a case takes milliseconds: what differs is shrunk less far */
+    bool slow;  /* a case takes milliseconds: what differs is shrunk less far */
+    bool endless; /* excuse is also asked where only one of the two came to an end */
+    bool halts; /* at level 0 a case ends at HLT (struct native_make) */
     /* Null with the reason: this host can't, or not in this mode. */
     struct fuzz_reference *(*open)(const struct fuzz_reference_options *options, struct error *error);
     bool (*has_feature)(struct fuzz_reference *self, const char *feature); /* core/cpu_model's name; null: always */
-    bool (*wants)(const struct opcode_row *row);                           /* null: all */
+    /* Of a hundred times that the generator comes to a row, how often it is taken; null: always. The same for the same row. */
+    unsigned (*share)(struct fuzz_reference *self, const struct opcode_row *row);
     enum status (*submit)(struct fuzz_reference *self, const struct native_case *cases, size_t count,
                           struct error *error);
     enum status (*collect)(struct fuzz_reference *self, struct native_outcome *out, bool *valid, struct error *error);
-    /* Makes equal what is known to differ in the two normalised outcomes, and returns its name; null: nothing is. */
+    /* Makes equal what is known to differ in the two normalised outcomes, and returns its name; null: nothing is. *guess becomes true:
+     * all was made equal, for an instruction that is known to differ, so that something may hide behind it. */
     const char *(*excuse)(struct fuzz_reference *self, const struct native_harness *h, const struct native_case *c,
-                          struct native_outcome *reference, struct native_outcome *interp);
+                          struct native_outcome *reference, struct native_outcome *interp, bool *guess);
     void (*note)(struct fuzz_reference *self, char *text, size_t size); /* for the summary; null: nothing to say */
     void (*close)(struct fuzz_reference *self);
 };
 struct fuzz_reference {
     const struct fuzz_reference_ops *ops;
+    const struct native_case *under_way; /* of those submitted, when collect has failed; null: it does not say */
 };
 extern const struct fuzz_reference_ops fuzz_host_ops; /* this host's CPU, in a child process */
 
@@ -79,7 +86,7 @@ const char *fuzz_host_excuse(const struct fuzz_host_facts *facts, const struct n
 
 /* excuse of KVM, by name (fuzz_kvm_excuse.c). */
 const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_case *c,
-                            struct native_outcome *reference, struct native_outcome *interp);
+                            struct native_outcome *reference, struct native_outcome *interp, bool *guess);
 
 /* excuse of QEMU's TCG, by name (fuzz_gdb_excuse.c). */
 const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_case *c,
@@ -95,11 +102,14 @@ bool fuzz_is_sound(const struct fuzz_case *fuzz, const struct native_harness *h)
 void fuzz_assemble(const struct fuzz_case *fuzz, struct native_case *c);
 /* Of the instruction n in the assembled case. */
 uint64_t fuzz_address(const struct fuzz_case *fuzz, unsigned n);
+/* How many of its instructions were come to, by what came out. */
+unsigned fuzz_reached(const struct fuzz_case *fuzz, const struct native_outcome *outcome);
 
 enum fuzz_verdict { FUZZ_SAME, FUZZ_EXCUSED, FUZZ_UNKNOWN, FUZZ_DIFFERENT };
 struct fuzz_result {
     enum fuzz_verdict verdict;
     const char *excuse; /* EXCUSED: name; UNKNOWN: why nothing can be said */
+    bool guess;         /* EXCUSED: as the reference's operation says */
 };
 /* Holds two outcomes against each other; both are normalised afterwards. */
 struct fuzz_result fuzz_judge(struct fuzz_reference *reference, const struct native_harness *h,
@@ -113,10 +123,18 @@ struct fuzz_run {
     struct native_case c;
     struct native_outcome of_reference, of_interp;
     uint64_t runs;
+    uint64_t steps; /* of the interpreter; 0: FUZZ_STEPS_LONG */
 };
 struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fuzz);
+/* A case that is excused: is that all? Instructions that what differs begins at are taken out, one by one, until nothing differs
+ * any more (EXCUSED), or something does that has no name (DIFFERENT, and *fuzz is that case). */
+enum fuzz_verdict fuzz_without_known(struct fuzz_run *run, struct fuzz_case *fuzz);
 /* The smallest case found that still differs: fewer instructions, less state. The case differs before and after. */
 void fuzz_shrink(struct fuzz_run *run, struct fuzz_case *fuzz);
+
+/* "long", "pae", "32". */
+const char *fuzz_paging_name(enum native_paging paging);
+bool fuzz_paging_of(const char *name, enum native_paging *paging);
 
 /* ---- reproducers: JSON, see vmrr(1) ---- */
 

@@ -64,6 +64,8 @@ json_t *fuzz_case_json(const struct fuzz_case *fuzz)
     json_set_number(object, "mode", fuzz->bits);
     if (!fuzz->level)
         json_set_number(object, "level", 0);
+    if (fuzz->paging)
+        json_object_set_new(object, "paging", json_string(fuzz_paging_name(fuzz->paging)));
     json_set_number(object, "offset", fuzz->offset);
     json_set_hex(object, "rflags", fuzz->in.rflags, 1);
     for (unsigned n = 0; n < fuzz->count; n++)
@@ -185,6 +187,25 @@ static bool get_gpr(const json_t *list, struct fuzz_case *fuzz)
 /* Flags that a process may have set before it: none of IOPL, NT, VM and the like. */
 #define RFLAGS_MAY 0x40ED5u
 
+static const char *const paging_names[] = {
+    [NATIVE_PAGING_LONG] = "long", [NATIVE_PAGING_PAE] = "pae", [NATIVE_PAGING_32] = "32"};
+
+const char *fuzz_paging_name(enum native_paging paging)
+{
+    return paging_names[paging];
+}
+
+bool fuzz_paging_of(const char *name, enum native_paging *paging)
+{
+    for (unsigned n = 0; name && n < sizeof paging_names / sizeof paging_names[0]; n++) {
+        if (strcmp(name, paging_names[n]))
+            continue;
+        *paging = (enum native_paging)n;
+        return true;
+    }
+    return false;
+}
+
 static const char *parse(const json_t *object, struct fuzz_case *fuzz)
 {
     const char *format = json_string_value(json_object_get(object, "format"));
@@ -201,6 +222,9 @@ static const char *parse(const json_t *object, struct fuzz_case *fuzz)
         return "level: expected 0 or 3";
     fuzz->level = level ? (unsigned)json_integer_value(level) : 3;
     fuzz->bits = (unsigned)bits;
+    const json_t *paging = json_object_get(object, "paging");
+    if (paging && (!fuzz_paging_of(json_string_value(paging), &fuzz->paging) || (fuzz->paging && bits == 64)))
+        return "paging: expected long, or pae or 32 with 16- and 32-bit code";
     fuzz->offset = (unsigned)offset;
     if (!get_number(json_object_get(object, "seed"), &fuzz->seed))
         return "seed: expected 0x and hexadecimal digits";
@@ -208,7 +232,7 @@ static const char *parse(const json_t *object, struct fuzz_case *fuzz)
         fuzz->in.rflags & ~(uint64_t)(RFLAGS_MAY | 0x202))
         return "rflags: not those of a process";
     if (!get_code(json_object_get(object, "code"), fuzz))
-        return "code: expected 1 to 24 instructions of 1 to 15 bytes";
+        return "code: expected 1 to 48 instructions of 1 to 15 bytes";
     if (!get_gpr(json_object_get(object, "gpr"), fuzz))
         return "gpr: expected 16 numbers of the mode's size";
     uint32_t mxcsr;

@@ -108,6 +108,12 @@ static bool add_row(struct fuzz_case *fuzz, struct native_case *c)
     return true;
 }
 
+static bool taken(struct native_case *base, const struct opcode_row *row, struct fuzz_reference *reference)
+{
+    unsigned share = reference->ops->share ? reference->ops->share(reference, row) : 100;
+    return share >= 100 || (share && native_chance(base, share));
+}
+
 /* A row that the reference has, and its case; base: the generator. */
 static bool choose(struct native_case *base, struct native_case *c, bool branch, unsigned level,
                    const struct native_harness *h, struct fuzz_reference *reference)
@@ -117,7 +123,7 @@ static bool choose(struct native_case *base, struct native_case *c, bool branch,
         const struct native_profile profile = {.bits = base->bits, .aligned = native_chance(base, 60)};
         if (!(branch ? last_branch(row) : wanted(base, row, level)) || !native_has_feature(h, row->feature) ||
             !reference->ops->has_feature(reference, row->feature) ||
-            (reference->ops->wants && !reference->ops->wants(row)))
+            !taken(base, row, reference))
             continue;
         if (native_generate(c, row, &profile, native_random(base)) && !native_host_lacks_case(h, c))
             return true;
@@ -134,7 +140,7 @@ static void start(struct fuzz_case *fuzz, const struct native_case *c)
 void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, unsigned level, const struct native_harness *h,
                    struct fuzz_reference *reference)
 {
-    static const unsigned lengths[] = {1, 2, 2, 3, 3, 4, 6, 10};
+    static const unsigned lengths[] = {1, 2, 3, 4, 6, 8, 12, 20};
     struct native_case base, c;
 
     native_case_init(&base, seed, bits);
@@ -142,7 +148,7 @@ void fuzz_generate(struct fuzz_case *fuzz, uint64_t seed, unsigned bits, unsigne
     fp_prepare_x87(&base);
     if (native_chance(&base, 5))
         base.in.rflags |= 0x40000; /* AC */
-    *fuzz = (struct fuzz_case){.seed = seed, .bits = bits, .level = level, .offset = base.offset};
+    *fuzz = (struct fuzz_case){.seed = seed, .bits = bits, .level = level, .paging = native_paging(h), .offset = base.offset};
     start(fuzz, &base);
     unsigned wanted_count = lengths[fp_pick(&base, 8)];
     for (unsigned n = 0; n < wanted_count; n++) {
@@ -183,6 +189,15 @@ uint64_t fuzz_address(const struct fuzz_case *fuzz, unsigned n)
     for (unsigned before = 0; before < n; before++)
         at += fuzz->insn[before].length;
     return at;
+}
+
+unsigned fuzz_reached(const struct fuzz_case *fuzz, const struct native_outcome *outcome)
+{
+    for (unsigned n = 0; n < fuzz->count && outcome->state.vector >= 0; n++) {
+        if (fuzz_address(fuzz, n) == outcome->state.rip)
+            return n + 1; /* its fault is looked at too; behind a trap: one more than there were */
+    }
+    return fuzz->count;
 }
 
 void fuzz_assemble(const struct fuzz_case *fuzz, struct native_case *c)

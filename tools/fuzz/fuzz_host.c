@@ -271,8 +271,9 @@ static enum status probe(struct host *host, unsigned bits, struct error *error)
 static struct fuzz_reference *host_open(const struct fuzz_reference_options *options, struct error *error)
 {
     const unsigned bits = options->bits;
-    if (options->level != 3) {
-        error_set(error, "this host's CPU runs a process at level 3 only");
+    if (options->level != 3 || options->paging) {
+        error_set(error, options->paging ? "this host's CPU runs a process in long mode only"
+                                         : "this host's CPU runs a process at level 3 only");
         return NULL;
     }
     struct host *host = calloc(1, sizeof *host);
@@ -298,8 +299,9 @@ static struct fuzz_reference *host_open(const struct fuzz_reference_options *opt
 }
 
 static const char *host_excuse(struct fuzz_reference *self, const struct native_harness *h, const struct native_case *c,
-                               struct native_outcome *reference, struct native_outcome *interp)
+                               struct native_outcome *reference, struct native_outcome *interp, bool *guess)
 {
+    (void)guess;
     return fuzz_host_excuse(&host_of(self)->facts, h, c, reference, interp);
 }
 

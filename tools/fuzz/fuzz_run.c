@@ -7,7 +7,7 @@
 
 static struct fuzz_result unknown(const char *why)
 {
-    return (struct fuzz_result){FUZZ_UNKNOWN, why};
+    return (struct fuzz_result){.verdict = FUZZ_UNKNOWN, .excuse = why};
 }
 
 struct fuzz_result fuzz_judge(struct fuzz_reference *reference, const struct native_harness *h,
@@ -21,15 +21,17 @@ struct fuzz_result fuzz_judge(struct fuzz_reference *reference, const struct nat
     if (of_reference->state.vector == NATIVE_ENDLESS || of_interp->state.vector == NATIVE_ENDLESS) {
         if (of_reference->state.vector == of_interp->state.vector)
             return unknown("it does not end");
-        return (struct fuzz_result){FUZZ_DIFFERENT, NULL};
+        if (!reference->ops->endless)
+            return (struct fuzz_result){.verdict = FUZZ_DIFFERENT};
     }
     native_normalise(&of_reference->state, 0);
     native_normalise(&of_interp->state, 0);
     if (!native_differ(c, false, of_reference, of_interp, NULL, NULL))
-        return (struct fuzz_result){FUZZ_SAME, NULL};
-    const char *excuse = reference->ops->excuse(reference, h, c, of_reference, of_interp);
+        return (struct fuzz_result){.verdict = FUZZ_SAME};
+    struct fuzz_result result = {.verdict = FUZZ_EXCUSED};
+    result.excuse = reference->ops->excuse(reference, h, c, of_reference, of_interp, &result.guess);
     bool differ = native_differ(c, false, of_reference, of_interp, NULL, NULL);
-    return differ ? (struct fuzz_result){FUZZ_DIFFERENT, NULL} : (struct fuzz_result){FUZZ_EXCUSED, excuse};
+    return differ ? (struct fuzz_result){.verdict = FUZZ_DIFFERENT} : result;
 }
 
 struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fuzz)
@@ -41,10 +43,45 @@ struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fu
     fuzz_assemble(fuzz, &run->c);
     if (run->reference->ops->submit(run->reference, &run->c, 1, &error) != STATUS_OK)
         return unknown("the reference can't go on");
-    native_interp_run(run->harness, &run->c, FUZZ_STEPS_LONG, &run->of_interp.state, run->of_interp.data);
+    native_interp_run(run->harness, &run->c, run->steps ? run->steps : FUZZ_STEPS_LONG, &run->of_interp.state, run->of_interp.data);
     if (run->reference->ops->collect(run->reference, &run->of_reference, &valid, &error) != STATUS_OK)
         return unknown("the reference can't go on");
     return fuzz_judge(run->reference, run->harness, &run->c, valid, &run->of_reference, &run->of_interp);
+}
+
+/* ---- is what is known all? ---- */
+
+static bool drop(struct fuzz_case *fuzz, unsigned n)
+{
+    memmove(&fuzz->insn[n], &fuzz->insn[n + 1], (fuzz->count - n - 1) * sizeof fuzz->insn[0]);
+    fuzz->count--;
+    return fuzz->count;
+}
+
+/* The smallest number of instructions with which it is not the same: the last of these is what does it. */
+static unsigned first_that_differs(struct fuzz_run *run, const struct fuzz_case *fuzz)
+{
+    struct fuzz_case part = *fuzz;
+    unsigned same = 0, not_same = fuzz->count;
+    while (not_same - same > 1) {
+        part.count = same + (not_same - same) / 2;
+        if (fuzz_run_one(run, &part).verdict == FUZZ_SAME)
+            same = part.count;
+        else
+            not_same = part.count;
+    }
+    return not_same;
+}
+
+enum fuzz_verdict fuzz_without_known(struct fuzz_run *run, struct fuzz_case *fuzz)
+{
+    enum fuzz_verdict verdict = FUZZ_EXCUSED;
+    while (verdict == FUZZ_EXCUSED) {
+        if (!drop(fuzz, first_that_differs(run, fuzz) - 1) || !fuzz_is_sound(fuzz, run->harness))
+            return FUZZ_EXCUSED;
+        verdict = fuzz_run_one(run, fuzz).verdict;
+    }
+    return verdict == FUZZ_DIFFERENT ? FUZZ_DIFFERENT : FUZZ_EXCUSED;
 }
 
 /* ---- shrinking ---- */
@@ -58,9 +95,7 @@ static bool drop_one(struct fuzz_run *run, struct fuzz_case *fuzz)
 {
     for (unsigned n = fuzz->count; n-- > 0 && fuzz->count > 1;) {
         struct fuzz_case less = *fuzz;
-        memmove(&less.insn[n], &less.insn[n + 1], (less.count - n - 1) * sizeof less.insn[0]);
-        less.count--;
-        if (!differs(run, &less))
+        if (!drop(&less, n) || !differs(run, &less))
             continue;
         *fuzz = less;
         return true;

@@ -28,7 +28,7 @@ struct cpu_model;  /* core/cpu_model.h */
 #define NATIVE_RODATA 0x10015000u
 #define NATIVE_RODATA_BYTES 0x1000u
 
-#define NATIVE_CODE_MAX 512u
+#define NATIVE_CODE_MAX 1024u
 
 #define NATIVE_SYSCALL 254 /* the same: the sandbox caught a system call */
 #define NATIVE_ENDLESS 255 /* a vector of the host side: it did not end */
@@ -98,9 +98,13 @@ struct accel;
 struct error;
 struct input;
 struct machine;
+/* The host's cases are of long mode. */
+enum native_paging { NATIVE_PAGING_LONG, NATIVE_PAGING_PAE, NATIVE_PAGING_32 };
 struct native_make {
+    enum native_paging paging; /* PAE, 32: legacy protected mode, for 16- and 32-bit code (native_legacy.c) */
     unsigned level; /* 0: faults come to a stack of their own, and most of what is privileged runs; 3 */
     bool counts_exits;
+    bool halts; /* level 0: what is behind a case's code is HLT instead of INT3: KVM executes that itself */
     struct input *input;                                               /* borrowed; null: one of its own */
     struct accel *(*accel)(struct machine *machine, struct error *error); /* null: the interpreter */
 };
@@ -110,7 +114,7 @@ void native_interp_destroy(struct native_harness *h); /* null allowed */
 /* One instruction. data_out: NATIVE_DATA afterwards. */
 void native_interp_step(struct native_harness *h, const struct native_case *c, struct native_state *out,
                         uint8_t *data_out);
-/* Code of any length, to the INT3 behind it (vector -1, RIP there) or its first fault; NATIVE_ENDLESS: not within so many
+/* Code of any length, to the INT3 or HLT behind it (vector -1, RIP there) or its first fault; NATIVE_ENDLESS: not within so many
  * steps (core/position.h). */
 void native_interp_run(struct native_harness *h, const struct native_case *c, uint64_t steps, struct native_state *out,
                        uint8_t *data_out);
@@ -138,6 +142,9 @@ struct native_outcome {
 typedef void native_differ_fn(void *opaque, const char *name, uint64_t in, uint64_t host, uint64_t interp);
 /* Takes out what no program is meant to see. */
 void native_normalise(struct native_state *s, uint64_t ignore_rflags);
+/* A summary (FSW.ES, B) that does not go with the exceptions that it sums up, as a random state may have, stays so on TCG and, where nobody
+ * loads it, on KVM (XSAVES does not write what was not changed); processors make it anew when it is loaded, and so does this. */
+void native_sum_up(struct native_state *s);
 /* Of two normalised outcomes; report may be null. */
 bool native_differ(const struct native_case *c, bool ignore_fx, const struct native_outcome *a,
                    const struct native_outcome *b, native_differ_fn *report, void *opaque);

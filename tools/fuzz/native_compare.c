@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FSW_SUMMARY 0x8080u /* B and ES */
+
 static const char *const gpr_name[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
@@ -67,6 +69,15 @@ void native_normalise(struct native_state *s, uint64_t ignore_rflags)
     memset(s->fx + NATIVE_FX_MXCSR_MASK, 0, 4);
     for (unsigned n = 0; n < 8; n++)
         memset(s->fx + NATIVE_FX_ST + n * 16 + 10, 0, 6);
+}
+
+void native_sum_up(struct native_state *s)
+{
+    uint16_t fcw, fsw;
+    memcpy(&fcw, s->fx + NATIVE_FX_FCW, 2);
+    memcpy(&fsw, s->fx + NATIVE_FX_FSW, 2);
+    fsw = (uint16_t)((fsw & ~FSW_SUMMARY) | (fsw & ~fcw & 0x3F ? FSW_SUMMARY : 0));
+    memcpy(s->fx + NATIVE_FX_FSW, &fsw, 2);
 }
 
 bool native_differ(const struct native_case *c, bool ignore_fx, const struct native_outcome *a,

@@ -27,6 +27,7 @@ enum {
     PHYS_STACK = 0x24000,
     PHYS_STACK_TOP = 0x25000,
     PHYS_SERVER = 0x26000, /* gdb_guest.h; two pages behind it, too */
+    PHYS_TASKS = 0x2A000,  /* native_legacy.c */
     PHYS_ARENA = 0x40000, /* NATIVE_CODE + x lies at PHYS_ARENA + x */
 };
 #define NO_EXECUTE (1ull << 63)
@@ -34,6 +35,24 @@ enum {
 /* Its memory, 2 MiB. */
 uint8_t *native_memory(struct native_harness *h, uint64_t gpa);
 unsigned native_level(const struct native_harness *h);
+
+enum native_paging native_paging(const struct native_harness *h);
+
+/* ---- legacy protected mode (native_legacy.c) ---- */
+
+#define NATIVE_LEGACY_SUPERVISOR 0xC0000000u
+#define NATIVE_LEGACY_HIGH (PHYS_TABLES + 0x4000u) /* the table that maps it */
+#define NATIVE_LEGACY_CASE 0x38u /* selectors of tasks: the case's, the first handler's */
+#define NATIVE_LEGACY_TASK 0x80u
+#define NATIVE_LEGACY_GDT_LIMIT 0x17Fu
+struct cpu_state;
+void native_legacy_tables(struct native_harness *h);
+void native_legacy_descriptors(struct native_harness *h);
+void native_legacy_state(const struct native_harness *h, struct cpu_state *s);
+void native_legacy_begin(struct native_harness *h); /* before each case: no handler's task is busy */
+bool native_legacy_in_handler(const struct cpu_state *s);
+void native_legacy_unwind(struct native_harness *h, const struct cpu_state *s, struct native_state *out);
+void native_legacy_take(const uint8_t *tss, struct native_state *out); /* general registers, RIP, flags */
 
 /* ---- cases ---- */
 

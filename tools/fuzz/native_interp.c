@@ -15,6 +15,8 @@
 /* ---- interpreter ----------------------------------------------------------------------------------------------- */
 
 #define RAM_BYTES (2u << 20)
+#define CODE_INT3 0xCC
+#define CODE_HLT 0xF4
 #define DEVICE_GPA 0xFE000000ull /* NATIVE_DATA as a device, with the bytes that it has in RAM */
 
 struct native_harness {
@@ -24,8 +26,10 @@ struct native_harness {
     struct input *input;
     struct accel *accel;
     struct decode_tables *tables;
+    enum native_paging paging;
     unsigned level; /* at which cases run */
     bool own_input;
+    uint8_t fill; /* of the code's pages: INT3 or HLT */
     struct cpu_state base;
     struct native_accesses *log; /* of the device behind NATIVE_DATA; null: nobody looks */
 };
@@ -131,11 +135,18 @@ static void build_state(struct native_harness *h)
     s->efer = (1u << 0) | (1u << 8) | (1u << 10) | (1u << 11); /* SCE LME LMA NXE */
     s->star = 0x10ull << 32;
     s->lstar = NATIVE_SUPERVISOR + PHYS_HANDLERS + NATIVE_SYSTEM_CALL; /* as the handlers: HLT */
+    if (h->paging)
+        native_legacy_state(h, s);
 }
 
 unsigned native_level(const struct native_harness *h)
 {
     return h->level;
+}
+
+enum native_paging native_paging(const struct native_harness *h)
+{
+    return h->paging;
 }
 
 uint8_t *native_memory(struct native_harness *h, uint64_t gpa)
@@ -260,9 +271,9 @@ static void make_machine(struct native_harness *h, const struct native_make *mak
 static void fill_memory(struct native_harness *h)
 {
     memset(ram(h, PHYS_HANDLERS), 0xF4, NATIVE_SYSTEM_CALL + 16); /* HLT */
-    build_tables(h);
-    build_descriptors(h);
-    memset(ram(h, PHYS_ARENA), 0xCC, NATIVE_CODE_BYTES);
+    (h->paging ? native_legacy_tables : build_tables)(h);
+    (h->paging ? native_legacy_descriptors : build_descriptors)(h);
+    memset(ram(h, PHYS_ARENA), h->fill, NATIVE_CODE_BYTES);
     memset(ram(h, PHYS_ARENA + NATIVE_RODATA - NATIVE_CODE), 0x5A, NATIVE_RODATA_BYTES);
 }
 
@@ -277,6 +288,8 @@ struct native_harness *native_harness_create(const struct native_make *make, str
 
     CHECK(h);
     h->level = make->level;
+    h->paging = make->paging;
+    h->fill = make->halts && !make->level ? CODE_HLT : CODE_INT3;
     make_machine(h, make, error);
     h->tables = decode_tables_create(machine_cpu_model(h->machine));
     h->accel = (make->accel ? make->accel : make_interp)(h->machine, error);
@@ -338,6 +351,8 @@ static bool in_handler(const struct native_harness *h, const struct cpu_state *s
 {
     uint64_t frame = s->gpr[CPU_RSP] - NATIVE_SUPERVISOR;
 
+    if (h->paging)
+        return native_legacy_in_handler(s);
     return s->rip - NATIVE_SUPERVISOR - PHYS_HANDLERS < 32 * 16 &&
            (h->level || (frame >= PHYS_STACK && frame + 40 <= PHYS_STACK_TOP));
 }
@@ -372,8 +387,8 @@ static void fill_code(struct native_harness *h, const struct native_case *c)
 {
     uint8_t fill[NATIVE_CODE_MAX];
 
-    memset(fill, 0xCC, sizeof fill);
-    memory_write(machine_memory(h->machine), PHYS_ARENA + c->offset, fill, c->length);
+    memset(fill, h->fill, sizeof fill);
+    memory_write(machine_memory(h->machine), PHYS_ARENA + c->offset, fill, c->length + 1);
 }
 
 void native_interp_step(struct native_harness *h, const struct native_case *c, struct native_state *out,
@@ -440,15 +455,26 @@ void native_run_devices(struct native_harness *h, const struct native_case *c, u
 
 /* ---- a whole sequence ------------------------------------------------------------------------------------------- */
 
+/* At the HLT behind a case, wherever its code is mapped: no case can come to another one below the handlers. */
+static bool at_end(const struct native_harness *h, const struct cpu_state *s)
+{
+    return h->fill == CODE_HLT && s->halted && s->rip <= NATIVE_CODE + NATIVE_CODE_BYTES;
+}
+
 void native_interp_run(struct native_harness *h, const struct native_case *c, uint64_t steps, struct native_state *out,
                        uint8_t *data_out)
 {
     const uint64_t code_gpa = PHYS_ARENA + c->offset, data_gpa = PHYS_ARENA + NATIVE_DATA - NATIVE_CODE;
     struct position limit = machine_position(h->machine);
+    const uint8_t nop = 0x90; /* KVM's HLT is over before a trap of the instruction before it */
     struct cpu_state s;
 
     memory_write(machine_memory(h->machine), code_gpa, c->code, c->length);
+    if (h->fill == CODE_HLT)
+        memory_write(machine_memory(h->machine), code_gpa + c->length, &nop, 1);
     memcpy(ram(h, data_gpa), c->data, NATIVE_DATA_BYTES);
+    if (h->paging)
+        native_legacy_begin(h);
     interp_put(h, c);
     limit.icount += steps;
     machine_run(h->machine, limit);
@@ -457,12 +483,15 @@ void native_interp_run(struct native_harness *h, const struct native_case *c, ui
     fill_code(h, c);
     bool ended = s.halted && in_handler(h, &s);
     bool called = s.halted && s.rip - NATIVE_SUPERVISOR - PHYS_HANDLERS == NATIVE_SYSTEM_CALL + 1;
-    *out = (struct native_state){.vector = ended ? -1 : called ? NATIVE_SYSCALL : NATIVE_ENDLESS};
-    out->rip = s.rip;
+    bool stopped = at_end(h, &s);
+    *out = (struct native_state){.vector = ended || stopped ? -1 : called ? NATIVE_SYSCALL : NATIVE_ENDLESS};
+    out->rip = s.rip - stopped;
     out->rflags = s.rflags;
     memcpy(out->gpr, s.gpr, sizeof out->gpr);
     state_get_vectors(&s, out);
-    if (ended)
+    if (ended && h->paging)
+        native_legacy_unwind(h, &s, out);
+    else if (ended)
         interp_unwind_fault(h, out, s.cr2);
     interp_linear_rip(c, out);
     if (out->vector == EXC_BP) { /* the INT3 behind it */

@@ -13,6 +13,7 @@
 #define PIECES_MAX 256u /* of a document */
 #define INCLUDES_MAX 16u
 #define RLE_BIAS 29
+#define WINDOW 16u /* requests */
 
 struct remote {
     struct remote_wire wire;
@@ -23,6 +24,7 @@ struct remote {
     char reply[REPLY_BYTES + 1]; /* without run-length encoding */
     size_t reply_bytes;
     bool no_ack, physical_now, has_physical;
+    bool pipelined; /* a request may be sent before the one before it is answered */
     struct remote_registers registers;
     uint8_t raw[REMOTE_REGISTERS_MAX * 64];
     /* while the description is read */
@@ -179,6 +181,7 @@ static enum status negotiate(struct remote *remote, struct error *error)
         status = ask(remote, "qqemu.PhyMemMode", error);
     remote->has_physical = !status && (!strcmp(remote->reply, "0") || !strcmp(remote->reply, "1"));
     remote->physical_now = !strcmp(remote->reply, "1");
+    remote->pipelined = remote->no_ack || remote->has_physical; /* QEMU takes the next request for an acknowledgement */
     return status;
 }
 
@@ -294,8 +297,11 @@ static enum status await_stop(struct remote *remote, bool *ended, struct error *
 enum status remote_continue(struct remote *remote, int timeout_ms, bool *late, struct error *error)
 {
     bool ended;
+    uint8_t ack;
     if (!send_text(remote, "c"))
         return lost(error);
+    if (!remote->no_ack && remote->wire.receive(remote->wire.opaque, &ack, 1) == 1) /* of the request, before anything runs */
+        gdb_reader_feed(&remote->reader, &ack, 1);
     *late = remote->wire.ready && !remote->wire.ready(remote->wire.opaque, timeout_ms);
     if (*late && !remote->wire.send(remote->wire.opaque, (const uint8_t *)"\3", 1))
         return lost(error);
@@ -391,20 +397,35 @@ static size_t piece_at(size_t at, size_t size_bytes)
     return size_bytes - at < REMOTE_MEMORY_BYTES ? size_bytes - at : REMOTE_MEMORY_BYTES;
 }
 
-/* Who wants each packet acknowledged gets one at a time. */
+/* So many requests are under way at most: replies that nobody takes fill the connection, and then both wait. */
+static size_t window(const struct remote *remote)
+{
+    return remote->pipelined ? WINDOW : 1;
+}
+
+static enum status take_pieces(struct remote *remote, uint64_t address, uint8_t *bytes, size_t from, size_t to,
+                               struct error *error)
+{
+    enum status status = STATUS_OK;
+    for (size_t at = from; at < to && !status; at += REMOTE_MEMORY_BYTES)
+        status = bytes ? take_read(remote, address + at, bytes + at, piece_at(at, to), error)
+                       : take_written(remote, address + at, error);
+    return status;
+}
+
 enum status remote_read_block(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes, size_t size_bytes,
                               struct error *error)
 {
     enum status status = set_physical(remote, physical, error);
     CHECK(size_bytes <= REMOTE_BLOCK_BYTES);
-    for (size_t at = 0; at < size_bytes && !status && remote->no_ack; at += REMOTE_MEMORY_BYTES) {
-        if (!send_read(remote, address + at, piece_at(at, size_bytes)))
-            return lost(error);
-    }
-    for (size_t at = 0; at < size_bytes && !status; at += REMOTE_MEMORY_BYTES) {
-        if (!remote->no_ack && !send_read(remote, address + at, piece_at(at, size_bytes)))
-            return lost(error);
-        status = take_read(remote, address + at, bytes + at, piece_at(at, size_bytes), error);
+    for (size_t from = 0, to; from < size_bytes && !status; from = to) {
+        to = from + window(remote) * REMOTE_MEMORY_BYTES < size_bytes ? from + window(remote) * REMOTE_MEMORY_BYTES
+                                                                      : size_bytes;
+        for (size_t at = from; at < to; at += REMOTE_MEMORY_BYTES) {
+            if (!send_read(remote, address + at, piece_at(at, to)))
+                return lost(error);
+        }
+        status = take_pieces(remote, address, bytes, from, to, error);
     }
     return status;
 }
@@ -414,14 +435,14 @@ enum status remote_write_block(struct remote *remote, uint64_t address, bool phy
 {
     enum status status = set_physical(remote, physical, error);
     CHECK(size_bytes <= REMOTE_BLOCK_BYTES);
-    for (size_t at = 0; at < size_bytes && !status && remote->no_ack; at += REMOTE_MEMORY_BYTES) {
-        if (!send_write(remote, address + at, bytes + at, piece_at(at, size_bytes)))
-            return lost(error);
-    }
-    for (size_t at = 0; at < size_bytes && !status; at += REMOTE_MEMORY_BYTES) {
-        if (!remote->no_ack && !send_write(remote, address + at, bytes + at, piece_at(at, size_bytes)))
-            return lost(error);
-        status = take_written(remote, address + at, error);
+    for (size_t from = 0, to; from < size_bytes && !status; from = to) {
+        to = from + window(remote) * REMOTE_MEMORY_BYTES < size_bytes ? from + window(remote) * REMOTE_MEMORY_BYTES
+                                                                      : size_bytes;
+        for (size_t at = from; at < to; at += REMOTE_MEMORY_BYTES) {
+            if (!send_write(remote, address + at, bytes + at, piece_at(at, to)))
+                return lost(error);
+        }
+        status = take_pieces(remote, address, NULL, from, to, error);
     }
     return status;
 }

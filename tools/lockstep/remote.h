@@ -54,7 +54,7 @@ enum status remote_read_memory(struct remote *remote, uint64_t address, bool phy
 enum status remote_write_memory(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
                                 size_t size_bytes, struct error *error) MUST_CHECK;
 
-/* The same of any size, at most REMOTE_BLOCK_BYTES; all requests are sent before the first reply is waited for. */
+/* The same of any size, at most REMOTE_BLOCK_BYTES; where the target allows it, with some requests under way at a time. */
 #define REMOTE_BLOCK_BYTES (192u << 10)
 enum status remote_read_block(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes, size_t size_bytes,
                               struct error *error) MUST_CHECK;
