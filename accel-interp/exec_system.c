@@ -1,5 +1,6 @@
 /* SYSCALL and SYSENTER families, interrupt flag, HLT, CPUID, time stamps, random numbers, MSR instructions, undefined
  * opcodes (Intel SDM vol. 2). */
+#include "accel-interp/block.h"
 #include "accel-interp/msr.h"
 #include "accel-interp/system.h"
 
@@ -228,8 +229,32 @@ static void read_tsc(struct interp *cpu, const struct insn *i)
     cpu->r[CPU_RDX].q = tsc >> 32;
 }
 
+/* Is it one that the machine has as an input (core/machine.h, MACHINE_WAY_TSC_SITES)? */
+static bool at_tsc_site(const struct interp *cpu, const struct insn *i)
+{
+    uint64_t rip = interp_rip(cpu, i);
+
+    return i->len == 2 && cpu->cpl == 0 &&
+           machine_at_tsc_site(cpu->accel.machine,
+                               (cpu->mode & MODE_CODE_MASK) == MODE_CODE64 ? rip : block_linear(cpu, rip),
+                               cpu->s.lstar);
+}
+
+EXEC_STATIC(read_tsc_site)
+{
+    uint64_t tsc;
+
+    interp_sync_position(cpu, i);
+    tsc = machine_read_tsc_site(cpu->accel.machine) + cpu->s.tsc_offset;
+    cpu->r[CPU_RAX].q = (uint32_t)tsc;
+    cpu->r[CPU_RDX].q = tsc >> 32;
+    return END_FALL(); /* an access: the run loop looks */
+}
+
 EXEC_STATIC(exec_rdtsc)
 {
+    if (UNLIKELY(cpu->traps_tsc) && at_tsc_site(cpu, i))
+        return read_tsc_site(cpu, i);
     read_tsc(cpu, i);
     NEXT;
 }

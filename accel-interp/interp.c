@@ -738,6 +738,7 @@ struct accel *interp_create(struct machine *machine, const struct interp_options
     cpu->may_want = machine_may_want(machine);
     cpu->rotates_by_cl = machine_goes(machine, MACHINE_WAY_ROTATES_BY_CL);
     cpu->freezes_tsc = cpu->counts_exits && machine_goes(machine, MACHINE_WAY_TSC_FROZEN);
+    cpu->traps_tsc = machine_goes(machine, MACHINE_WAY_TSC_SITES);
     cpu->features = interp_features_of(machine_cpu_model(machine));
     cpu->unimplemented_log = unimplemented_log_create();
     run_control_create(cpu);

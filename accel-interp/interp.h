@@ -239,6 +239,7 @@ struct interp {
     bool counts_exits;                  /* machine_counts_exits */
     bool rotates_by_cl;                 /* MACHINE_WAY_ROTATES_BY_CL */
     bool freezes_tsc;                   /* MACHINE_WAY_TSC_FROZEN, where exits are counted */
+    bool traps_tsc;                     /* MACHINE_WAY_TSC_SITES */
     bool may_want;                      /* machine_may_want */
     uint64_t looked_icount;             /* counting exits: when it was last looked whether the machine wants to act */
     uint64_t stop_at_icount, stop_at_turns; /* when it last stood where the run loop had been */

@@ -35,6 +35,8 @@ static void kvm_set_state(struct accel *accel, const struct cpu_state *state)
     cpu->state = *state;
     cpu->halted = state->halted;
     cpu->state_valid = cpu->state_changed = true;
+    if (machine_goes(accel->machine, MACHINE_WAY_SYSCALL_FAULTS))
+        cpu->repair.lstar = state->lstar;
 }
 
 static void kvm_reset(struct accel *accel)

@@ -24,8 +24,9 @@ enum status kvm_cpu_model(const char *path, struct cpu_model *model, struct erro
 
 #define KVM_HELPED_MAX 64
 struct kvm_accel_statistics {
-    uint64_t entries;   /* KVM_RUN calls */
-    uint64_t exits;     /* port, MMIO, HLT */
+    uint64_t entries;     /* KVM_RUN calls */
+    uint64_t exits;       /* port, MMIO, HLT, RDTSC that is one */
+    uint64_t tsc_reads;   /* by breakpoints */
     uint64_t completions; /* KVM_RUN calls that only completed an access */
     uint64_t kicks, landmarks, interrupts, windows;
     uint64_t faults, syscalls; /* seen at the page fault handler; those that were a SYSCALL */

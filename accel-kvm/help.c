@@ -167,6 +167,15 @@ static void step(struct kvm_accel *cpu)
     cpu->helper->ops->get_state(cpu->helper, &cpu->state);
 }
 
+void kvm_help_one(struct kvm_accel *cpu)
+{
+    kvm_state_fetch(cpu);
+    cpu->helper->ops->set_state(cpu->helper, &cpu->state);
+    step(cpu);
+    cpu->halted = cpu->state.halted;
+    cpu->state_changed = cpu->state_valid = true;
+}
+
 /* What fails comes in crowds in 64-bit code (a hash by SSE), and to fetch the state and give it back costs more than fifty instructions of the
  * helper: it goes on while there is one that is known to fail not far behind the last. How far depends on the code alone, so the
  * same run does it again. An exit ends it: the run loop may have something to do there; so does a landmark's RIP, which another

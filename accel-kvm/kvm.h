@@ -67,10 +67,16 @@ struct kvm_accel {
         uint64_t lstar, idt, handler; /* 0: none */
     } repair;
     struct kvm_guest_debug debug; /* as KVM was told last */
-    bool at_repair; /* the last exit was by the breakpoint at the page fault handler, and no SYSCALL */
-    bool tsc_waits; /* the access to be completed stands for RDTSC */
-    bool helping; /* the helper executes an instruction */
-    struct { /* the access that the machine carries out just now */
+    bool at_repair;               /* the last exit was by the breakpoint at the page fault handler, and no SYSCALL */
+    struct {                      /* site.c */
+        bool here;                /* the guest stands at an RDTSC that is an exit, and it is next */
+        bool passing;             /* it stands at such an address, and takes what is there as any code */
+        uint64_t linear;
+    } site;
+    bool landmark_set; /* debug: DR0 is the landmark's */
+    bool tsc_waits;    /* the access to be completed stands for RDTSC */
+    bool helping;      /* the helper executes an instruction */
+    struct {           /* the access that the machine carries out just now */
         enum kvm_access kind;
         unsigned size_bytes;
         uint16_t port;
@@ -158,6 +164,7 @@ uint64_t kvm_count(struct kvm_accel *cpu);
 /* help.c: one instruction by the helper, or an access to an MSR. */
 bool kvm_is_prefix(uint8_t byte); /* of every mode, and allowed before any instruction: not LOCK, not REX */
 void kvm_help(struct kvm_accel *cpu);
+void kvm_help_one(struct kvm_accel *cpu); /* not as a failure of KVM's, and never more than one */
 /* The next instruction of cpu->state turns on paging without long mode. */
 bool kvm_at_paging_32(struct kvm_accel *cpu);
 /* KVM's emulator leaves a repeated string instruction whose count has come to 0 for one more turn that only moves RIP; a
@@ -170,10 +177,17 @@ bool kvm_seek_landmark(struct kvm_accel *cpu);
 bool kvm_at_landmark(struct kvm_accel *cpu, struct machine_landmark *landmark);
 /* The last exit is one that comes after the landmark ahead, and has been taken back. */
 bool kvm_landmark_overshot(struct kvm_accel *cpu);
+/* The guest stands at an RDTSC that would be an exit: the same. */
+bool kvm_landmark_overshot_at_site(struct kvm_accel *cpu);
 
 /* debug.c. The breakpoints and single steps that are wanted, told to KVM where they are others than before. landmark: linear
  * address, 0: none. */
 void kvm_debug_set(struct kvm_accel *cpu, uint64_t landmark, bool step);
+
+/* site.c, with MACHINE_WAY_TSC_SITES */
+void kvm_site_look(struct kvm_accel *cpu);   /* after KVM_EXIT_DEBUG */
+void kvm_site_read(struct kvm_accel *cpu);   /* it stands at one: instead of KVM_RUN */
+void kvm_site_forget(struct kvm_accel *cpu); /* whatever comes first now, the breakpoint stops it again */
 
 /* repair.c, with MACHINE_WAY_SYSCALL_FAULTS */
 void kvm_repair_wrote_lstar(struct kvm_accel *cpu, uint64_t value);
@@ -203,6 +217,8 @@ void kvm_copy_free(struct kvm_slot *slot);
 /* step.c: single steps, for debug_step. */
 void kvm_step(struct accel *accel);
 void kvm_step_forget(struct accel *accel);
+/* Where the handler of the interrupt that is queued begins (cpu->taken). */
+uint64_t kvm_taken_handler(struct kvm_accel *cpu);
 /* Before the guest goes on by a step: landmark: of the machine, may be null. True: it stands at it. */
 bool kvm_step_prepare(struct kvm_accel *cpu, struct machine_landmark *landmark);
 void kvm_step_look(struct kvm_accel *cpu); /* after an exit that has been handled */

@@ -46,6 +46,13 @@ static void widen(struct kvm_accel *cpu)
     cpu->margin = cpu->margin < MARGIN_MOST / 4 ? cpu->margin * 4 : MARGIN_MOST;
 }
 
+static void take_back(struct kvm_accel *cpu)
+{
+    kvm_rewind(cpu);
+    cpu->hopping = false;
+    widen(cpu);
+}
+
 bool kvm_landmark_overshot(struct kvm_accel *cpu)
 {
     unsigned reason = cpu->run->exit_reason;
@@ -56,9 +63,16 @@ bool kvm_landmark_overshot(struct kvm_accel *cpu)
         cpu->mark.set &= reason != KVM_EXIT_INTERNAL_ERROR && reason != KVM_EXIT_X86_RDMSR && reason != KVM_EXIT_X86_WRMSR;
         return false;
     }
-    kvm_rewind(cpu);
-    cpu->hopping = false;
-    widen(cpu);
+    take_back(cpu);
+    return true;
+}
+
+bool kvm_landmark_overshot_at_site(struct kvm_accel *cpu)
+{
+    struct machine_landmark *landmark = machine_landmark(cpu->accel.machine);
+    if (!cpu->hopping || !cpu->mark.set || !landmark || kvm_at_landmark(cpu, landmark))
+        return false;
+    take_back(cpu);
     return true;
 }
 

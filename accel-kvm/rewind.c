@@ -137,6 +137,7 @@ void kvm_rewind(struct kvm_accel *cpu)
     cpu->state_valid = cpu->state_changed = true;
     cpu->held_valid = false;
     cpu->taken = cpu->at_breakpoint = false;
+    kvm_site_forget(cpu);
     cpu->count_at_exit = kvm_count(cpu) - cpu->mark.done;
     cpu->statistics.rewinds++;
 }

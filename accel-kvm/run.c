@@ -329,6 +329,7 @@ static bool handle_exit(struct kvm_accel *cpu, enum accel_exit *exit)
     case KVM_EXIT_DEBUG:
         cpu->at_repair = (run->debug.arch.dr6 & 2) && cpu->repair.handler && kvm_rip(cpu) == cpu->repair.handler &&
                          !kvm_repair_at_breakpoint(cpu);
+        kvm_site_look(cpu);
         return false;
     case KVM_EXIT_SET_TPR: return false;
     case KVM_EXIT_INTERNAL_ERROR:
@@ -354,6 +355,10 @@ static bool nmi_waits(struct kvm_accel *cpu)
 
 static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
 {
+    if (cpu->site.here) {
+        kvm_site_read(cpu);
+        return false;
+    }
     if (cpu->tsc_waits)
         kvm_complete(cpu);
     kvm_state_flush(cpu);
@@ -364,7 +369,7 @@ static bool run_to_exit(struct kvm_accel *cpu, enum accel_exit *exit)
         cpu->armed = false;
         cpu->run->immediate_exit = 1;
     }
-    cpu->at_repair = false;
+    cpu->at_repair = cpu->site.passing = false;
     cpu->mending = false;
     kvm_freeze_at(cpu, machine_frozen_tsc(cpu->accel.machine) + cpu->state.tsc_offset);
     int trouble = kvm_enter(cpu);
@@ -391,8 +396,8 @@ static bool run_once(struct kvm_accel *cpu, enum accel_exit *exit)
     uint64_t before = machine_position(cpu->accel.machine).icount;
     bool done = run_to_exit(cpu, exit);
     cpu->at_stop = cpu->halted || machine_position(cpu->accel.machine).icount != before;
-    cpu->at_breakpoint = cpu->debug.control && cpu->run->exit_reason == KVM_EXIT_DEBUG &&
-                         (cpu->run->debug.arch.dr6 & 1) && !cpu->at_stop;
+    cpu->at_breakpoint =
+        cpu->landmark_set && cpu->run->exit_reason == KVM_EXIT_DEBUG && (cpu->run->debug.arch.dr6 & 1) && !cpu->at_stop;
     if (cpu->at_stop) {
         cpu->count_at_exit = kvm_count(cpu);
         cpu->refused = false;
@@ -421,6 +426,7 @@ enum accel_exit kvm_accel_run(struct accel *accel)
         cpu->refused = false;
     }
     cpu->debug_left = false;
+    kvm_site_forget(cpu);
     while (!cpu->error.text[0]) {
         bool wanted = machine_wanted(accel->machine) || nmi_waits(cpu);
         if (wanted && cpu->at_stop) {

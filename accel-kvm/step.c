@@ -65,6 +65,12 @@ static uint64_t handler_of(struct kvm_accel *cpu, uint8_t vector)
     return (uint32_t)(offset + base_of(cpu, (uint16_t)(gate >> 16)));
 }
 
+uint64_t kvm_taken_handler(struct kvm_accel *cpu)
+{
+    kvm_state_fetch(cpu);
+    return handler_of(cpu, cpu->taken_vector);
+}
+
 /* ---- TF in a frame ---- */
 
 static unsigned slot_bytes(const struct kvm_accel *cpu)
@@ -122,8 +128,7 @@ bool kvm_step_prepare(struct kvm_accel *cpu, struct machine_landmark *landmark)
         return true;
     }
     if (cpu->taken && !(cpu->state.rflags & RFLAGS_VM)) {
-        kvm_state_fetch(cpu);
-        kvm_debug_set(cpu, handler_of(cpu, cpu->taken_vector), false);
+        kvm_debug_set(cpu, kvm_taken_handler(cpu), false);
     } else {
         kvm_complete(cpu);
         kvm_state_fetch(cpu);

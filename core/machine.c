@@ -28,7 +28,7 @@ struct machine *machine_create(const struct machine_options *options, struct err
         return NULL;
     }
     struct machine *machine = calloc(1, sizeof *machine);
-    CHECK(machine && options->input);
+    CHECK(machine && options->input && options->tsc_sites <= MACHINE_TSC_SITES_MAX);
     machine->options = *options;
     uint64_t steps = options->checkpoint_steps ? options->checkpoint_steps : MACHINE_CHECKPOINT_STEPS_DEFAULT;
     machine->options.checkpoint_steps = (steps + MACHINE_SLICE_STEPS - 1) / MACHINE_SLICE_STEPS * MACHINE_SLICE_STEPS;

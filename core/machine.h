@@ -57,19 +57,27 @@ enum machine_way {
     /* A host whose KVM emulates FXSAVE in 64-bit code at CPL0 and writes the whole image, zeroes behind the last XMM register:
      * processors leave bytes 416 to 511 alone. */
     MACHINE_WAY_FXSAVE_FILLS = 16,
+    /* RDTSC without a prefix at CPL0, at one of machine_options' linear addresses, is such a read of MACHINE_TSC_PORT too, whatever
+     * is at that port, and gives EDX:EAX. When LSTAR is not 0 only the first MACHINE_TSC_SITES_SYSCALL of them are meant: hosts
+     * have four breakpoints, one is for landmarks and one may be needed to mend SYSCALL. */
+    MACHINE_WAY_TSC_SITES = 32,
 };
-#define MACHINE_WAYS_ALL 31u
+#define MACHINE_WAYS_ALL 63u
 #define MACHINE_TSC_PORT 0xE0u
+#define MACHINE_TSC_SITES_MAX 4u
+#define MACHINE_TSC_SITES_SYSCALL 2u
 #define MACHINE_FRAME_BYTES 48u
 
 struct machine_options {
     uint64_t ram_bytes; /* multiple of 1 MiB, 1 MiB .. MEMORY_RAM_MAX_BYTES */
     struct cpu_model cpu;
-    struct input *input;       /* borrowed */
-    struct trace_sink trace;   /* borrowed */
-    uint64_t checkpoint_steps; /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
-    bool counts_exits;         /* position.h; digests are made where a CHECKPOINT message says */
-    uint32_t ways;             /* enum machine_way */
+    struct input *input;                      /* borrowed */
+    struct trace_sink trace;                  /* borrowed */
+    uint64_t checkpoint_steps;                /* 0: MACHINE_CHECKPOINT_STEPS_DEFAULT; rounded up to whole slices */
+    bool counts_exits;                        /* position.h; digests are made where a CHECKPOINT message says */
+    uint32_t ways;                            /* enum machine_way */
+    uint64_t tsc_site[MACHINE_TSC_SITES_MAX]; /* MACHINE_WAY_TSC_SITES: linear addresses */
+    unsigned tsc_sites;
     bool no_reboot;
     uint32_t trace_kinds; /* bit TRACE_*: emit these only; 0: all. Digests, checkpoints: if digests too */
     bool digests;         /* emit TRACE_DIGEST and TRACE_CHECKPOINT */
@@ -163,6 +171,12 @@ uint64_t machine_frozen_tsc(const struct machine *machine);
 /* MACHINE_WAY_TSC_PORT: a read of the port, and what the accelerator then puts into EDX. */
 uint32_t machine_read_tsc_port(struct machine *machine);
 uint32_t machine_tsc_port_high(const struct machine *machine);
+/* MACHINE_WAY_TSC_SITES. How many are meant with this LSTAR: the first; 0 without the way. */
+unsigned machine_tsc_sites(const struct machine *machine, uint64_t lstar);
+uint64_t machine_tsc_site(const struct machine *machine, unsigned index);
+bool machine_at_tsc_site(const struct machine *machine, uint64_t linear, uint64_t lstar);
+/* RDTSC there: an exit, as a read of the port is. Returns the TSC before the CPU's offset. */
+uint64_t machine_read_tsc_site(struct machine *machine);
 
 void machine_trace(struct machine *machine, const struct trace_event *event); /* fills the position */
 /* The same for an access of the guest, by kind, address, value and size alone. */

@@ -131,6 +131,35 @@ uint32_t machine_tsc_port_high(const struct machine *machine)
     return (uint32_t)(machine->port_tsc >> 32);
 }
 
+unsigned machine_tsc_sites(const struct machine *machine, uint64_t lstar)
+{
+    unsigned count = machine_goes(machine, MACHINE_WAY_TSC_SITES) ? machine->options.tsc_sites : 0;
+    return lstar && count > MACHINE_TSC_SITES_SYSCALL ? MACHINE_TSC_SITES_SYSCALL : count;
+}
+
+uint64_t machine_tsc_site(const struct machine *machine, unsigned index)
+{
+    return machine->options.tsc_site[index];
+}
+
+bool machine_at_tsc_site(const struct machine *machine, uint64_t linear, uint64_t lstar)
+{
+    for (unsigned n = 0; n < machine_tsc_sites(machine, lstar); n++) {
+        if (machine->options.tsc_site[n] == linear)
+            return true;
+    }
+    return false;
+}
+
+uint64_t machine_read_tsc_site(struct machine *machine)
+{
+    machine_exit_begin(machine);
+    uint64_t tsc = machine_tsc(machine);
+    machine_trace_access(machine, TRACE_PIO_READ, MACHINE_TSC_PORT, (uint32_t)tsc, 4);
+    machine_exit_end(machine);
+    return tsc;
+}
+
 /* ---- stops ---- */
 
 bool machine_interrupted(const struct machine *machine)

@@ -662,7 +662,7 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
         config->digest_version = (uint32_t)get_number(field, UINT32_MAX, "expected below 2^32");
         break;
     case TAG_COUNTS_EXITS: config->counts_exits = get_number(field, 1, "expected 0 or 1"); break;
-    case TAG_WAYS: config->ways = (uint32_t)get_number(field, MACHINE_WAYS_ALL, "expected bits that this vmrr knows: 0 to 31"); break;
+    case TAG_WAYS: config->ways = (uint32_t)get_number(field, MACHINE_WAYS_ALL, "expected bits that this vmrr knows: 0 to 63"); break;
     case TAG_TSC_SITES: get_sites(field, config); break;
     case TAG_TRACE_KINDS: get_trace_kinds(field, config); break;
     case TAG_BIOS: get_blob(field, reader, &config->bios); break;
@@ -682,6 +682,14 @@ static void get_field(struct field *field, struct journal_config_reader *reader)
     }
     if (!field->fault && (field->source.failed || byte_source_left(&field->source)))
         field->fault = "size: expected as the field needs";
+}
+
+/* The list is that of one way. */
+static bool sites_fit(const struct journal_config *config)
+{
+    return !(config->ways & MACHINE_WAY_TSC_SITES) ||
+           (config->tsc_site_count && config->tsc_site_count <= MACHINE_TSC_SITES_MAX &&
+            !(config->ways & MACHINE_WAY_TSC_PORT));
 }
 
 enum status journal_config_parse(struct journal_config_reader *reader, const uint8_t *raw, size_t raw_bytes,
@@ -708,6 +716,11 @@ enum status journal_config_parse(struct journal_config_reader *reader, const uin
     if (reader->config.ram_bytes == 0 || !reader->config.accel)
         return error_status(error, STATUS_CORRUPT, "%s: config frame at offset %llu: RAM size and accelerator expected",
                             name, (unsigned long long)offset);
+    if (!sites_fit(&reader->config))
+        return error_status(error, STATUS_CORRUPT,
+                            "%s: config frame at offset %llu: 1 to %u addresses of RDTSC expected, and no "
+                            "kernel that was changed",
+                            name, (unsigned long long)offset, MACHINE_TSC_SITES_MAX);
     return STATUS_OK;
 }
 

@@ -66,7 +66,7 @@ struct journal_config {
     uint32_t digest_version; /* when read: MACHINE_DIGEST_VERSION of who made it; written is this program's */
     uint32_t trace_kinds;    /* bit TRACE_*: what the run emits (machine_options); written: 0 is all */
     uint32_t ways;           /* enum machine_way */
-    uint64_t *tsc_sites;     /* MACHINE_WAY_TSC_PORT: where the kernel had RDTSC, virtual addresses; owned */
+    uint64_t *tsc_sites;     /* MACHINE_WAY_TSC_PORT: where the kernel had RDTSC, virtual addresses; _SITES: that way's; owned */
     uint32_t tsc_site_count;
     bool counts_exits;       /* positions are exits (core/position.h); checkpoint_steps then is exits too */
     bool no_reboot;

@@ -103,9 +103,13 @@ static void print_ways(const struct journal_config *config)
         printf("  %-10s FXSAVE in the kernel's 64-bit code writes zeroes behind XMM15\n", "otherwise");
     if (config->ways & MACHINE_WAY_TSC_FROZEN)
         printf("  %-10s RDTSC gives the virtual time of the last stop\n", "otherwise");
-    if (!(config->ways & MACHINE_WAY_TSC_PORT))
+    if (config->ways & MACHINE_WAY_TSC_SITES)
+        printf("  %-10s RDTSC is an input at CPL0 at:", "otherwise");
+    else if (config->ways & MACHINE_WAY_TSC_PORT)
+        printf("  %-10s RDTSC, RDRAND, RDSEED replaced at %u places of the kernel:", "otherwise",
+               config->tsc_site_count);
+    else
         return;
-    printf("  %-10s RDTSC, RDRAND, RDSEED replaced at %u places of the kernel:", "otherwise", config->tsc_site_count);
     for (uint32_t n = 0; n < config->tsc_site_count; n++)
         printf("%s%016" PRIx64, n % 6 ? " " : "\n             ", config->tsc_sites[n]);
     printf("\n");

@@ -130,6 +130,15 @@ static enum status trap_tsc(struct journal_config *config, const char *name, str
     return status;
 }
 
+static void set_sites(struct journal_config *config, const struct run_options *options)
+{
+    config->ways |= MACHINE_WAY_TSC_SITES;
+    config->tsc_sites = malloc(sizeof options->tsc_site);
+    CHECK(config->tsc_sites);
+    memcpy(config->tsc_sites, options->tsc_site, sizeof options->tsc_site);
+    config->tsc_site_count = options->tsc_sites;
+}
+
 enum status config_from_options(struct journal_config *config, const struct run_options *options, struct error *error)
 {
     config->creator = strdup(tool_version());
@@ -156,6 +165,8 @@ enum status config_from_options(struct journal_config *config, const struct run_
         status = file_read(options->kernel, KERNEL_MAX_BYTES, &config->kernel, error);
     if (!status && options->trap_tsc)
         status = trap_tsc(config, options->kernel, error);
+    if (options->tsc_sites)
+        set_sites(config, options);
     if (!status && options->initrd && is_multiboot(&config->kernel))
         status = read_modules(config, options->initrd, error);
     else if (!status && options->initrd)

@@ -110,7 +110,6 @@ STRING_OPTION(parse_screendump, screendump)
         parser->options->field = true;                                                                                 \
         return -1;                                                                                                     \
     }
-FLAG_OPTION(parse_trap_tsc, trap_tsc)
 FLAG_OPTION(parse_no_reboot, no_reboot)
 FLAG_OPTION(parse_no_shutdown, no_shutdown)
 FLAG_OPTION(parse_start_stopped, start_stopped)
@@ -277,6 +276,36 @@ static int parse_checkpoint_frames(struct parser *parser, const char *value)
     return -1;
 }
 
+/* By itself: in the kernel of -kernel. With addresses: RDTSC there. */
+static int parse_trap_tsc(struct parser *parser, const char *value)
+{
+    static const char *const expected = "up to 4 different linear addresses, as 0x9a9d,0x9afd";
+    struct run_options *options = parser->options;
+    if (!value) {
+        options->trap_tsc = true;
+        return -1;
+    }
+    for (const char *at = value, *comma;; at = comma + 1) {
+        char text[24];
+        uint64_t site;
+        comma = strchr(at, ',');
+        size_t length = comma ? (size_t)(comma - at) : strlen(at);
+        if (length >= sizeof text || options->tsc_sites == MACHINE_TSC_SITES_MAX)
+            return options_bad(parser, value, expected);
+        memcpy(text, at, length);
+        text[length] = 0;
+        if (parse_u64(text, &site))
+            return options_bad(parser, value, expected);
+        for (unsigned n = 0; n < options->tsc_sites; n++) {
+            if (options->tsc_site[n] == site)
+                return options_bad(parser, value, expected);
+        }
+        options->tsc_site[options->tsc_sites++] = site;
+        if (!comma)
+            return -1;
+    }
+}
+
 static int parse_slower(struct parser *parser, const char *value)
 {
     uint64_t times;
@@ -387,11 +416,12 @@ static int parse_one(struct parser *parser, int *index, int argc, char **argv)
 {
     const char *text = argv[*index];
     const char *name = text + 1 + (text[1] == '-');
-    const char *equals = text[1] == '-' ? strchr(name, '=') : NULL;
+    const char *equals = strchr(name, '=');
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const struct option_row *row = find_row(name, length, 1u << parser->use);
     const char *value = equals ? equals + 1 : NULL;
-    if (!row) {
+    bool may_have_value = row && row->parse == parse_trap_tsc;
+    if (!row || (equals && text[1] != '-' && !may_have_value)) {
         tool_error("unknown option %s (see vmrr %s --help)", text, use_names[parser->use]);
         return EXIT_CODE_USAGE;
     }
@@ -401,7 +431,7 @@ static int parse_one(struct parser *parser, int *index, int argc, char **argv)
             return EXIT_CODE_USAGE;
         }
         value = argv[*index];
-    } else if (!row->has_value && value) {
+    } else if (!row->has_value && value && !may_have_value) {
         tool_error("option %s takes no value", text);
         return EXIT_CODE_USAGE;
     }
@@ -471,7 +501,13 @@ static int check_complete(struct run_options *options, enum options_use use)
         return EXIT_CODE_USAGE;
     }
     if (options->trap_tsc && (!options->kernel || options->bios || !options->count_exits)) {
-        tool_error("-kvm-trap-tsc needs -accel kvm (or --positions exits) and a Linux kernel by -kernel, without -bios");
+        tool_error("-kvm-trap-tsc needs -accel kvm (or --positions exits) and a Linux kernel by -kernel, without "
+                   "-bios; other guests: "
+                   "-kvm-trap-tsc=ADDRESS");
+        return EXIT_CODE_USAGE;
+    }
+    if (options->tsc_sites && (options->trap_tsc || !options->count_exits)) {
+        tool_error("-kvm-trap-tsc=ADDRESS needs -accel kvm (or --positions exits), and no -kvm-trap-tsc beside it");
         return EXIT_CODE_USAGE;
     }
     if (options->append && !options->kernel) {

@@ -70,6 +70,8 @@ struct run_options {
     bool count_exits;    /* --positions exits, or -accel kvm */
     bool count_steps;    /* --positions instructions was asked for */
     bool trap_tsc;       /* -kvm-trap-tsc */
+    uint64_t tsc_site[MACHINE_TSC_SITES_MAX]; /* -kvm-trap-tsc=ADDRESS... */
+    unsigned tsc_sites;
     uint32_t kvm_slower; /* -kvm-slower; 0: not given */
     const char *kernel, *initrd, *append, *bios, *vgabios;
     const char *cpu, *accel;

@@ -168,6 +168,8 @@ static enum status create_machine(struct session *session, struct error *error)
                                       .ways = config->ways,
                                       .no_reboot = config->no_reboot,
                                       .trace_kinds = config->trace_kinds};
+    for (uint32_t n = 0; (config->ways & MACHINE_WAY_TSC_SITES) && n < config->tsc_site_count; n++)
+        options.tsc_site[options.tsc_sites++] = config->tsc_sites[n];
     if (session->recorder) {
         options.input = replay_recorder_input(session->recorder);
         options.trace = replay_recorder_trace(session->recorder);

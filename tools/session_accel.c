@@ -49,6 +49,15 @@ static uint32_t ways_of(const struct kvm_probe *probe)
 #endif
 
 #ifdef VMRR_KVM
+static enum status can_trap(const struct kvm_probe *probe, struct error *error)
+{
+    if (probe->breakpoint_cpl0 == KVM_YES)
+        return STATUS_OK;
+    return error_status(error, STATUS_UNSUPPORTED,
+                        "-kvm-trap-tsc=ADDRESS: not on this host: its KVM does not stop at a hardware "
+                        "breakpoint at CPL0 (vmrr info --host: breakpoint_cpl0)");
+}
+
 /* A host without KVM, or with one that could not run it, is no reason not to make it. */
 static enum status make_for_kvm(struct journal_config *config, struct error *error)
 {
@@ -64,6 +73,8 @@ static enum status make_by_kvm(struct journal_config *config, struct error *erro
 {
     struct kvm_probe probe;
     enum status status = learn_host(&probe, KVM_TO_INTERP, error);
+    if (!status && (config->ways & MACHINE_WAY_TSC_SITES))
+        status = can_trap(&probe, error);
     if (status)
         return status;
     config->ways |= ways_of(&probe);
@@ -103,6 +114,8 @@ static bool host_again(struct machine *machine, bool by_kvm, struct error *error
     if (learn_host(&probe, by_kvm ? KVM_TO_KVM : KVM_FROM_INTERP, error))
         return false;
     uint32_t ways = ways_of(&probe);
+    if (machine_goes(machine, MACHINE_WAY_TSC_SITES) && can_trap(&probe, error))
+        return false;
     if (machine_goes(machine, MACHINE_WAY_TSC_FROZEN) && !(ways & MACHINE_WAY_TSC_FROZEN)) {
         error_set(error, "-accel kvm: the run has a TSC that stands still, which this host's KVM can't do (vmrr info --host: "
                          "tsc_scaling, tsc_offset): replay it with -accel interp");
@@ -159,6 +172,8 @@ void accel_report(const struct accel *accel, FILE *out)
             kvm->exits, kvm->interrupts, kvm->landmarks, kvm->kicks, kvm->entries, kvm->completions);
     if (kvm->syscalls)
         fprintf(out, "kvm: %" PRIu64 " SYSCALLs mended, in %" PRIu64 " page faults\n", kvm->syscalls, kvm->faults);
+    if (kvm->tsc_reads)
+        fprintf(out, "kvm: %" PRIu64 " RDTSCs by breakpoints\n", kvm->tsc_reads);
     if (kvm->tsc_ticks)
         fprintf(out, "kvm: the TSC moved between two exits %" PRIu64 " times\n", kvm->tsc_ticks);
     if (kvm->rewinds)
