@@ -57,10 +57,10 @@ void kvm_kick_free(struct kvm_accel *cpu)
     cpu->has_timer = cpu->has_post_timer = false;
 }
 
-uint64_t kvm_host_ns(void)
+uint64_t kvm_thread_ns(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 

@@ -154,7 +154,7 @@ void kvm_kick_free(struct kvm_accel *cpu);
 void kvm_kick_arm(struct kvm_accel *cpu); /* before the guest runs */
 void kvm_kick_soon(struct kvm_accel *cpu); /* instead: in some microseconds */
 void kvm_kick_in(struct kvm_accel *cpu, uint64_t in_ns);
-uint64_t kvm_host_ns(void);
+uint64_t kvm_thread_ns(void); /* that it ran */
 void kvm_kick_post(struct accel *accel); /* any thread: accel.h, kick */
 
 /* count.c: 0 where there is no counter. */

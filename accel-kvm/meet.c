@@ -76,10 +76,11 @@ bool kvm_landmark_overshot_at_site(struct kvm_accel *cpu)
     return true;
 }
 
-/* A hop is over: how fast was the guest? A little more is assumed for the next. */
+/* A hop is over: how fast was the guest? A little more is assumed for the next. By the time that this thread ran: the kick comes by
+ * the host's clock, so where others have the processor meanwhile the hop is a short one. */
 static void end_hop(struct kvm_accel *cpu, uint64_t count)
 {
-    uint64_t took_ns = kvm_host_ns() - cpu->hop_ns, instructions = count - cpu->hop_count;
+    uint64_t took_ns = kvm_thread_ns() - cpu->hop_ns, instructions = count - cpu->hop_count;
     cpu->hopping = false;
     if (took_ns < HOP_LEAST_NS || !instructions)
         return;
@@ -93,7 +94,7 @@ static void begin_hop(struct kvm_accel *cpu, uint64_t count, uint64_t instructio
     cpu->hopping = true;
     cpu->hop_count = count;
     kvm_debug_set(cpu, 0, false);
-    cpu->hop_ns = kvm_host_ns();
+    cpu->hop_ns = kvm_thread_ns();
     kvm_kick_in(cpu, in_ns < HOP_LEAST_NS ? HOP_LEAST_NS : in_ns);
 }
 
