@@ -23,6 +23,7 @@
     "  --positions exits|instructions  what positions count; exits (kvm's only way) with interp: a run that kvm can\n"    \
     "                           replay, under the host's clock\n"                                                    \
     "  -kvm-trap-tsc            kvm: RDTSC in the kernel (-kernel) becomes an input; its RDRAND has no number\n"        \
+    "  -kvm-trap-tsc=ADDRESS[,ADDRESS...]  kvm: RDTSC at up to 4 linear addresses does, at CPL0; any guest\n"          \
     "  -kvm-slower N            kvm: virtual time N times slower than the host's, for hosts that emulate kernels\n"    \
     "  -kernel FILE             bzImage, vmlinux, multiboot ELF, or a 512-byte boot sector\n"                          \
     "  -initrd FILE             initial RAM disk; for multiboot: \"MODULE ARGS,MODULE ARGS\"\n"                        \

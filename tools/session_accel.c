@@ -14,6 +14,7 @@
 
 /* Of a run whose positions are exits, exits; some hundred a second at the rate at which a host does them. */
 #define CHECKPOINT_EXITS_DEFAULT 16384u
+#define PROBES_MORE 3u
 
 bool accel_is_kvm(const char *name)
 {
@@ -49,13 +50,21 @@ static uint32_t ways_of(const struct kvm_probe *probe)
 #endif
 
 #ifdef VMRR_KVM
+/* A probe on a host that is busy may not come to it: it is asked again. */
 static enum status can_trap(const struct kvm_probe *probe, struct error *error)
 {
-    if (probe->breakpoint_cpl0 == KVM_YES)
+    enum kvm_answer answer = probe->breakpoint_cpl0;
+    struct kvm_probe again;
+    for (unsigned n = 0; n < PROBES_MORE && answer == KVM_UNKNOWN; n++) {
+        if (kvm_probe(&(struct kvm_probe_options){.without_costs = true}, &again, error) == STATUS_OK)
+            answer = again.breakpoint_cpl0;
+    }
+    if (answer == KVM_YES)
         return STATUS_OK;
     return error_status(error, STATUS_UNSUPPORTED,
-                        "-kvm-trap-tsc=ADDRESS: not on this host: its KVM does not stop at a hardware "
-                        "breakpoint at CPL0 (vmrr info --host: breakpoint_cpl0)");
+                        "-kvm-trap-tsc=ADDRESS: not on this host: does its KVM stop at a hardware breakpoint at CPL0? %s "
+                        "(vmrr info --host: breakpoint_cpl0)",
+                        kvm_answer_name(answer));
 }
 
 /* A host without KVM, or with one that could not run it, is no reason not to make it. */
