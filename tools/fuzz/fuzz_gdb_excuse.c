@@ -269,7 +269,7 @@ static bool excuse_x87_pointers(struct excuse *e)
 }
 
 const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_case *c,
-                            struct native_outcome *reference, struct native_outcome *interp)
+                            struct native_outcome *reference, struct native_outcome *interp, bool *guess)
 {
     static const struct {
         const char *name;
@@ -299,6 +299,7 @@ const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_
     for (size_t n = 0; n < sizeof excuses / sizeof excuses[0]; n++) {
         struct native_outcome before = *interp;
         if (excuses[n].apply(&e)) {
+            *guess = !same(&e);
             *interp = *reference;
             return excuses[n].name;
         }
