@@ -178,7 +178,8 @@ static bool excuse_stack_fault(struct excuse *e)
 /* Near branches with an operand size prefix are of 16 bits in 64-bit code here, as on AMD's processors; Intel's ignore it. */
 static bool is_near_branch(const struct opcode_row *row)
 {
-    return native_group_of(row) == NATIVE_GROUP_BRANCH && native_has_operand(row, "Jz");
+    return native_group_of(row) == NATIVE_GROUP_BRANCH &&
+           (native_has_operand(row, "Jz") || native_has_operand(row, "Jb"));
 }
 
 static bool excuse_near_branch(struct excuse *e)
