@@ -217,6 +217,8 @@ static enum status start_target(struct gdb *gdb, struct error *error)
             error_status(error, STATUS_UNSUPPORTED,
                          "gdb: the target does not come to its server: it must be a PC that stands before its first "
                          "instruction, with a CPU that has XSAVE and AVX (QEMU: -cpu max)");
+    if (!status)
+        remote_defer_writes(gdb->remote);
     return status ? status : learn_model(gdb, error);
 }
 
