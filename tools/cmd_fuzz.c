@@ -210,7 +210,7 @@ static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endles
     } else if (again == FUZZ_DIFFERENT && fuzz_run_one(&fuzz->run, small).verdict == FUZZ_DIFFERENT) {
         fuzz->failures++;
         if (!fuzz->replay) {
-            fuzz->run.steps = endless ? 0 : FUZZ_STEPS;
+            fuzz->run.steps = endless ? FUZZ_STEPS_SHRINK : FUZZ_STEPS;
             fuzz_shrink(&fuzz->run, small);
             fuzz->run.steps = 0;
         }

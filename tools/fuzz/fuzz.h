@@ -14,6 +14,7 @@
 #define FUZZ_BATCH 64u
 #define FUZZ_STEPS (1ull << 20)      /* of the interpreter, at first */
 #define FUZZ_STEPS_LONG (1ull << 29) /* when the reference has ended: as much as that may have done */
+#define FUZZ_STEPS_SHRINK (1ull << 23) /* while what one of them does not end is made smaller */
 
 struct fuzz_insn {
     uint8_t bytes[FUZZ_INSN_BYTES], length;

@@ -559,6 +559,7 @@ static void reference_note(struct fuzz_reference *self, char *text, size_t size)
 const struct fuzz_reference_ops fuzz_gdb_ops = {
     .name = "gdb",
     .slow = true,
+    .endless = true,
     .open = reference_open,
     .has_feature = reference_has_feature,
     .share = reference_share,
