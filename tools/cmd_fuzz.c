@@ -210,7 +210,7 @@ static void fail(struct fuzz *fuzz, const struct fuzz_case *failing, bool endles
     } else if (again == FUZZ_DIFFERENT && fuzz_run_one(&fuzz->run, small).verdict == FUZZ_DIFFERENT) {
         fuzz->failures++;
         if (!fuzz->replay) {
-            fuzz->run.steps = endless ? 0 : FUZZ_STEPS;
+            fuzz->run.steps = endless ? FUZZ_STEPS_SHRINK : FUZZ_STEPS;
             fuzz_shrink(&fuzz->run, small);
             fuzz->run.steps = 0;
         }
@@ -242,7 +242,7 @@ static void judge(struct fuzz *fuzz, size_t n, bool valid)
         fuzz->instructions += fuzz_reached(&fuzz->cases[n], &fuzz->of_interp[n]);
     if (result.verdict == FUZZ_EXCUSED || result.verdict == FUZZ_UNKNOWN)
         count_excuse(fuzz, &result);
-    if (result.verdict == FUZZ_EXCUSED && result.guess && !fuzz->against->slow)
+    if (result.verdict == FUZZ_EXCUSED && result.guess)
         look_behind(fuzz, &fuzz->cases[n]);
     if (result.verdict == FUZZ_DIFFERENT)
         fail(fuzz, &fuzz->cases[n], fuzz->of_interp[n].state.vector == NATIVE_ENDLESS);
@@ -261,10 +261,10 @@ static uint64_t seed_of(uint64_t seed, uint64_t index)
 /* The reference is gone: what did that? */
 static void report_lost(struct fuzz *fuzz, const struct native_case *lost)
 {
-    json_t *object = json_object();
-    if (lost < fuzz->assembled || lost >= fuzz->assembled + FUZZ_BATCH)
+    if (!fuzz->run.lost && (lost < fuzz->assembled || lost >= fuzz->assembled + FUZZ_BATCH))
         return;
-    write_reproducer(fuzz, &fuzz->cases[lost - fuzz->assembled], object);
+    json_t *object = json_object();
+    write_reproducer(fuzz, fuzz->run.lost ? &fuzz->run.lost_case : &fuzz->cases[lost - fuzz->assembled], object);
     const char *file = json_string_value(json_object_get(object, "file"));
     if (file)
         tool_error("fuzz: the case that was under way: %s", file);

@@ -47,8 +47,8 @@ def beside_qemu(*arguments):
             process.kill()
 
 
-def case(mode, *code, level=0, **state):
-    return write_case(os.path.join(WORK.name, "case.json"), mode, code, state, level=level)
+def case(mode, *code, level=0, paging="long", **state):
+    return write_case(os.path.join(WORK.name, "case.json"), mode, code, state, level=level, paging=paging)
 
 
 check(run("gdb:unix:%s/nobody" % WORK.name, "--count=1").returncode == 4, "nobody listens")
@@ -56,16 +56,26 @@ check(run("gdb", "--count=1").returncode == 2 and run("kvm:x", "--count=1").retu
 if not QEMU:
     print("SKIP: no qemu-system-x86_64 (package qemu-system-x86)")
     sys.exit(77)
-for mode, level in ((64, 0), (32, 3), (16, 0)):
-    done = beside_qemu("--mode=%d" % mode, "--level=%d" % level, "--seed=3", "--count=48", "--json")
+for mode, level, paging in ((64, 0, "long"), (32, 3, "long"), (16, 0, "long"), (32, 0, "32"), (32, 3, "pae"), (16, 3, "32"), (16, 0, "pae")):
+    done = beside_qemu("--mode=%d" % mode, "--level=%d" % level, "--paging=" + paging, "--seed=3", "--count=48", "--json")
     check(done.returncode == 0, "%d-bit: exit code %d\n%s%s" % (mode, done.returncode, done.stdout[-3000:], done.stderr))
     got = json.loads(done.stdout)
     judged = got["same"] + sum(got["known"].values())
+    check(got["paging"] == paging and got["level"] == level, "%d-bit: %s" % (mode, got))
     check(got["cases"] == 48 == judged + sum(got["not_judged"].values()) + got["unstable"] and got["same"] > 20 and judged > 40,
           "%d-bit: %s" % (mode, got))
 done = beside_qemu("--replay", case(64, "b8efbeadde", "01d8", "11c8", rbx=0x7FFFFFFF, rcx=3), "--json")
 check(done.returncode == 0 and json.loads(done.stdout)["same"] == 1, "ADC: %s%s" % (done.stdout, done.stderr))
 done = beside_qemu("--replay", case(32, "0fa2", rax=0x80000002))  # the processor's name is not the model's
 check(done.returncode == 3 and "cpuid" in done.stdout, "CPUID: %s%s" % (done.stdout, done.stderr))
+# A store to a page that is not there, with a stack that is not either: one fault, at its place, in legacy mode too.
+for paging in ("32", "pae"):
+    for level in (0, 3):
+        done = beside_qemu("--replay", case(32, "43", "a310500110", level=level, paging=paging, rsp=0x90000000), "--json")
+        check(done.returncode == 0 and json.loads(done.stdout)["same"] == 1, "fault: %s%s" % (done.stdout, done.stderr))
+    done = beside_qemu("--replay", case(32, "0fa2", rax=0x80000002, paging=paging))
+    check(done.returncode == 3 and "cpuid" in done.stdout, "CPUID, %s: %s%s" % (paging, done.stdout, done.stderr))
+done = beside_qemu("--replay", case(32, "f0660fbbcc"), "--json")  # QEMU 7.2 would end
+check(done.returncode == 0 and json.loads(done.stdout)["not_judged"], "LOCK BTC SP, CX: %s%s" % (done.stdout, done.stderr))
 done = beside_qemu("--replay", case(16, "ebfe"), "--json")
 check(done.returncode == 0 and json.loads(done.stdout)["not_judged"], "a branch to itself: %s%s" % (done.stdout, done.stderr))

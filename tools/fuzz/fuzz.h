@@ -14,6 +14,7 @@
 #define FUZZ_BATCH 64u
 #define FUZZ_STEPS (1ull << 20)      /* of the interpreter, at first */
 #define FUZZ_STEPS_LONG (1ull << 29) /* when the reference has ended: as much as that may have done */
+#define FUZZ_STEPS_SHRINK (1ull << 23) /* while what one of them does not end is made smaller */
 
 struct fuzz_insn {
     uint8_t bytes[FUZZ_INSN_BYTES], length;
@@ -90,7 +91,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
 
 /* excuse of QEMU's TCG, by name (fuzz_gdb_excuse.c). */
 const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_case *c,
-                            struct native_outcome *reference, struct native_outcome *interp);
+                            struct native_outcome *reference, struct native_outcome *interp, bool *guess);
 
 /* ---- cases ---- */
 
@@ -124,6 +125,8 @@ struct fuzz_run {
     struct native_outcome of_reference, of_interp;
     uint64_t runs;
     uint64_t steps; /* of the interpreter; 0: FUZZ_STEPS_LONG */
+    bool lost;      /* the reference went in this case, the first time: */
+    struct fuzz_case lost_case;
 };
 struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fuzz);
 /* A case that is excused: is that all? Instructions that what differs begins at are taken out, one by one, until nothing differs

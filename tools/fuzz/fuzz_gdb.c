@@ -217,6 +217,8 @@ static enum status start_target(struct gdb *gdb, struct error *error)
             error_status(error, STATUS_UNSUPPORTED,
                          "gdb: the target does not come to its server: it must be a PC that stands before its first "
                          "instruction, with a CPU that has XSAVE and AVX (QEMU: -cpu max)");
+    if (!status)
+        remote_defer_writes(gdb->remote);
     return status ? status : learn_model(gdb, error);
 }
 
@@ -437,7 +439,7 @@ static const struct opcode_row *row_at(const struct gdb *gdb, const struct nativ
     return native_row_at(gdb->harness, c->bits, c->code + at, c->length - at, length);
 }
 
-/* LOCK BTS, BTR and BTC of a register, which is #UD: QEMU 7.2 does not look whether the operand is in memory, uses an address that it has not
+/* LOCK BT, BTS, BTR and BTC of a register, which is #UD: QEMU 7.2 does not look whether the operand is in memory, uses an address that it has not
  * made, and ends with `tcg fatal error`. */
 static bool is_fatal(const struct native_case *c)
 {
@@ -449,7 +451,8 @@ static bool is_fatal(const struct native_case *c)
                 (c->bits == 64 && (*opcode & 0xF0) == 0x40)))
             opcode++;
         if (opcode + 2 < end && opcode[0] == 0x0F && opcode[2] >= 0xC0 &&
-            (opcode[1] == 0xAB || opcode[1] == 0xB3 || opcode[1] == 0xBB || (opcode[1] == 0xBA && opcode[2] >= 0xE8)))
+            (opcode[1] == 0xA3 || opcode[1] == 0xAB || opcode[1] == 0xB3 || opcode[1] == 0xBB ||
+             (opcode[1] == 0xBA && opcode[2] >= 0xE0)))
             return true;
     }
     return false;
@@ -515,7 +518,7 @@ static bool define_flags(const struct gdb *gdb, const struct native_case *c, str
     return any;
 }
 
-static bool differs_by_flags(struct gdb *gdb, const struct native_case *c)
+static bool differs_by_flags(struct gdb *gdb, const struct native_case *c, bool *guess)
 {
     struct native_case *defined = malloc(sizeof *defined);
     struct native_outcome *out = calloc(2, sizeof *out);
@@ -527,7 +530,7 @@ static bool differs_by_flags(struct gdb *gdb, const struct native_case *c)
         native_normalise(&out[0].state, 0);
         native_normalise(&out[1].state, 0);
         if (native_differ(defined, false, &out[0], &out[1], NULL, NULL))
-            (void)fuzz_gdb_excuse(gdb->harness, defined, &out[0], &out[1]);
+            (void)fuzz_gdb_excuse(gdb->harness, defined, &out[0], &out[1], guess);
         same = !native_differ(defined, false, &out[0], &out[1], NULL, NULL);
     }
     free(defined);
@@ -539,9 +542,8 @@ static const char *reference_excuse(struct fuzz_reference *self, const struct na
                                     const struct native_case *c, struct native_outcome *reference,
                                     struct native_outcome *interp, bool *guess)
 {
-    const char *name = fuzz_gdb_excuse(h, c, reference, interp);
-    (void)guess;
-    if (name || !differs_by_flags(gdb_of(self), c))
+    const char *name = fuzz_gdb_excuse(h, c, reference, interp, guess);
+    if (name || !differs_by_flags(gdb_of(self), c, guess))
         return name;
     *interp = *reference;
     return "undefined-flags";
@@ -557,6 +559,7 @@ static void reference_note(struct fuzz_reference *self, char *text, size_t size)
 const struct fuzz_reference_ops fuzz_gdb_ops = {
     .name = "gdb",
     .slow = true,
+    .endless = true,
     .open = reference_open,
     .has_feature = reference_has_feature,
     .share = reference_share,

@@ -178,7 +178,8 @@ static bool excuse_stack_fault(struct excuse *e)
 /* Near branches with an operand size prefix are of 16 bits in 64-bit code here, as on AMD's processors; Intel's ignore it. */
 static bool is_near_branch(const struct opcode_row *row)
 {
-    return native_group_of(row) == NATIVE_GROUP_BRANCH && native_has_operand(row, "Jz");
+    return native_group_of(row) == NATIVE_GROUP_BRANCH &&
+           (native_has_operand(row, "Jz") || native_has_operand(row, "Jb"));
 }
 
 static bool excuse_near_branch(struct excuse *e)
@@ -269,7 +270,7 @@ static bool excuse_x87_pointers(struct excuse *e)
 }
 
 const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_case *c,
-                            struct native_outcome *reference, struct native_outcome *interp)
+                            struct native_outcome *reference, struct native_outcome *interp, bool *guess)
 {
     static const struct {
         const char *name;
@@ -299,6 +300,7 @@ const char *fuzz_gdb_excuse(const struct native_harness *h, const struct native_
     for (size_t n = 0; n < sizeof excuses / sizeof excuses[0]; n++) {
         struct native_outcome before = *interp;
         if (excuses[n].apply(&e)) {
+            *guess = !same(&e);
             *interp = *reference;
             return excuses[n].name;
         }

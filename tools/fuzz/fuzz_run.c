@@ -43,9 +43,14 @@ struct fuzz_result fuzz_run_one(struct fuzz_run *run, const struct fuzz_case *fu
     fuzz_assemble(fuzz, &run->c);
     if (run->reference->ops->submit(run->reference, &run->c, 1, &error) != STATUS_OK)
         return unknown("the reference can't go on");
-    native_interp_run(run->harness, &run->c, run->steps ? run->steps : FUZZ_STEPS_LONG, &run->of_interp.state, run->of_interp.data);
-    if (run->reference->ops->collect(run->reference, &run->of_reference, &valid, &error) != STATUS_OK)
+    native_interp_run(run->harness, &run->c, run->steps ? run->steps : FUZZ_STEPS_LONG, &run->of_interp.state,
+                      run->of_interp.data);
+    if (run->reference->ops->collect(run->reference, &run->of_reference, &valid, &error) != STATUS_OK) {
+        if (!run->lost)
+            run->lost_case = *fuzz;
+        run->lost = true;
         return unknown("the reference can't go on");
+    }
     return fuzz_judge(run->reference, run->harness, &run->c, valid, &run->of_reference, &run->of_interp);
 }
 

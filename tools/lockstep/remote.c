@@ -14,6 +14,7 @@
 #define INCLUDES_MAX 16u
 #define RLE_BIAS 29
 #define WINDOW 16u /* requests */
+#define PENDING_MAX 48u
 
 struct remote {
     struct remote_wire wire;
@@ -24,7 +25,9 @@ struct remote {
     char reply[REPLY_BYTES + 1]; /* without run-length encoding */
     size_t reply_bytes;
     bool no_ack, physical_now, has_physical;
-    bool pipelined; /* a request may be sent before the one before it is answered */
+    bool deferred;
+    unsigned pending; /* writes whose replies nobody has waited for */
+    bool pipelined;   /* a request may be sent before the one before it is answered */
     struct remote_registers registers;
     uint8_t raw[REMOTE_REGISTERS_MAX * 64];
     /* while the description is read */
@@ -98,15 +101,31 @@ static enum status get_packet(struct remote *remote, bool encoded, struct error 
                                    : error_status(error, STATUS_CORRUPT, "the remote target's reply makes no sense");
 }
 
-static enum status ask(struct remote *remote, const char *text, struct error *error)
-{
-    bool document = !strncmp(text, "qXfer", 5);
-    return send_text(remote, text) ? get_packet(remote, !document, error) : lost(error);
-}
-
 static bool is_ok(const struct remote *remote)
 {
     return !strcmp(remote->reply, "OK");
+}
+
+/* All but `leave` of them. */
+static enum status settle(struct remote *remote, unsigned leave, struct error *error)
+{
+    enum status status = STATUS_OK;
+    while (remote->pending > leave && !status) {
+        remote->pending--;
+        status = get_packet(remote, true, error);
+        if (!status && !is_ok(remote))
+            status = error_status(error, STATUS_UNSUPPORTED, "the remote target does not take what is written");
+    }
+    return status;
+}
+
+static enum status ask(struct remote *remote, const char *text, struct error *error)
+{
+    enum status settled = settle(remote, 0, error);
+    if (settled)
+        return settled;
+    bool document = !strncmp(text, "qXfer", 5);
+    return send_text(remote, text) ? get_packet(remote, !document, error) : lost(error);
 }
 
 /* ---- what it is ---- */
@@ -257,6 +276,10 @@ enum status remote_write_register(struct remote *remote, const char *name, uint6
         memcpy(bytes, &value, sizeof value);
         int length = snprintf(request, sizeof request, "P%x=", (unsigned)reg->number);
         gdb_write_bytes(request + length, bytes, reg->bits / 8u);
+        if (remote->deferred && send_text(remote, request)) {
+            remote->pending++;
+            return settle(remote, PENDING_MAX, error);
+        }
         enum status status = ask(remote, request, error);
         return status || is_ok(remote)
                    ? status
@@ -298,20 +321,27 @@ enum status remote_continue(struct remote *remote, int timeout_ms, bool *late, s
 {
     bool ended;
     uint8_t ack;
+    enum status status = settle(remote, 0, error); /* an acknowledgement that comes later would stop QEMU */
+    if (status)
+        return status;
     if (!send_text(remote, "c"))
         return lost(error);
-    if (!remote->no_ack && remote->wire.receive(remote->wire.opaque, &ack, 1) == 1) /* of the request, before anything runs */
+    if (!remote->no_ack &&
+        remote->wire.receive(remote->wire.opaque, &ack, 1) == 1) /* of the request, before anything runs */
         gdb_reader_feed(&remote->reader, &ack, 1);
     *late = remote->wire.ready && !remote->wire.ready(remote->wire.opaque, timeout_ms);
     if (*late && !remote->wire.send(remote->wire.opaque, (const uint8_t *)"\3", 1))
         return lost(error);
-    enum status status = await_stop(remote, &ended, error);
+    status = await_stop(remote, &ended, error);
     return status || !ended ? status : lost(error);
 }
 
 enum status remote_step(struct remote *remote, bool *ended, struct error *error)
 {
     *ended = false;
+    enum status status = settle(remote, 0, error);
+    if (status)
+        return status;
     return send_text(remote, "s") ? await_stop(remote, ended, error) : lost(error);
 }
 
@@ -377,7 +407,9 @@ static enum status take_written(struct remote *remote, uint64_t address, struct 
 enum status remote_read_memory(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes,
                                size_t size_bytes, struct error *error)
 {
-    enum status status = set_physical(remote, physical, error);
+    enum status status = settle(remote, 0, error);
+    if (!status)
+        status = set_physical(remote, physical, error);
     if (status)
         return status;
     return send_read(remote, address, size_bytes) ? take_read(remote, address, bytes, size_bytes, error) : lost(error);
@@ -386,7 +418,9 @@ enum status remote_read_memory(struct remote *remote, uint64_t address, bool phy
 enum status remote_write_memory(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
                                 size_t size_bytes, struct error *error)
 {
-    enum status status = set_physical(remote, physical, error);
+    enum status status = settle(remote, 0, error);
+    if (!status)
+        status = set_physical(remote, physical, error);
     if (status)
         return status;
     return send_write(remote, address, bytes, size_bytes) ? take_written(remote, address, error) : lost(error);
@@ -416,7 +450,9 @@ static enum status take_pieces(struct remote *remote, uint64_t address, uint8_t 
 enum status remote_read_block(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes, size_t size_bytes,
                               struct error *error)
 {
-    enum status status = set_physical(remote, physical, error);
+    enum status status = settle(remote, 0, error);
+    if (!status)
+        status = set_physical(remote, physical, error);
     CHECK(size_bytes <= REMOTE_BLOCK_BYTES);
     for (size_t from = 0, to; from < size_bytes && !status; from = to) {
         to = from + window(remote) * REMOTE_MEMORY_BYTES < size_bytes ? from + window(remote) * REMOTE_MEMORY_BYTES
@@ -438,11 +474,17 @@ enum status remote_write_block(struct remote *remote, uint64_t address, bool phy
     for (size_t from = 0, to; from < size_bytes && !status; from = to) {
         to = from + window(remote) * REMOTE_MEMORY_BYTES < size_bytes ? from + window(remote) * REMOTE_MEMORY_BYTES
                                                                       : size_bytes;
-        for (size_t at = from; at < to; at += REMOTE_MEMORY_BYTES) {
+        for (size_t at = from; at < to; at += REMOTE_MEMORY_BYTES, remote->pending += remote->deferred) {
             if (!send_write(remote, address + at, bytes + at, piece_at(at, to)))
                 return lost(error);
         }
-        status = take_pieces(remote, address, NULL, from, to, error);
+        status =
+            remote->deferred ? settle(remote, PENDING_MAX, error) : take_pieces(remote, address, NULL, from, to, error);
     }
     return status;
+}
+
+void remote_defer_writes(struct remote *remote)
+{
+    remote->deferred = remote->pipelined;
 }

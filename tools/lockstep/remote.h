@@ -54,6 +54,9 @@ enum status remote_read_memory(struct remote *remote, uint64_t address, bool phy
 enum status remote_write_memory(struct remote *remote, uint64_t address, bool physical, const uint8_t *bytes,
                                 size_t size_bytes, struct error *error) MUST_CHECK;
 
+/* From now on remote_write_register and remote_write_block do not wait for the reply, where the target allows that; remote_continue and
+ * whatever asks for something does, and says what was wrong. */
+void remote_defer_writes(struct remote *remote);
 /* The same of any size, at most REMOTE_BLOCK_BYTES; where the target allows it, with some requests under way at a time. */
 #define REMOTE_BLOCK_BYTES (192u << 10)
 enum status remote_read_block(struct remote *remote, uint64_t address, bool physical, uint8_t *bytes, size_t size_bytes,
