@@ -197,7 +197,7 @@ static bool excuse_call(struct excuse *e)
     return e->c->bits == 16 && e->kvm->state.vector == EXC_GP && has_row(e, "CALL");
 }
 
-/* LOCK before 0F 18 to 0F 1F and 0F AE is no error. */
+/* LOCK before 0F 18 to 0F 1F and 0F AE is no error; at level 3 0F 01 is privileged first (SWAPGS: #GP instead of #UD). */
 static bool excuse_lock(struct excuse *e)
 {
     uint64_t at = e->interp->state.rip - e->c->in.rip;
@@ -207,7 +207,7 @@ static bool excuse_lock(struct excuse *e)
         return false;
     for (; at < e->c->length && code[at] != 0x0F; at++)
         lock |= code[at] == 0xF0;
-    return lock && at + 1 < e->c->length && (code[at + 1] == 0xAE || (code[at + 1] >= 0x18 && code[at + 1] <= 0x1F));
+    return lock && at + 1 < e->c->length && (code[at + 1] == 0xAE || code[at + 1] == 0x01 || (code[at + 1] >= 0x18 && code[at + 1] <= 0x1F));
 }
 
 /* At level 3: what gives #GP for its address, lies in the supervisor's half, or is executed with a stack that has no canonical address
@@ -223,6 +223,13 @@ static bool excuse_gp_as_ud(struct excuse *e)
     e->interp->state.cr2 = 0;
     return e->c->bits == 64 && e->kvm->state.vector == EXC_UD &&
            (upper || vector == EXC_GP || vector == EXC_SS || !canonical);
+}
+
+/* At level 3, with a stack that has no canonical address, code is the emulator's (excuse_gp_as_ud), which does not look at alignment. */
+static bool excuse_emulated_alignment(struct excuse *e)
+{
+    uint64_t rsp = e->interp->state.gpr[CPU_RSP];
+    return e->interp->state.vector == EXC_AC && (uint64_t)((int64_t)(rsp << 16) >> 16) != rsp;
 }
 
 /* Operands of many words: which of them faults first is the silicon's choice (fuzz_host_excuse.c). */
@@ -245,6 +252,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
         const char *name;
         bool (*apply)(struct excuse *e);
     } excuses[] = {{"gp-as-ud", excuse_gp_as_ud},
+                   {"emulated-alignment", excuse_emulated_alignment},
                    {"wide-operand", excuse_wide_operand},
                    {"tzcnt-as-bsf", excuse_count_zeros},
                    {"movbe-undefined", excuse_movbe},
