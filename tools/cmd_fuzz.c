@@ -337,8 +337,8 @@ static void get_note(const struct fuzz *fuzz, char *text, size_t size)
 static void print_summary(const struct fuzz *fuzz)
 {
     char note[160];
-    printf("fuzz: %u-bit, %s, level %u, against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64 " the same, %" PRIu64
-           " differ\n",
+    printf("fuzz: %u-bit, %s, level %u, against %s: %" PRIu64 " cases, %" PRIu64 " instructions: %" PRIu64
+           " the same, %" PRIu64 " differ\n",
            (unsigned)fuzz->bits, fuzz->paging ? fuzz_paging_name(fuzz->paging) : "long mode", (unsigned)fuzz->level,
            fuzz->against->name, fuzz->done, fuzz->instructions, fuzz->same, fuzz->failures);
     for (unsigned n = 0; n < fuzz->excuses; n++)
@@ -388,17 +388,19 @@ static int run(struct fuzz *fuzz)
         fuzz->bits = fuzz->replay ? read->bits : fuzz->bits;
         fuzz->level = fuzz->replay ? read->level : fuzz->level;
         fuzz->paging = fuzz->replay ? read->paging : fuzz->paging;
-        fuzz->run.reference = fuzz->against->open(
-            &(struct fuzz_reference_options){
-                .bits = (unsigned)fuzz->bits, .level = (unsigned)fuzz->level, .paging = fuzz->paging, .where = fuzz->where},
-            &error);
+        fuzz->run.reference = fuzz->against->open(&(struct fuzz_reference_options){.bits = (unsigned)fuzz->bits,
+                                                                                   .level = (unsigned)fuzz->level,
+                                                                                   .paging = fuzz->paging,
+                                                                                   .where = fuzz->where},
+                                                  &error);
         status = fuzz->run.reference ? STATUS_OK : STATUS_UNSUPPORTED;
         code = status ? EXIT_CODE_NOT_COMPARED : EXIT_CODE_OK;
     }
     if (!status) {
         fuzz->run.harness = native_harness_create(
-            &(struct native_make){
-                .paging = fuzz->paging, .level = (unsigned)fuzz->level, .halts = fuzz->against->halts},
+            &(struct native_make){.paging = fuzz->paging,
+                                  .level = (unsigned)fuzz->level,
+                                  .halts = fuzz_halts(fuzz->against, (unsigned)fuzz->bits, (unsigned)fuzz->level)},
             &error);
         CHECK(fuzz->run.harness);
         status = fuzz->replay ? run_file(fuzz, read) : run_all(fuzz, &error);

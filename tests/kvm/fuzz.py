@@ -48,6 +48,9 @@ for mode in (64, 32, 16):
     for code in (["90"], ["fa", "fb"], ["0f06"], ["b8efbeadde"] if mode != 16 else ["b8adde"], ["01d8", "11c8"], ["f8", "0f01e0"]):
         got = summary("--replay", case(mode, *code, rbx=0x7FFFFFFF, rax=1))
         check(got["same"] == 1, "%d-bit %s: %s" % (mode, code, got))
+for code in (["90"], ["01d8", "11c8"], ["2ea310100110"]):  # the last faults: a store through CS
+    got = summary("--replay", case(32, *code, level=3, rbx=0x7FFFFFFF, rax=1))
+    check(got["same"] == 1, "level 3, %s: %s" % (code, got))
 got = summary("--replay", case(64, "ebfe"))
 check(got["not_judged"] and not got["same"], "a branch to itself: %s" % got)
 got = summary("--replay", case(64, "f30fbcc3", rbx=0))  # TZCNT of 0: 64 and CF; BSF: unchanged and ZF

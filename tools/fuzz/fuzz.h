@@ -46,7 +46,7 @@ struct fuzz_reference_ops {
     const char *name;
     bool slow;  /* a case takes milliseconds: what differs is shrunk less far */
     bool endless; /* excuse is also asked where only one of the two came to an end */
-    bool halts; /* at level 0 a case ends at HLT (struct native_make) */
+    bool halts; /* a case ends at HLT (struct native_make), but in 64-bit code at level 3, which KVM does not emulate */
     /* Null with the reason: this host can't, or not in this mode. */
     struct fuzz_reference *(*open)(const struct fuzz_reference_options *options, struct error *error);
     bool (*has_feature)(struct fuzz_reference *self, const char *feature); /* core/cpu_model's name; null: always */
@@ -66,6 +66,7 @@ struct fuzz_reference {
     const struct fuzz_reference_ops *ops;
     const struct native_case *under_way; /* of those submitted, when collect has failed; null: it does not say */
 };
+bool fuzz_halts(const struct fuzz_reference_ops *ops, unsigned bits, unsigned level);
 extern const struct fuzz_reference_ops fuzz_host_ops; /* this host's CPU, in a child process */
 
 extern const struct fuzz_reference_ops fuzz_kvm_ops;  /* this host's KVM; with VMRR_KVM */

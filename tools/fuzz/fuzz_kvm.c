@@ -134,13 +134,14 @@ static bool open_harness(struct kvm *kvm, struct error *error)
                                          .due = seldom_due,
                                          .offer = anything_offered};
     kvm->nothing = (struct nothing){.input = {&ops}};
-    kvm->harness = native_harness_create(&(struct native_make){.paging = kvm->paging,
-                                                               .level = kvm->level,
-                                                               .counts_exits = true,
-                                                               .halts = true,
-                                                               .input = &kvm->nothing.input,
-                                                               .accel = make_accel},
-                                         error);
+    kvm->harness =
+        native_harness_create(&(struct native_make){.paging = kvm->paging,
+                                                    .level = kvm->level,
+                                                    .counts_exits = true,
+                                                    .halts = fuzz_halts(kvm->reference.ops, kvm->bits, kvm->level),
+                                                    .input = &kvm->nothing.input,
+                                                    .accel = make_accel},
+                              error);
     if (kvm->harness)
         kvm->nothing.machine = native_machine(kvm->harness);
     return kvm->harness;
@@ -288,11 +289,13 @@ static unsigned reference_share(struct fuzz_reference *self, const struct opcode
     struct kvm *kvm = kvm_of(self);
     size_t n = (size_t)(row - opcode_rows);
     struct error error = {{0}};
-    if (kvm->level)
+    if (kvm->level && kvm->bits == 64)
         return 100;
     if (!kvm->interp)
         kvm->interp = native_harness_create(
-            &(struct native_make){.paging = kvm->paging, .level = kvm->level, .halts = true}, &error);
+            &(struct native_make){
+                .paging = kvm->paging, .level = kvm->level, .halts = fuzz_halts(self->ops, kvm->bits, kvm->level)},
+            &error);
     if (!kvm->share[n])
         kvm->share[n] = is_idle(kvm, row) ? IDLE_SHARE + 1 : 101;
     return kvm->share[n] - 1u;

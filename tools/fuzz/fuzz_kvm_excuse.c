@@ -207,7 +207,8 @@ static bool excuse_lock(struct excuse *e)
         return false;
     for (; at < e->c->length && code[at] != 0x0F; at++)
         lock |= code[at] == 0xF0;
-    return lock && at + 1 < e->c->length && (code[at + 1] == 0xAE || code[at + 1] == 0x01 || (code[at + 1] >= 0x18 && code[at + 1] <= 0x1F));
+    return lock && at + 1 < e->c->length &&
+           (code[at + 1] == 0xAE || code[at + 1] == 0x01 || (code[at + 1] >= 0x18 && code[at + 1] <= 0x1F));
 }
 
 /* At level 3: what gives #GP for its address, lies in the supervisor's half, or is executed with a stack that has no canonical address
@@ -225,11 +226,21 @@ static bool excuse_gp_as_ud(struct excuse *e)
            (upper || vector == EXC_GP || vector == EXC_SS || !canonical);
 }
 
-/* At level 3, with a stack that has no canonical address, code is the emulator's (excuse_gp_as_ud), which does not look at alignment. */
+/* 32-bit code at level 3 is the emulator's on kvm_pvm, and what that does not know is #UD there, which nobody can help. */
+static bool excuse_unknown(struct excuse *e)
+{
+    uint64_t at = e->kvm->state.rip - e->c->in.rip;
+    unsigned length;
+    return e->c->bits != 64 && native_level(e->h) && e->kvm->state.vector == EXC_UD && at < e->c->length &&
+           native_row_at(e->h, e->c->bits, e->c->code + at, e->c->length - (unsigned)at, &length);
+}
+
+/* At level 3, 32-bit code, and that with a stack that has no canonical address, is the emulator's (excuse_unknown, excuse_gp_as_ud), which
+ * does not look at alignment. */
 static bool excuse_emulated_alignment(struct excuse *e)
 {
     uint64_t rsp = e->interp->state.gpr[CPU_RSP];
-    return e->interp->state.vector == EXC_AC && (uint64_t)((int64_t)(rsp << 16) >> 16) != rsp;
+    return e->interp->state.vector == EXC_AC && (e->c->bits != 64 || (uint64_t)((int64_t)(rsp << 16) >> 16) != rsp);
 }
 
 /* Operands of many words: which of them faults first is the silicon's choice (fuzz_host_excuse.c). */
@@ -252,6 +263,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
         const char *name;
         bool (*apply)(struct excuse *e);
     } excuses[] = {{"gp-as-ud", excuse_gp_as_ud},
+                   {"not-emulated", excuse_unknown},
                    {"emulated-alignment", excuse_emulated_alignment},
                    {"wide-operand", excuse_wide_operand},
                    {"tzcnt-as-bsf", excuse_count_zeros},

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+bool fuzz_halts(const struct fuzz_reference_ops *ops, unsigned bits, unsigned level)
+{
+    return ops->halts && (!level || bits != 64);
+}
+
 /* ---- the verdict ---- */
 
 static struct fuzz_result unknown(const char *why)

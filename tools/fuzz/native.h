@@ -104,7 +104,7 @@ struct native_make {
     enum native_paging paging; /* PAE, 32: legacy protected mode, for 16- and 32-bit code (native_legacy.c) */
     unsigned level; /* 0: faults come to a stack of their own, and most of what is privileged runs; 3 */
     bool counts_exits;
-    bool halts; /* level 0: what is behind a case's code is HLT instead of INT3: KVM executes that itself */
+    bool halts; /* what is behind a case's code is HLT instead of INT3: KVM executes that itself; at level 3 it is #GP */
     struct input *input;                                               /* borrowed; null: one of its own */
     struct accel *(*accel)(struct machine *machine, struct error *error); /* null: the interpreter */
 };
