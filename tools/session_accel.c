@@ -22,11 +22,43 @@ bool accel_is_kvm(const char *name)
 }
 
 #ifdef VMRR_KVM
+/* On what a run depends, or whether there is one: not to be taken for "no" because a guest of the probe was too slow. */
+static bool is_settled(const struct kvm_probe *probe)
+{
+    struct kvm_promises promises;
+    kvm_promises_derive(probe, &promises);
+    return probe->syscall && probe->rol_flags_cpl0 && probe->fxsave_tail_cpl0 && probe->breakpoint_cpl0 &&
+           !(promises.lacks && kvm_fact_get(probe, promises.lacks) == KVM_UNKNOWN);
+}
+
+static void add_answers(struct kvm_probe *probe, const struct kvm_probe *more)
+{
+    for (size_t n = 0; n < kvm_fact_count(); n++) {
+        const struct kvm_fact *fact = kvm_fact_row(n);
+        enum kvm_answer *answer = (enum kvm_answer *)(void *)((char *)probe + fact->offset);
+        if (*answer == KVM_UNKNOWN)
+            *answer = kvm_fact_get(more, fact);
+    }
+}
+
+/* A probe on a host that is busy may not come to all: it is made again. */
+static enum status probe_host(struct kvm_probe *probe, struct error *error)
+{
+    const struct kvm_probe_options options = {.without_costs = true};
+    struct kvm_probe more;
+    enum status status = kvm_probe(&options, probe, error);
+    for (unsigned n = 0; !status && n < PROBES_MORE && !is_settled(probe); n++) {
+        if (kvm_probe(&options, &more, error) == STATUS_OK)
+            add_answers(probe, &more);
+    }
+    return status;
+}
+
 /* What the host can't do at all is not attempted. What only some guests meet (32-bit paging) is said when one does. */
 static enum status learn_host(struct kvm_probe *probe, enum kvm_direction direction, struct error *error)
 {
     struct kvm_promises promises;
-    enum status status = kvm_probe(&(struct kvm_probe_options){.without_costs = true}, probe, error);
+    enum status status = probe_host(probe, error);
     if (status)
         return status;
     kvm_promises_derive(probe, &promises);
@@ -50,21 +82,14 @@ static uint32_t ways_of(const struct kvm_probe *probe)
 #endif
 
 #ifdef VMRR_KVM
-/* A probe on a host that is busy may not come to it: it is asked again. */
 static enum status can_trap(const struct kvm_probe *probe, struct error *error)
 {
-    enum kvm_answer answer = probe->breakpoint_cpl0;
-    struct kvm_probe again;
-    for (unsigned n = 0; n < PROBES_MORE && answer == KVM_UNKNOWN; n++) {
-        if (kvm_probe(&(struct kvm_probe_options){.without_costs = true}, &again, error) == STATUS_OK)
-            answer = again.breakpoint_cpl0;
-    }
-    if (answer == KVM_YES)
+    if (probe->breakpoint_cpl0 == KVM_YES)
         return STATUS_OK;
     return error_status(error, STATUS_UNSUPPORTED,
                         "-kvm-trap-tsc=ADDRESS: not on this host: does its KVM stop at a hardware breakpoint at CPL0? %s "
                         "(vmrr info --host: breakpoint_cpl0)",
-                        kvm_answer_name(answer));
+                        kvm_answer_name(probe->breakpoint_cpl0));
 }
 
 /* A host without KVM, or with one that could not run it, is no reason not to make it. */
