@@ -20,7 +20,7 @@ static void check_round_trip(const struct fuzz_case *taken)
 static void run_case(const struct fuzz_case *taken)
 {
     struct error error = {{0}};
-    struct native_harness *h = native_harness_create(&(struct native_make){.level = taken->level}, &error);
+    struct native_harness *h = native_harness_create(&(struct native_make){.paging = taken->paging, .level = taken->level}, &error);
     CHECK(h);
     struct native_case *c = calloc(1, sizeof *c);
     struct native_outcome *out = calloc(1, sizeof *out);
