@@ -45,6 +45,12 @@ refused "at most two serial ports" run -serial none -serial none -serial none
 refused "expected 1: the machine has one CPU" run -smp 4
 refused "expected interp or kvm" run -accel xen
 refused "^vmrr: .*z80" run -cpu z80
+for sites in "" , 0x9a9d, tenM 1,2,3,4,5 7,0x7 0x123456789012345678901; do
+    refused "^vmrr: -kvm-trap-tsc .*expected up to 4 different linear addresses" run "-kvm-trap-tsc=$sites" --positions exits
+done
+refused "kvm-trap-tsc=ADDRESS needs -accel kvm" run -kvm-trap-tsc=0x9a9d -kernel "$elf"
+refused "no -kvm-trap-tsc beside it" run -kvm-trap-tsc=0x9a9d -kvm-trap-tsc --positions exits -kernel "$elf"
+refused "unknown option -kernel=" run "-kernel=$elf"
 refused "expected none" run -net user
 refused "expected pc" run -machine q35
 refused "base=" run -rtc base=yesterday
