@@ -148,6 +148,11 @@ static bool is_journal(const char *text)
     return text[0] != '-' && length > 5 && !strcmp(text + length - 5, ".vmrr");
 }
 
+static bool any_kvm(const struct lockstep_command *command)
+{
+    return accel_is_kvm(command->name[0]) || accel_is_kvm(command->name[1]);
+}
+
 /* What is wrong with the machine's options is said once, before any is made. */
 static int look_at_options(const struct lockstep_command *command)
 {
@@ -174,6 +179,8 @@ static int parse(struct lockstep_command *command, int argc, char **argv)
     }
     if (command->argc == 2 && is_journal(command->argv[1]))
         command->journal = command->argv[1];
+    else if (any_kvm(command))
+        command->argv[command->argc++] = (char *)(uintptr_t)"--positions=exits"; /* KVM has no others */
     bool remote[2] = {is_remote(command->name[0]), is_remote(command->name[1])};
     if ((remote[0] && remote[1]) || ((remote[0] || remote[1]) && (command->journal || command->output))) {
         tool_error("diff: a remote target: beside a machine that is made of options, and without -o");
@@ -188,15 +195,9 @@ static int parse(struct lockstep_command *command, int argc, char **argv)
 
 /* ---- the machines ---- */
 
-static bool any_kvm(const struct lockstep_command *command)
-{
-    return accel_is_kvm(command->name[0]) || accel_is_kvm(command->name[1]);
-}
-
 static void cut_off(void *opaque, struct run_options *options)
 {
     struct lockstep_command *command = opaque;
-    options->count_exits |= any_kvm(command);
     for (unsigned n = 0; n < OPTION_SERIALS; n++)
         options->serial[n] = (struct serial_option){.kind = SERIAL_NONE};
     options->debugcon = (struct serial_option){.kind = SERIAL_NONE};
@@ -209,7 +210,7 @@ static void cut_off(void *opaque, struct run_options *options)
     command->options.clock.wall_clock_seconds = options->has_rtc_base ? options->rtc_base_seconds : WALL_CLOCK_DEFAULT;
 }
 
-/* accel_complete_config has made both for KVM where KVM takes part (cut_off), but for the clock. */
+/* accel_complete_config has made both for KVM where KVM takes part (their positions are exits), but for the clock. */
 static void make_alike(void *opaque, struct journal_config *config)
 {
     (void)opaque;
@@ -402,7 +403,7 @@ int cmd_lockstep(int argc, char **argv)
         .stall_ms = LOCKSTEP_STALL_MS_DEFAULT,
         .steps_max = LOCKSTEP_STEPS_MAX_DEFAULT,
     };
-    command->argv = calloc((size_t)argc + 1, sizeof *command->argv);
+    command->argv = calloc((size_t)argc + 2, sizeof *command->argv);
     CHECK(command->argv);
     int code = parse(command, argc, argv);
     if (code < 0) {

@@ -49,7 +49,7 @@ else
 fi
 
 if [ "$form" = lockstep ]; then
-    attempt 0 "$VMRR" diff --a interp --b kvm --positions exits "${options[@]}"
+    attempt 0 "$VMRR" diff --a interp --b kvm "${options[@]}"
     said "$work/out" "^a: interp, b: kvm: [0-9]+ exits, [0-9]+ events, registers compared at [0-9]+ exits"
     said "$work/out" "^equal$"
     cat "$work/out"

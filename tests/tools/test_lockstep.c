@@ -180,6 +180,27 @@ START_TEST(test_one_stuck)
 }
 END_TEST
 
+/* Time that is going to jump has not before the tick says so to both: an access in between reads it. */
+START_TEST(test_time_jumps_by_ticks)
+{
+    static const struct lockstep_clock clock = {.wall_clock_seconds = 1};
+    struct lockstep_script *script = lockstep_script_create();
+    struct input *leads = lockstep_input_create(script, &clock, true),
+                 *follows = lockstep_input_create(script, &clock, false);
+    struct position at = {5, 0}, later = {6, 0};
+    unsigned asked = 0;
+    while (!leads->ops->due(leads, at, 1000000000u))
+        ck_assert_uint_lt(++asked, 100);
+    ck_assert_uint_ge(asked, 4);
+    ck_assert(leads->ops->due(leads, at, 1000000000u)); /* as long as it has not acted */
+    ck_assert_uint_eq(leads->ops->pull(leads, INPUT_CLOCK, later, NULL, NULL),
+                      follows->ops->pull(follows, INPUT_CLOCK, later, NULL, NULL));
+    input_destroy(leads);
+    input_destroy(follows);
+    lockstep_script_destroy(script);
+}
+END_TEST
+
 START_TEST(test_report)
 {
     rig.side[0].fault = (struct rig_fault){.wrong = RIG_REGISTER, .linear = 0x7C0B, .time = 5, .reg = CPU_RBX};
@@ -215,6 +236,7 @@ int main(void)
     tcase_add_test(tests, test_search);
     tcase_add_test(tests, test_endless);
     tcase_add_test(tests, test_one_stuck);
+    tcase_add_test(tests, test_time_jumps_by_ticks);
     tcase_add_test(tests, test_report);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

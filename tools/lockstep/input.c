@@ -30,6 +30,7 @@ struct lockstep_input {
     size_t cursor; /* follows: next entry */
     uint64_t base_exits, base_ns, drawn;
     uint64_t asked_at, asked; /* due, at one exit */
+    uint64_t jump_ns;         /* leads: what the next tick brings time to at least. Until there time is as for who follows */
 };
 
 struct lockstep_script *lockstep_script_create(void)
@@ -101,8 +102,11 @@ static void set_base(struct lockstep_input *self, struct position position, uint
 static bool tick(struct lockstep_input *self, struct position position, struct input_message *message)
 {
     uint64_t now = clock_at(self, position);
+    if (now < self->jump_ns)
+        now = self->jump_ns;
     if (!self->machine || now < *machine_next_timer_ns(self->machine))
         return false;
+    self->jump_ns = 0;
     set_base(self, position, now);
     *message = (struct input_message){.id = INPUT_CLOCK_TICK, .a = now};
     append(self->script, position, message);
@@ -181,10 +185,9 @@ static bool due(struct input *input, struct position position, uint64_t next_tim
     }
     if (++self->asked > IDLE_LOOKS && next_timer_ns != VTIME_NEVER) {
         self->asked = 0;
-        if (clock_at(self, position) < next_timer_ns)
-            set_base(self, position, next_timer_ns);
+        self->jump_ns = next_timer_ns;
     }
-    return clock_at(self, position) >= next_timer_ns;
+    return self->jump_ns >= next_timer_ns || clock_at(self, position) >= next_timer_ns;
 }
 
 static bool offer(struct input *input, struct position position, const struct input_message *message)
