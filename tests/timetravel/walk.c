@@ -9,6 +9,8 @@
  * checkpoints go to a file, with which another timeline begins; files that are damaged, or of another journal, are not used. */
 #include "tests/timetravel/journey.h"
 
+#include <sys/stat.h>
+
 #define BACK_AND_FORTH 12
 
 static uint64_t state;
@@ -151,7 +153,11 @@ static void walk_by_file(char *journal, const char *path, const struct place *pl
     expect_load(&session, "/nonexistent", STATUS_NOT_FOUND);
     expect_load(&session, "/dev/null", STATUS_CORRUPT);
     expect_load(&session, journal, STATUS_CORRUPT);
+    struct stat file;
+    CHECK(!stat(path, &file));
     for (unsigned n = 0; n < sizeof damages / sizeof damages[0]; n++) {
+        if (labs(damages[n]) >= file.st_size)
+            continue; /* a small guest's */
         change_file(path, damages[n], 4);
         expect_load(&session, path, STATUS_CORRUPT);
         change_file(path, damages[n], 4);
