@@ -12,6 +12,7 @@
 /* Three pages that the guest does not use, wanted by KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR on VMX. */
 #define TSS_GPA 0xFEFFD000u
 #define IDENTITY_GPA 0xFEFFC000ull
+#define RFLAGS_IF 0x200u
 
 static uint64_t kvm_icount(const struct accel *accel)
 {
@@ -26,6 +27,12 @@ static void kvm_get_state(struct accel *accel, struct cpu_state *state)
     kvm_state_fetch(cpu);
     cpu->state.halted = cpu->halted;
     *state = cpu->state;
+}
+
+static bool kvm_hears_interrupts(struct accel *accel)
+{
+    struct kvm_accel *cpu = kvm_of(accel);
+    return (kvm_rflags(cpu) & RFLAGS_IF) || (cpu->state_valid && cpu->state.mwaiting);
 }
 
 static void kvm_set_state(struct accel *accel, const struct cpu_state *state)
@@ -134,6 +141,7 @@ static const struct accel_ops kvm_ops = {
     .where = kvm_where,
     .reset = kvm_reset,
     .get_state = kvm_get_state,
+    .hears_interrupts = kvm_hears_interrupts,
     .set_state = kvm_set_state,
     .set_icount = kvm_set_icount,
     .memory_map_changed = kvm_memory_map_changed,

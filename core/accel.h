@@ -61,6 +61,8 @@ struct accel_ops {
     void (*where)(const struct accel *accel, struct accel_where *where); /* null: not known, all zero */
     void (*reset)(struct accel *accel);                                  /* CPU reset; icount goes on */
     void (*get_state)(struct accel *accel, struct cpu_state *state);
+    /* Halted: interrupts can end it (RFLAGS.IF, or as MWAIT was asked to). Null: get_state says so; that may cost much more. */
+    bool (*hears_interrupts)(struct accel *accel);
     void (*set_state)(struct accel *accel, const struct cpu_state *state);
     void (*set_icount)(struct accel *accel, uint64_t icount); /* restoring a checkpoint */
     /* From memory.c; may come from within run (a device write changed the map, DMA wrote code). */

@@ -239,9 +239,14 @@ void machine_compute_stop(struct machine *machine)
 /* Halted for ever: but MWAIT may also end by a device's write. */
 static bool interrupts_off(struct machine *machine)
 {
+    struct accel *accel = machine->accel;
     struct cpu_state state;
-    machine->accel->ops->get_state(machine->accel, &state);
-    return !(state.rflags & RFLAGS_IF) && !state.mwaiting && !(machine->attention & ATTENTION_NMI);
+    if (machine->attention & ATTENTION_NMI)
+        return false;
+    if (accel->ops->hears_interrupts)
+        return !accel->ops->hears_interrupts(accel);
+    accel->ops->get_state(accel, &state);
+    return !(state.rflags & RFLAGS_IF) && !state.mwaiting;
 }
 
 static enum machine_stop halted(struct machine *machine, struct position limit)

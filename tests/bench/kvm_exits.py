@@ -16,7 +16,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-PHASES = ["port write", "port read", "MMIO read", "MMIO write"]
+PHASES = ["port write", "port read", "MMIO read", "MMIO write", "HLT, with the self-IPI and EOI around it"]
 
 
 def build(work, counts):
@@ -38,7 +38,7 @@ def by_letters(command):
             byte = os.read(process.stdout.fileno(), 1)
             if not byte:
                 sys.exit(f"kvm_exits.py: {command[0]}: said {seen!r}")
-            if byte == b"abcde"[len(times):len(times) + 1]:
+            if byte == b"abcdef"[len(times):len(times) + 1]:
                 times.append(time.monotonic())
             seen += byte
         process.kill()
@@ -50,7 +50,7 @@ def by_difference(command, images):
     def seconds(image):
         start = time.monotonic()
         done = subprocess.run([str(w) for w in command] + ["-kernel", str(image)], stdout=subprocess.PIPE, check=False)
-        if done.returncode != 1 or done.stdout != b"abcde":
+        if done.returncode != 1 or done.stdout != b"abcdef":
             sys.exit(f"kvm_exits.py: {command[0]}: exit {done.returncode}, said {done.stdout!r}")
         return time.monotonic() - start
     none = seconds(images[0])
@@ -68,8 +68,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         count = options.count
-        disk = build(work, [count] * 4)[1]
-        images = [build(work, [1] * 4)[0]] + [build(work, [count if n == k else 1 for n in range(4)])[0] for k in range(4)]
+        disk = build(work, [count] * len(PHASES))[1]
+        images = [build(work, [1] * len(PHASES))[0]] + [build(work, [count if n == k else 1 for n in range(len(PHASES))])[0]
+                                                  for k in range(len(PHASES))]
         common = ["-m", "16", "-debugcon", "stdio", "-serial", "none"]
         vmrr = {
             "run": [options.vmrr, "run", "-q", "-accel", "kvm", *common],
