@@ -243,6 +243,18 @@ static bool excuse_emulated_alignment(struct excuse *e)
     return e->interp->state.vector == EXC_AC && (e->c->bits != 64 || (uint64_t)((int64_t)(rsp << 16) >> 16) != rsp);
 }
 
+/* Read, changed and written, across a page that can't be written and one that is not there: the emulator reads all of it first. */
+static bool excuse_split_write(struct excuse *e)
+{
+    const struct native_state *kvm = &e->kvm->state;
+    struct native_state *interp = &e->interp->state;
+    bool first_page = interp->vector == EXC_PF && (interp->error & 3) == 3;
+    bool second_page = kvm->vector == EXC_PF && !(kvm->error & 1) && kvm->cr2 == (interp->cr2 | 0xFFF) + 1;
+    interp->error = kvm->error;
+    interp->cr2 = kvm->cr2;
+    return first_page && second_page && same(e);
+}
+
 /* Operands of many words: which of them faults first is the silicon's choice (fuzz_host_excuse.c). */
 static bool excuse_wide_operand(struct excuse *e)
 {
@@ -265,6 +277,7 @@ const char *fuzz_kvm_excuse(const struct native_harness *h, const struct native_
     } excuses[] = {{"gp-as-ud", excuse_gp_as_ud},
                    {"not-emulated", excuse_unknown},
                    {"emulated-alignment", excuse_emulated_alignment},
+                   {"split-write", excuse_split_write},
                    {"wide-operand", excuse_wide_operand},
                    {"tzcnt-as-bsf", excuse_count_zeros},
                    {"movbe-undefined", excuse_movbe},
