@@ -27,7 +27,7 @@ static void set_register(struct kvm_guest_debug *debug, unsigned slot, uint64_t 
     debug->arch.debugreg[7] |= DR7_FIXED | DR7_L0 << 2 * slot;
 }
 
-/* How many of the addresses have a register beside those in use. */
+/* The addresses of RDTSC get the registers that are left, in order; not the one that the guest is to go past. */
 static void set_sites(struct kvm_accel *cpu, struct kvm_guest_debug *debug)
 {
     static const uint8_t order[REGISTERS] = {2, 3, OF_HANDLER, OF_LANDMARK};

@@ -11,7 +11,6 @@
 #include "tools/tools.h"
 
 #ifdef VMRR_KVM
-#include "accel-kvm/accel_kvm.h"
 #include "accel-kvm/probe.h"
 #endif
 

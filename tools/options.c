@@ -18,10 +18,12 @@
 
 enum { FOR_RUN = 1, FOR_RECORD = 2, FOR_REPLAY = 4, FOR_MACHINE = FOR_RUN | FOR_RECORD, FOR_ALL = 7 };
 
+#define VALUE_OPTIONAL (1u << 31)
+
 struct option_row {
     const char *name;
     bool has_value;
-    unsigned uses;
+    unsigned uses; /* and VALUE_OPTIONAL: none, or behind "=" */
     option_fn *parse;
 };
 
@@ -340,7 +342,7 @@ static const struct option_row rows[] = {
     {"cpu", true, FOR_MACHINE, parse_cpu},
     {"accel", true, FOR_ALL, parse_accel},
     {"enable-kvm", false, FOR_MACHINE, parse_enable_kvm},
-    {"kvm-trap-tsc", false, FOR_MACHINE, parse_trap_tsc},
+    {"kvm-trap-tsc", false, FOR_MACHINE | VALUE_OPTIONAL, parse_trap_tsc},
     {"kvm-slower", true, FOR_MACHINE, parse_slower},
     {"smp", true, FOR_MACHINE, parse_smp},
     {"machine", true, FOR_MACHINE, parse_machine},
@@ -420,7 +422,7 @@ static int parse_one(struct parser *parser, int *index, int argc, char **argv)
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const struct option_row *row = find_row(name, length, 1u << parser->use);
     const char *value = equals ? equals + 1 : NULL;
-    bool may_have_value = row && row->parse == parse_trap_tsc;
+    bool may_have_value = row && (row->uses & VALUE_OPTIONAL);
     if (!row || (equals && text[1] != '-' && !may_have_value)) {
         tool_error("unknown option %s (see vmrr %s --help)", text, use_names[parser->use]);
         return EXIT_CODE_USAGE;
